@@ -1,0 +1,72 @@
+# The entry library: our sources and llama.cpp behind the C ABI, nothing else exported.
+
+# What is used of llama.cpp's common library; all of it would take minutes to build.
+set(GPT4ALL_COMMON_SOURCES
+  jinja/caps.cpp
+  jinja/lexer.cpp
+  jinja/parser.cpp
+  jinja/runtime.cpp
+  jinja/string.cpp
+  jinja/value.cpp
+  json.cpp
+  unicode.cpp)
+list(TRANSFORM GPT4ALL_COMMON_SOURCES PREPEND "${LLAMA_CPP_SOURCE_DIR}/common/")
+add_library(gpt4all-common STATIC EXCLUDE_FROM_ALL ${GPT4ALL_COMMON_SOURCES})
+target_include_directories(gpt4all-common SYSTEM PUBLIC "${LLAMA_CPP_SOURCE_DIR}/common" "${LLAMA_CPP_SOURCE_DIR}/vendor")
+target_link_libraries(gpt4all-common PRIVATE ggml vendor::nlohmann)
+# The parser asserts what the kinds of expressions are: a broken template would end the process.
+target_compile_definitions(gpt4all-common PRIVATE NDEBUG)
+
+set(GPT4ALL_SHIM_SOURCES
+  src/chat.cpp
+  src/chat_messages.cpp
+  src/chat_template.cpp
+  src/devices.cpp
+  src/generate.cpp
+  src/library.cpp
+  src/log.cpp
+  src/model.cpp
+  src/prefix_cache.cpp
+  src/sampling.cpp
+  src/template_guard.cpp
+  src/template_nesting.cpp
+  src/template_operation.cpp
+  src/template_scope.cpp
+  src/text.cpp
+  src/text_parts.cpp
+  src/text_stream.cpp
+  src/token_marks.cpp)
+
+add_library(gpt4all-shim SHARED ${GPT4ALL_SHIM_SOURCES})
+# The compile commands are what scripts/check compiles with warnings as errors.
+set_target_properties(gpt4all-shim PROPERTIES
+  OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}"
+  EXPORT_COMPILE_COMMANDS ON)
+target_include_directories(gpt4all-shim PRIVATE include)
+target_link_libraries(gpt4all-shim PRIVATE gpt4all-common llama ggml)
+# As system headers: warnings are for our own files.
+target_include_directories(gpt4all-shim SYSTEM PRIVATE
+  "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
+  "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
+target_compile_definitions(gpt4all-shim PRIVATE
+  "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"")
+if(GPT4ALL_ALL_CPU_VARIANTS)
+  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_CPU_MODULES)
+endif()
+if(GPT4ALL_SANITIZE)
+  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_SANITIZED)
+endif()
+if(MSVC)
+  target_compile_options(gpt4all-shim PRIVATE /W4)
+else()
+  target_compile_options(gpt4all-shim PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+endif()
+if(UNIX AND NOT APPLE)
+  target_link_options(gpt4all-shim PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
+  set_target_properties(gpt4all-shim PROPERTIES LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
+  target_link_libraries(gpt4all-shim PRIVATE ${CMAKE_DL_LIBS})
+endif()
+
+install(TARGETS gpt4all-shim ${GPT4ALL_GGML_TARGETS}
+  LIBRARY DESTINATION .
+  RUNTIME DESTINATION .)

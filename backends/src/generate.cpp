@@ -1,0 +1,375 @@
+#include "log.h"
+#include "model.h"
+#include "sampling.h"
+#include "text_stream.h"
+
+#include "ggml.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace gpt4all {
+namespace {
+
+// Room that a prompt must leave for the answer, as in gpt4all 2.8.
+constexpr int32_t MIN_ANSWER_ROOM = 4;
+
+constexpr int32_t SEQUENCE = 0;
+
+// Tokens below which computing again is as quick as copying a context.
+constexpr std::size_t MIN_WORTH_COPYING = 16;
+
+gpt4all_generate_options default_options() {
+    gpt4all_generate_options options = {};
+    options.max_tokens = 200;
+    options.n_batch = 512;
+    options.top_k = 40;
+    options.temperature = 0.7f;
+    options.top_p = 0.4f;
+    options.min_p = 0.0f;
+    options.repeat_penalty = 1.18f;
+    options.repeat_last_n = 64;
+    options.seed = 0;
+    options.reuse_prefix = 1;
+    return options;
+}
+
+void check_options(const gpt4all_generate_options &options) {
+    if (options.max_tokens < 0) invalid_argument("max_tokens must not be negative");
+    if (options.n_batch < 1) invalid_argument("n_batch must be at least 1");
+    if (!std::isfinite(options.temperature) || options.temperature < 0)
+        invalid_argument("temperature must be 0 or more");
+    if (std::isnan(options.top_p)) invalid_argument("top_p is not a number");
+    if (!(options.min_p >= 0 && options.min_p <= 1)) invalid_argument("min_p must be from 0 to 1");
+    if (!std::isfinite(options.repeat_penalty) || options.repeat_penalty <= 0) {
+        invalid_argument("repeat_penalty must be more than 0");
+    }
+    if (options.repeat_last_n < -1) invalid_argument("repeat_last_n must be -1 or more");
+    if (options.n_keep < 0) invalid_argument("n_keep must not be negative");
+    if (options.n_stop < 0) invalid_argument("n_stop must not be negative");
+    if (options.n_stop > 0) require(options.stop, "stop");
+}
+
+std::vector<std::string> read_stops(const gpt4all_generate_options &options) {
+    std::vector<std::string> stops;
+    for (int64_t i = 0; i < options.n_stop; i++) {
+        const gpt4all_string &stop = options.stop[i];
+        if (stop.length < 1) invalid_argument("stop holds an empty text");
+        require(stop.data, "stop");
+        stops.emplace_back(stop.data, static_cast<std::size_t>(stop.length));
+    }
+    return stops;
+}
+
+void check_prompt(const gpt4all_model &model, const int32_t *tokens, int32_t n_tokens) {
+    if (n_tokens < 1) invalid_argument("tokens must hold at least one token");
+    require(tokens, "tokens");
+    if (!model.has_trait(GPT4ALL_TRAIT_DECODER) || model.has_trait(GPT4ALL_TRAIT_DIFFUSION) ||
+        model.has_trait(GPT4ALL_TRAIT_EMBEDDING)) {
+        throw Error(GPT4ALL_ERROR_UNSUPPORTED_MODEL,
+                    "a model of architecture '" + model.facts.architecture + "' does not generate text");
+    }
+    const int32_t n_vocab = llama_vocab_n_tokens(model.vocab);
+    for (int32_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || tokens[i] >= n_vocab) {
+            invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
+                             std::to_string(n_vocab));
+        }
+    }
+    if (n_tokens > model.n_ctx - MIN_ANSWER_ROOM) {
+        throw Error(GPT4ALL_ERROR_CONTEXT_OVERFLOW, "the prompt has " + std::to_string(n_tokens) +
+                                                        " tokens, but the context takes at most " +
+                                                        std::to_string(model.n_ctx - MIN_ANSWER_ROOM));
+    }
+}
+
+// One call of gpt4all_generate.
+class Generation {
+public:
+    Generation(gpt4all_model &model, std::vector<llama_token> prompt, const gpt4all_generate_options &options,
+               gpt4all_token_callback callback, void *payload, gpt4all_generate_result &result)
+        : model_(model), context_(model.context.get()), memory_(llama_get_memory(context_)), prompt_(std::move(prompt)),
+          options_(options), callback_(callback), payload_(payload), result_(result),
+          sampler_(options, model.vocab, model.n_ctx), stream_(read_stops(options)) {}
+
+    void run() {
+        result_.prompt_tokens = static_cast<int32_t>(prompt_.size());
+        for (llama_token token : prompt_) sampler_.accept(token);
+        const int64_t started = ggml_time_us();
+        const bool complete = compute_prompt();
+        const int64_t prompt_done = ggml_time_us();
+        result_.prompt_us = prompt_done - started;
+        result_.finish_reason = complete ? generate() : static_cast<int32_t>(GPT4ALL_FINISH_CANCELLED);
+        result_.completion_us = ggml_time_us() - prompt_done;
+    }
+
+private:
+    bool compute_prompt();
+    bool encode_prompt();
+    std::size_t reusable_prefix() const;
+    std::size_t switch_context();
+    bool decode(const llama_token *tokens, std::size_t n, std::size_t chunk);
+    void after_interruption();
+    int32_t generate();
+    bool make_room();
+    std::string piece(llama_token token) const;
+    bool deliver(llama_token token);
+
+    bool cancelled() const { return is_set(options_.cancel); }
+
+    gpt4all_model &model_;
+    llama_context *context_;
+    llama_memory_t memory_;
+    std::vector<llama_token> prompt_;
+    const gpt4all_generate_options &options_;
+    gpt4all_token_callback callback_;
+    void *payload_;
+    gpt4all_generate_result &result_;
+    Sampler sampler_;
+    TextStream stream_;
+    std::vector<int8_t> outputs_; // which tokens of a batch want logits
+};
+
+// How many leading prompt tokens need not be computed again. The last one
+// always is, for its logits.
+std::size_t Generation::reusable_prefix() const {
+    if (options_.reuse_prefix == 0) return 0;
+    const std::size_t n = std::min({common_prefix(model_.cached, prompt_), model_.exact, prompt_.size() - 1});
+    if (n == model_.cached.size()) return n;
+    // A recurrent state cannot be taken back to an earlier position.
+    if (model_.has_trait(GPT4ALL_TRAIT_RECURRENT)) return 0;
+    // A sliding window may have dropped what the next position needs to see.
+    const int32_t window = llama_model_n_swa(model_.weights.get());
+    if (window > 0) {
+        const llama_pos needed = std::max<llama_pos>(0, static_cast<llama_pos>(n) - window);
+        if (llama_memory_seq_pos_min(memory_, SEQUENCE) > needed) return 0;
+    }
+    return n;
+}
+
+// Makes the memory hold as much of the prompt as is known: the present
+// context's beginning or that of one displaced earlier.
+std::size_t Generation::switch_context() {
+    std::size_t reused = reusable_prefix();
+    SavedContext saved;
+    const bool found =
+        options_.reuse_prefix != 0 &&
+        model_.displaced.take(prompt_, reused + MIN_WORTH_COPYING, model_.has_trait(GPT4ALL_TRAIT_RECURRENT), saved);
+    if (model_.keep_context && model_.cached.size() >= reused + MIN_WORTH_COPYING) {
+        model_.displaced.store(context_, model_.cached, model_.exact);
+    }
+    if (!found) return reused;
+    model_.forget();
+    if (llama_state_seq_set_data(context_, saved.state.data(), saved.state.size(), SEQUENCE) == 0) {
+        model_.forget();
+        return 0;
+    }
+    model_.cached = std::move(saved.tokens);
+    model_.exact = saved.exact;
+    return reusable_prefix();
+}
+
+bool Generation::compute_prompt() {
+    if (model_.has_trait(GPT4ALL_TRAIT_ENCODER)) return encode_prompt();
+    std::size_t reused = switch_context();
+    if (reused == 0 || !llama_memory_seq_rm(memory_, SEQUENCE, static_cast<llama_pos>(reused), -1)) {
+        model_.forget();
+        reused = 0;
+    }
+    model_.keep_context = options_.keep_context != 0;
+    model_.cached.resize(reused);
+    model_.exact = std::min(model_.exact, reused);
+    result_.cached_tokens = static_cast<int32_t>(reused);
+    const auto chunk = static_cast<std::size_t>(std::min(options_.n_batch, model_.n_batch));
+    return decode(prompt_.data() + reused, prompt_.size() - reused, chunk);
+}
+
+// Encoder-decoder models read the prompt at once and answer from a start token.
+bool Generation::encode_prompt() {
+    model_.forget();
+    if (prompt_.size() > static_cast<std::size_t>(model_.n_batch)) {
+        throw Error(GPT4ALL_ERROR_CONTEXT_OVERFLOW, "the prompt has " + std::to_string(prompt_.size()) +
+                                                        " tokens, but this model's encoder takes at most " +
+                                                        std::to_string(model_.n_batch) + " at once");
+    }
+    if (cancelled()) return false;
+    ErrorCapture errors;
+    const int32_t status =
+        llama_encode(context_, llama_batch_get_one(prompt_.data(), static_cast<int32_t>(prompt_.size())));
+    if (status != 0) {
+        model_.forget();
+        if (cancelled()) return false;
+        throw Error(GPT4ALL_ERROR_DECODE, errors.text("the engine could not encode the prompt"));
+    }
+    llama_token start = llama_model_decoder_start_token(model_.weights.get());
+    if (start < 0) start = llama_vocab_bos(model_.vocab);
+    if (start < 0) throw Error(GPT4ALL_ERROR_UNSUPPORTED_MODEL, "the model names no token to start its answer with");
+    return decode(&start, 1, 1);
+}
+
+// Computes tokens after what the memory holds. False when cancelled.
+bool Generation::decode(const llama_token *tokens, std::size_t n, std::size_t chunk) {
+    ErrorCapture errors;
+    for (std::size_t done = 0; done < n;) {
+        if (cancelled()) return false;
+        const std::size_t size = std::min(chunk, n - done);
+        // The engine does not write to the tokens of a batch.
+        llama_batch batch = llama_batch_get_one(const_cast<llama_token *>(tokens + done), static_cast<int32_t>(size));
+        outputs_.assign(size, 0);
+        outputs_.back() = done + size == n ? 1 : 0;
+        batch.logits = outputs_.data();
+        model_.has_logits = false;
+        const int32_t status = llama_decode(context_, batch);
+        if (status != 0) {
+            after_interruption();
+            if (status == 2 || cancelled()) return false;
+            throw Error(GPT4ALL_ERROR_DECODE, errors.text(status == 1 ? "the engine found no room in its memory"
+                                                                      : "the engine could not compute"));
+        }
+        model_.retired_pools.clear();
+        const bool was_exact = model_.exact == model_.cached.size();
+        model_.cached.insert(model_.cached.end(), tokens + done, tokens + done + size);
+        if (was_exact) model_.exact = model_.cached.size();
+        done += size;
+    }
+    model_.has_logits = true;
+    return true;
+}
+
+// Brings our record in line with what the engine kept of a failed batch.
+void Generation::after_interruption() {
+    const auto stored = static_cast<std::size_t>(llama_memory_seq_pos_max(memory_, SEQUENCE) + 1);
+    if (model_.has_trait(GPT4ALL_TRAIT_RECURRENT) || stored < model_.cached.size() ||
+        !llama_memory_seq_rm(memory_, SEQUENCE, static_cast<llama_pos>(model_.cached.size()), -1)) {
+        model_.forget();
+    }
+}
+
+// Drops the oldest half of a full context after what must stay. False when
+// nothing can be dropped, or when cancelled while decoding the rest again.
+bool Generation::make_room() {
+    const std::size_t size = model_.cached.size();
+    const auto keep = std::min(static_cast<std::size_t>(options_.n_keep), prompt_.size());
+    if (keep + 1 >= size) return false;
+    const std::size_t drop = std::max<std::size_t>(1, (size - keep) / 2);
+    std::vector<llama_token> rest(model_.cached);
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(keep),
+               rest.begin() + static_cast<std::ptrdiff_t>(keep + drop));
+    result_.context_shifts++;
+    const auto first = static_cast<llama_pos>(keep);
+    const auto last = static_cast<llama_pos>(keep + drop);
+    if (model_.can_shift() && llama_memory_seq_rm(memory_, SEQUENCE, first, last)) {
+        llama_memory_seq_add(memory_, SEQUENCE, last, -1, first - last);
+        model_.exact = std::min(model_.exact, keep);
+        model_.cached = std::move(rest);
+        return true;
+    }
+    model_.forget();
+    return decode(rest.data(), rest.size(), static_cast<std::size_t>(std::min(options_.n_batch, model_.n_batch)));
+}
+
+std::string Generation::piece(llama_token token) const {
+    const bool special = options_.render_special != 0;
+    std::string text(32, '\0');
+    int32_t n = llama_token_to_piece(model_.vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
+    if (n < 0) {
+        text.resize(static_cast<std::size_t>(-n));
+        n = llama_token_to_piece(model_.vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
+    }
+    text.resize(static_cast<std::size_t>(std::max(n, 0)));
+    return text;
+}
+
+// Hands over what may be shown. False when the callback wants no more.
+bool Generation::deliver(llama_token token) {
+    if (callback_ == nullptr) return true;
+    const std::string text = stream_.take();
+    return callback_(token, text.data(), static_cast<int64_t>(text.size()), payload_) == 0;
+}
+
+int32_t Generation::generate() {
+    for (int32_t n = 0; n < options_.max_tokens; n++) {
+        if (cancelled()) return GPT4ALL_FINISH_CANCELLED;
+        float *logits = llama_get_logits_ith(context_, -1);
+        if (logits == nullptr) throw Error(GPT4ALL_ERROR_DECODE, "the engine gave no logits");
+        const llama_token token = sampler_.sample(logits);
+        sampler_.accept(token);
+        if (llama_vocab_is_eog(model_.vocab, token)) {
+            stream_.finish();
+            return deliver(token) ? GPT4ALL_FINISH_STOP : GPT4ALL_FINISH_CANCELLED;
+        }
+        result_.completion_tokens = n + 1;
+        const bool stopped = stream_.feed(piece(token));
+        const bool last = n + 1 == options_.max_tokens;
+        if (last && !stopped) stream_.finish();
+        if (!deliver(token)) return GPT4ALL_FINISH_CANCELLED;
+        if (stopped) return GPT4ALL_FINISH_STOP;
+        if (last) break;
+        if (model_.cached.size() >= static_cast<std::size_t>(model_.n_ctx) && !make_room()) {
+            if (cancelled()) return GPT4ALL_FINISH_CANCELLED;
+            stream_.finish();
+            return deliver(token) ? GPT4ALL_FINISH_LENGTH : GPT4ALL_FINISH_CANCELLED;
+        }
+        if (!decode(&token, 1, 1)) return GPT4ALL_FINISH_CANCELLED;
+    }
+    return GPT4ALL_FINISH_LENGTH;
+}
+
+} // namespace
+} // namespace gpt4all
+
+gpt4all_status gpt4all_generate_options_init(gpt4all_generate_options *options, uint64_t size) {
+    return gpt4all::guarded([&] { gpt4all::write_defaults(options, size, gpt4all::default_options(), "options"); });
+}
+
+gpt4all_status gpt4all_generate_result_init(gpt4all_generate_result *result, uint64_t size) {
+    return gpt4all::guarded([&] { gpt4all::write_defaults(result, size, gpt4all_generate_result{}, "result"); });
+}
+
+gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
+                                const gpt4all_generate_options *options, gpt4all_token_callback callback, void *payload,
+                                gpt4all_generate_result *result) {
+    return gpt4all::guarded([&] {
+        using namespace gpt4all;
+        require(model, "model");
+        require(result, "result");
+        gpt4all_generate_result filled = {};
+        write_result(result, filled, "result");
+        const gpt4all_generate_options checked = read_options(options, default_options(), "options");
+        check_options(checked);
+        check_prompt(*model, tokens, n_tokens);
+
+        Claim claim(*model);
+        model->cancel = checked.cancel;
+        try {
+            Generation(*model, std::vector<llama_token>(tokens, tokens + n_tokens), checked, callback, payload, filled)
+                .run();
+        } catch (const EngineAbort &) {
+            model->broken = true;
+            write_result(result, filled, "result");
+            throw;
+        } catch (...) {
+            write_result(result, filled, "result");
+            throw;
+        }
+        write_result(result, filled, "result");
+    });
+}
+
+gpt4all_status gpt4all_last_logits(gpt4all_model *model, float *logits, int64_t capacity) {
+    return gpt4all::guarded([&] {
+        using namespace gpt4all;
+        require(model, "model");
+        require(logits, "logits");
+        const int32_t n_vocab = llama_vocab_n_tokens(model->vocab);
+        if (capacity < n_vocab) {
+            throw Error(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "the model has " + std::to_string(n_vocab) +
+                                                            " logits, but only " + std::to_string(capacity) + " fit");
+        }
+        Claim claim(*model);
+        const float *values = model->has_logits ? llama_get_logits_ith(model->context.get(), -1) : nullptr;
+        if (values == nullptr) throw Error(GPT4ALL_ERROR_INVALID_ARGUMENT, "nothing has been computed yet");
+        std::copy_n(values, n_vocab, logits);
+    });
+}

@@ -1,0 +1,28 @@
+// Takes llama.cpp's and ggml's log output and abort messages.
+#pragma once
+
+#include <string>
+
+namespace gpt4all {
+
+// Installs the hooks; once, from gpt4all_init.
+void install_log_hooks();
+
+// Collects this thread's error lines while it lives: llama.cpp tells why a
+// call failed only in its log.
+class ErrorCapture {
+public:
+    ErrorCapture();
+    ~ErrorCapture();
+    ErrorCapture(const ErrorCapture &) = delete;
+    ErrorCapture &operator=(const ErrorCapture &) = delete;
+
+    // The lines joined with "; ", or `fallback` when there were none.
+    std::string text(const char *fallback) const;
+
+private:
+    std::string *previous_;
+    std::string lines_;
+};
+
+} // namespace gpt4all

@@ -1,0 +1,339 @@
+#include "model.h"
+
+#include "library.h"
+#include "log.h"
+
+#include "ggml-backend.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gpt4all {
+namespace {
+
+// Up to this context, sliding-window layers keep every position, so that a
+// prefix can be taken back and the context shifted; beyond it the memory that
+// the window saves matters more.
+constexpr int32_t FULL_WINDOW_CACHE_MAX_CTX = 8192;
+
+// The CPU part of ggml may be a module, so its functions are looked up.
+template <class Function> Function cpu_function(const char *name) {
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (cpu == nullptr) throw Error(GPT4ALL_ERROR_UNSUPPORTED_CPU, "the engine has no CPU device");
+    void *address = ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name);
+    if (address == nullptr) throw Error(GPT4ALL_ERROR_INTERNAL, std::string("the CPU module lacks ") + name);
+    return reinterpret_cast<Function>(address);
+}
+
+std::string metadata(const llama_model *weights, const char *key) {
+    const int32_t length = llama_model_meta_val_str(weights, key, nullptr, 0);
+    if (length < 0) return "";
+    std::vector<char> buffer(static_cast<std::size_t>(length) + 1);
+    llama_model_meta_val_str(weights, key, buffer.data(), buffer.size());
+    return std::string(buffer.data(), static_cast<std::size_t>(length));
+}
+
+std::string describe(const llama_model *weights) {
+    char buffer[256] = "";
+    llama_model_desc(weights, buffer, sizeof buffer);
+    return buffer;
+}
+
+ModelFacts read_facts(const llama_model *weights, const llama_context *context) {
+    ModelFacts facts;
+    facts.architecture = metadata(weights, "general.architecture");
+    facts.description = describe(weights);
+    facts.quantization = llama_ftype_name(llama_model_ftype(weights));
+    facts.name = metadata(weights, "general.name");
+    const char *chat_template = llama_model_chat_template(weights, nullptr);
+    facts.chat_template = chat_template == nullptr ? "" : chat_template;
+
+    const bool encoder = llama_model_has_encoder(weights);
+    llama_memory_t memory = llama_get_memory(context);
+    // An encoder without memory to generate from: the BERT family.
+    const bool encoder_only = memory == nullptr;
+    const bool decoder = llama_model_has_decoder(weights) && !encoder_only;
+    const bool recurrent = llama_model_is_recurrent(weights) || llama_model_is_hybrid(weights);
+    const std::string pooling = metadata(weights, (facts.architecture + ".pooling_type").c_str());
+    if (encoder || encoder_only) facts.traits |= GPT4ALL_TRAIT_ENCODER;
+    if (decoder) facts.traits |= GPT4ALL_TRAIT_DECODER;
+    if (recurrent) facts.traits |= GPT4ALL_TRAIT_RECURRENT;
+    if (encoder_only || (!pooling.empty() && pooling != "0")) facts.traits |= GPT4ALL_TRAIT_EMBEDDING;
+    if (llama_model_is_diffusion(weights)) facts.traits |= GPT4ALL_TRAIT_DIFFUSION;
+    // A recurrent memory says it can shift, but cannot drop tokens from the middle.
+    if (memory != nullptr && !recurrent && llama_memory_can_shift(memory)) facts.traits |= GPT4ALL_TRAIT_CAN_SHIFT;
+    return facts;
+}
+
+gpt4all_load_options default_load_options() {
+    gpt4all_load_options options = {};
+    options.n_ctx = 2048;
+    options.n_batch = 512;
+    options.n_threads = 4;
+    options.n_threads_batch = 4;
+    options.n_gpu_layers = 100;
+    options.device = -1;
+    options.flash_attention = -1;
+    options.use_mmap = 1;
+    options.prefix_cache_bytes = 256 * 1024 * 1024;
+    return options;
+}
+
+ggml_type parse_kv_type(const char *name) {
+    if (name == nullptr) return GGML_TYPE_F16;
+    const ggml_type types[] = {GGML_TYPE_F32,  GGML_TYPE_F16,  GGML_TYPE_BF16, GGML_TYPE_Q8_0,  GGML_TYPE_Q5_1,
+                               GGML_TYPE_Q5_0, GGML_TYPE_Q4_1, GGML_TYPE_Q4_0, GGML_TYPE_IQ4_NL};
+    for (ggml_type type : types) {
+        if (std::string(ggml_type_name(type)) == name) return type;
+    }
+    invalid_argument(std::string("kv_type '") + name + "' is not a type the KV cache can have");
+}
+
+void check_load_options(const gpt4all_load_options &options) {
+    if (options.n_ctx != 0 && options.n_ctx < 8) invalid_argument("n_ctx must be 0 or at least 8");
+    if (options.n_batch < 1) invalid_argument("n_batch must be at least 1");
+    if (options.n_threads < 1 || options.n_threads > GGML_MAX_N_THREADS) {
+        invalid_argument("n_threads must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));
+    }
+    if (options.n_threads_batch < 1 || options.n_threads_batch > GGML_MAX_N_THREADS) {
+        invalid_argument("n_threads_batch must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));
+    }
+    if (options.prefix_cache_bytes < 0) invalid_argument("prefix_cache_bytes must not be negative");
+    if (options.n_gpu_layers < 0) invalid_argument("n_gpu_layers must not be negative");
+    if (options.flash_attention < -1 || options.flash_attention > 1)
+        invalid_argument("flash_attention must be -1, 0 or 1");
+    if (options.device < -1 || options.device >= static_cast<int32_t>(ggml_backend_dev_count())) {
+        invalid_argument("device " + std::to_string(options.device) + " names no device");
+    }
+    if (options.n_tensor_split < 0 || options.n_tensor_split > static_cast<int64_t>(llama_max_devices())) {
+        invalid_argument("tensor_split has more shares than there can be devices");
+    }
+    if (options.n_tensor_split > 0) require(options.tensor_split, "tensor_split");
+    for (int64_t i = 0; i < options.n_tensor_split; i++) {
+        if (!std::isfinite(options.tensor_split[i]) || options.tensor_split[i] < 0) {
+            invalid_argument("tensor_split has a share that is negative or not a number");
+        }
+    }
+}
+
+struct LoadProgress {
+    gpt4all_progress_callback callback;
+    void *payload;
+    bool cancelled;
+};
+
+bool on_progress(float fraction, void *payload) {
+    auto *progress = static_cast<LoadProgress *>(payload);
+    if (progress->callback(fraction, progress->payload) != 0) progress->cancelled = true;
+    return !progress->cancelled;
+}
+
+void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_options &options) {
+    llama_model_params params = llama_model_default_params();
+    ggml_backend_dev_t devices[2] = {nullptr, nullptr};
+    if (options.device >= 0) devices[0] = ggml_backend_dev_get(static_cast<std::size_t>(options.device));
+    if (devices[0] != nullptr && ggml_backend_dev_type(devices[0]) == GGML_BACKEND_DEVICE_TYPE_CPU)
+        devices[0] = nullptr;
+    params.devices = devices;
+    params.n_gpu_layers = devices[0] == nullptr ? 0 : options.n_gpu_layers;
+    params.main_gpu = options.main_gpu;
+    params.load_mode = options.use_mmap != 0 ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
+    std::vector<float> split(llama_max_devices(), 0.0f);
+    if (options.n_tensor_split > 0) {
+        std::copy_n(options.tensor_split, options.n_tensor_split, split.begin());
+        params.tensor_split = split.data();
+    }
+    LoadProgress progress = {options.progress, options.progress_payload, false};
+    if (options.progress != nullptr) {
+        params.progress_callback = on_progress;
+        params.progress_callback_user_data = &progress;
+    }
+    ErrorCapture errors;
+    model.weights.reset(llama_model_load_from_file(path, params));
+    if (progress.cancelled) throw Error(GPT4ALL_ERROR_CANCELLED, "loading was cancelled");
+    if (model.weights == nullptr) {
+        throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
+    }
+    model.vocab = llama_model_get_vocab(model.weights.get());
+    if (llama_vocab_type(model.vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(model.vocab) < 1) {
+        throw Error(GPT4ALL_ERROR_UNSUPPORTED_MODEL, "the model has no vocabulary, so it cannot read or write text");
+    }
+}
+
+bool abort_requested(void *payload) { return is_set(static_cast<gpt4all_model *>(payload)->cancel); }
+
+void make_context(gpt4all_model &model, const gpt4all_load_options &options) {
+    const int32_t trained = llama_model_n_ctx_train(model.weights.get());
+    model.n_ctx = options.n_ctx != 0 ? options.n_ctx : std::max(trained, 8);
+
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<uint32_t>(model.n_ctx);
+    params.n_batch = static_cast<uint32_t>(options.n_batch);
+    params.n_ubatch = static_cast<uint32_t>(options.n_batch);
+    // Only the last position's logits are ever read; a batch of outputs would
+    // cost a vocabulary-sized row for each token.
+    // Not 1, with which the engine reads prompts a fifth slower (measured on AMX).
+    params.n_outputs_max = 16;
+    params.n_threads = options.n_threads;
+    params.n_threads_batch = options.n_threads_batch;
+    params.type_k = parse_kv_type(options.kv_type);
+    params.type_v = params.type_k;
+    params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
+    params.swa_full = model.n_ctx <= FULL_WINDOW_CACHE_MAX_CTX;
+    params.abort_callback = abort_requested;
+    params.abort_callback_data = &model;
+
+    ErrorCapture errors;
+    model.context.reset(llama_init_from_model(model.weights.get(), params));
+    if (model.context == nullptr) {
+        throw Error(GPT4ALL_ERROR_MODEL_LOAD, "no context of " + std::to_string(model.n_ctx) +
+                                                  " tokens could be made: " + errors.text("the engine gave no reason"));
+    }
+    model.n_batch = static_cast<int32_t>(llama_n_ubatch(model.context.get()));
+}
+
+} // namespace
+
+void FreeThreadPool::operator()(ggml_threadpool *pool) const {
+    cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);
+}
+
+bool is_set(const int32_t *flag) {
+    if (flag == nullptr) return false;
+#if defined(__GNUC__)
+    return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+#else
+    return *static_cast<const volatile int32_t *>(flag) != 0;
+#endif
+}
+
+Claim::Claim(gpt4all_model &model) : model_(model) {
+    if (model.busy.test_and_set(std::memory_order_acquire)) {
+        throw Error(GPT4ALL_ERROR_BUSY, "another call is using this model");
+    }
+    if (model.broken) {
+        model.busy.clear(std::memory_order_release);
+        throw Error(GPT4ALL_ERROR_INTERNAL, "the engine failed in an earlier call; close this model and load it again");
+    }
+}
+
+Claim::~Claim() {
+    model_.cancel = nullptr;
+    model_.busy.clear(std::memory_order_release);
+}
+
+} // namespace gpt4all
+
+gpt4all_model::~gpt4all_model() {
+    if (broken) {
+        // Workers may still wait inside the computation that failed; joining
+        // them would hang, so this memory is given up.
+        (void)context.release();
+        (void)pool.release();
+        for (auto &retired : retired_pools) (void)retired.release();
+        (void)weights.release();
+        return;
+    }
+    if (context != nullptr) llama_detach_threadpool(context.get());
+}
+
+void gpt4all_model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
+    using namespace gpt4all;
+    ggml_threadpool_params params = ggml_threadpool_params_default(std::max(n_threads, n_threads_batch));
+    // A few milliseconds of spinning bridge the gap between two tokens; the
+    // default would burn a core for a good part of a second after every call.
+    params.poll = 1;
+    std::unique_ptr<ggml_threadpool, FreeThreadPool> fresh(
+        cpu_function<decltype(&ggml_threadpool_new)>("ggml_threadpool_new")(&params));
+    if (fresh == nullptr) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "the engine's threads could not be started");
+    llama_detach_threadpool(context.get());
+    llama_attach_threadpool(context.get(), fresh.get(), nullptr);
+    llama_set_n_threads(context.get(), n_threads, n_threads_batch);
+    if (pool != nullptr) retired_pools.push_back(std::move(pool));
+    pool = std::move(fresh);
+}
+
+void gpt4all_model::forget() {
+    cached.clear();
+    exact = 0;
+    has_logits = false;
+    keep_context = false;
+    llama_memory_t memory = llama_get_memory(context.get());
+    if (memory != nullptr) llama_memory_clear(memory, false);
+}
+
+gpt4all_status gpt4all_load_options_init(gpt4all_load_options *options, uint64_t size) {
+    return gpt4all::guarded(
+        [&] { gpt4all::write_defaults(options, size, gpt4all::default_load_options(), "options"); });
+}
+
+gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *options, gpt4all_model **model) {
+    return gpt4all::guarded([&] {
+        using namespace gpt4all;
+        require(model, "model");
+        *model = nullptr;
+        require(path, "path");
+        const gpt4all_load_options checked = read_options(options, default_load_options(), "options");
+        require_initialized();
+        check_load_options(checked);
+        parse_kv_type(checked.kv_type);
+
+        auto loaded = std::make_unique<gpt4all_model>();
+        load_weights(*loaded, path, checked);
+        make_context(*loaded, checked);
+        loaded->facts = read_facts(loaded->weights.get(), loaded->context.get());
+        loaded->set_threads(checked.n_threads, checked.n_threads_batch);
+        loaded->displaced.set_budget(static_cast<std::size_t>(checked.prefix_cache_bytes));
+        *model = loaded.release();
+    });
+}
+
+gpt4all_status gpt4all_model_free(gpt4all_model *model) {
+    return gpt4all::guarded([&] {
+        if (model == nullptr) return;
+        if (model->busy.test_and_set(std::memory_order_acquire)) {
+            throw gpt4all::Error(GPT4ALL_ERROR_BUSY, "the model cannot be freed while a call is using it");
+        }
+        delete model;
+    });
+}
+
+gpt4all_status gpt4all_model_get_info(const gpt4all_model *model, gpt4all_model_info *info) {
+    return gpt4all::guarded([&] {
+        gpt4all::require(model, "model");
+        gpt4all::require(info, "info");
+        const llama_model *weights = model->weights.get();
+        gpt4all_model_info filled = {};
+        filled.traits = model->facts.traits;
+        filled.n_ctx = model->n_ctx;
+        filled.n_ctx_train = llama_model_n_ctx_train(weights);
+        filled.n_vocab = llama_vocab_n_tokens(model->vocab);
+        filled.n_embd = llama_model_n_embd(weights);
+        filled.n_layer = llama_model_n_layer(weights);
+        filled.token_bos = llama_vocab_bos(model->vocab);
+        filled.token_eos = llama_vocab_eos(model->vocab);
+        filled.add_bos = llama_vocab_get_add_bos(model->vocab) ? 1 : 0;
+        filled.n_params = static_cast<int64_t>(llama_model_n_params(weights));
+        filled.weights_bytes = static_cast<int64_t>(llama_model_size(weights));
+        filled.architecture = model->facts.architecture.c_str();
+        filled.description = model->facts.description.c_str();
+        filled.quantization = model->facts.quantization.c_str();
+        filled.name = model->facts.name.c_str();
+        filled.chat_template = model->facts.chat_template.c_str();
+        gpt4all::write_result(info, filled, "info");
+    });
+}
+
+gpt4all_status gpt4all_model_set_threads(gpt4all_model *model, int32_t n_threads, int32_t n_threads_batch) {
+    return gpt4all::guarded([&] {
+        gpt4all::require(model, "model");
+        if (n_threads < 1 || n_threads > GGML_MAX_N_THREADS) {
+            gpt4all::invalid_argument("n_threads must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));
+        }
+        if (n_threads_batch < 1 || n_threads_batch > GGML_MAX_N_THREADS) {
+            gpt4all::invalid_argument("n_threads_batch must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));
+        }
+        gpt4all::Claim claim(*model);
+        model->set_threads(n_threads, n_threads_batch);
+    });
+}

@@ -1,0 +1,148 @@
+#include "sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace gpt4all {
+namespace {
+
+constexpr float NEVER = -std::numeric_limits<float>::infinity();
+
+// Independent maxima let the compiler use the widest compare there is.
+constexpr int32_t LANES = 16;
+
+float largest(const float *values, int32_t n) {
+    float lanes[LANES];
+    std::fill_n(lanes, LANES, NEVER);
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int32_t k = 0; k < LANES; k++) lanes[k] = values[i + k] > lanes[k] ? values[i + k] : lanes[k];
+    }
+    float best = *std::max_element(lanes, lanes + LANES);
+    for (; i < n; i++) best = values[i] > best ? values[i] : best;
+    return best;
+}
+
+bool weaker_last(const llama_token_data &a, const llama_token_data &b) {
+    // Equal logits are ordered by id, so that a draw does not depend on the heap.
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+} // namespace
+
+Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx)
+    : greedy_(options.temperature <= 0 || options.top_k == 1 || options.top_p <= 0),
+      n_vocab_(llama_vocab_n_tokens(vocab)),
+      top_k_(options.top_k > 0 && options.top_k < n_vocab_ ? static_cast<std::size_t>(options.top_k) : 0),
+      repeat_penalty_(options.repeat_penalty),
+      window_size_(static_cast<std::size_t>(options.repeat_last_n < 0 ? n_ctx : options.repeat_last_n)) {
+    if (repeat_penalty_ == 1.0f) window_size_ = 0;
+    if (window_size_ > 0) in_window_.assign(static_cast<std::size_t>(n_vocab_), 0);
+
+    int32_t n_suppressed = 0;
+    const llama_token *suppressed = llama_vocab_get_suppress_tokens(vocab, &n_suppressed);
+    for (int32_t i = 0; i < n_suppressed; i++) {
+        if (suppressed[i] >= 0 && suppressed[i] < n_vocab_) suppressed_.push_back(suppressed[i]);
+    }
+
+    if (greedy_) return;
+    llama_sampler_chain_params params = llama_sampler_chain_default_params();
+    params.no_perf = true;
+    chain_.reset(llama_sampler_chain_init(params));
+    llama_sampler_chain_add(chain_.get(), llama_sampler_init_top_p(std::min(options.top_p, 1.0f), 1));
+    llama_sampler_chain_add(chain_.get(), llama_sampler_init_min_p(options.min_p, 1));
+    llama_sampler_chain_add(chain_.get(), llama_sampler_init_temp(options.temperature));
+    llama_sampler_chain_add(chain_.get(), llama_sampler_init_dist(options.seed));
+}
+
+void Sampler::accept(llama_token token) {
+    if (window_size_ == 0 || token < 0 || token >= n_vocab_) return;
+    if (window_.size() < window_size_) {
+        window_.push_back(token);
+    } else {
+        in_window_[static_cast<std::size_t>(window_[window_next_])]--;
+        window_[window_next_] = token;
+        window_next_ = (window_next_ + 1) % window_size_;
+    }
+    in_window_[static_cast<std::size_t>(token)]++;
+}
+
+void Sampler::penalize(float *logits) {
+    saved_.clear();
+    for (llama_token token : suppressed_) {
+        saved_.push_back({token, logits[token]});
+        logits[token] = NEVER;
+    }
+    // A count above the mark says this occurrence was dealt with already.
+    constexpr uint32_t DONE = 1u << 31;
+    for (llama_token token : window_) {
+        uint32_t &count = in_window_[static_cast<std::size_t>(token)];
+        if ((count & DONE) != 0) continue;
+        count |= DONE;
+        saved_.push_back({token, logits[token]});
+        float &logit = logits[token];
+        logit = logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_;
+    }
+    for (llama_token token : window_) in_window_[static_cast<std::size_t>(token)] &= ~DONE;
+}
+
+llama_token Sampler::sample(float *logits) {
+    penalize(logits);
+    const llama_token token = pick(logits);
+    for (auto saved = saved_.rbegin(); saved != saved_.rend(); ++saved) logits[saved->token] = saved->logit;
+    if (token < 0) {
+        throw Error(GPT4ALL_ERROR_DECODE, "the model computed no usable number for any token; its file may be damaged");
+    }
+    return token;
+}
+
+llama_token Sampler::greedy(const float *logits) const {
+    const float best = largest(logits, n_vocab_);
+    if (!std::isfinite(best)) return -1;
+    return static_cast<llama_token>(std::find(logits, logits + n_vocab_, best) - logits);
+}
+
+// Keeps the top_k largest in a heap whose weakest member is on top; a block
+// of logits that holds nothing above it is skipped whole.
+void Sampler::collect_top_k(const float *logits) {
+    int32_t i = 0;
+    const auto offer = [&](llama_token token) {
+        const llama_token_data candidate = {token, logits[token], 0.0f};
+        if (candidates_.size() < top_k_) {
+            candidates_.push_back(candidate);
+            std::push_heap(candidates_.begin(), candidates_.end(), weaker_last);
+        } else if (candidate.logit > candidates_.front().logit) {
+            std::pop_heap(candidates_.begin(), candidates_.end(), weaker_last);
+            candidates_.back() = candidate;
+            std::push_heap(candidates_.begin(), candidates_.end(), weaker_last);
+        }
+    };
+    constexpr int32_t BLOCK = 4 * LANES;
+    for (; i + BLOCK <= n_vocab_; i += BLOCK) {
+        if (candidates_.size() == top_k_ && !(largest(logits + i, BLOCK) > candidates_.front().logit)) continue;
+        for (int32_t k = i; k < i + BLOCK; k++) offer(k);
+    }
+    for (; i < n_vocab_; i++) offer(i);
+    std::sort_heap(candidates_.begin(), candidates_.end(), weaker_last);
+}
+
+llama_token Sampler::pick(const float *logits) {
+    if (greedy_) return greedy(logits);
+    candidates_.clear();
+    if (top_k_ > 0) {
+        collect_top_k(logits);
+    } else {
+        candidates_.reserve(static_cast<std::size_t>(n_vocab_));
+        for (llama_token token = 0; token < n_vocab_; token++) candidates_.push_back({token, logits[token], 0.0f});
+    }
+    const auto strongest = std::max_element(candidates_.begin(), candidates_.end(),
+                                            [](const auto &a, const auto &b) { return a.logit < b.logit; });
+    if (strongest == candidates_.end() || !std::isfinite(strongest->logit)) return -1;
+    llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, top_k_ > 0};
+    llama_sampler_apply(chain_.get(), &array);
+    if (array.selected < 0 || array.selected >= static_cast<int64_t>(array.size)) return -1;
+    return array.data[array.selected].id;
+}
+
+} // namespace gpt4all

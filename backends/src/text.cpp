@@ -1,0 +1,69 @@
+#include "model.h"
+
+#include <cstring>
+#include <limits>
+
+namespace gpt4all {
+namespace {
+
+constexpr int64_t MAX_TEXT = std::numeric_limits<int32_t>::max();
+
+void check_token(const gpt4all_model &model, int32_t token) {
+    if (token < 0 || token >= llama_vocab_n_tokens(model.vocab)) {
+        invalid_argument("token " + std::to_string(token) + " is outside the vocabulary of " +
+                         std::to_string(llama_vocab_n_tokens(model.vocab)));
+    }
+}
+
+} // namespace
+} // namespace gpt4all
+
+gpt4all_status gpt4all_tokenize(const gpt4all_model *model, const char *text, int64_t text_len, int32_t flags,
+                                int32_t *tokens, int32_t capacity, int32_t *count) {
+    return gpt4all::guarded([&] {
+        using namespace gpt4all;
+        require(model, "model");
+        require(count, "count");
+        *count = 0;
+        if (text_len < 0 || text_len > MAX_TEXT) invalid_argument("text_len is negative or over 2 GiB");
+        if (text_len > 0) require(text, "text");
+        if (capacity < 0) invalid_argument("capacity must not be negative");
+        if (capacity > 0) require(tokens, "tokens");
+        if ((flags & ~(GPT4ALL_TOKENIZE_ADD_SPECIAL | GPT4ALL_TOKENIZE_PARSE_SPECIAL)) != 0) {
+            invalid_argument("flags has a bit this library does not know");
+        }
+        const int32_t n =
+            llama_tokenize(model->vocab, text == nullptr ? "" : text, static_cast<int32_t>(text_len), tokens, capacity,
+                           (flags & GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0, (flags & GPT4ALL_TOKENIZE_PARSE_SPECIAL) != 0);
+        if (n == std::numeric_limits<int32_t>::min())
+            throw Error(GPT4ALL_ERROR_INVALID_ARGUMENT, "text has too many tokens");
+        *count = n < 0 ? -n : n;
+        if (n < 0) {
+            throw Error(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "the text has " + std::to_string(-n) + " tokens, but only " +
+                                                            std::to_string(capacity) + " fit");
+        }
+    });
+}
+
+gpt4all_status gpt4all_detokenize(const gpt4all_model *model, const int32_t *tokens, int32_t n_tokens, char *text,
+                                  int64_t capacity, int64_t *length) {
+    return gpt4all::guarded([&] {
+        using namespace gpt4all;
+        require(model, "model");
+        require(length, "length");
+        *length = 0;
+        if (n_tokens < 0) invalid_argument("n_tokens must not be negative");
+        if (n_tokens > 0) require(tokens, "tokens");
+        if (capacity < 0) invalid_argument("capacity must not be negative");
+        if (capacity > 0) require(text, "text");
+        for (int32_t i = 0; i < n_tokens; i++) check_token(*model, tokens[i]);
+        if (n_tokens == 0) return;
+        const int32_t usable = static_cast<int32_t>(capacity > MAX_TEXT ? MAX_TEXT : capacity);
+        const int32_t n = llama_detokenize(model->vocab, tokens, n_tokens, text, usable, false, true);
+        *length = n < 0 ? -static_cast<int64_t>(n) : n;
+        if (n < 0) {
+            throw Error(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "the text has " + std::to_string(*length) +
+                                                            " bytes, but only " + std::to_string(usable) + " fit");
+        }
+    });
+}

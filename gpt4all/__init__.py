@@ -1,0 +1,17 @@
+"""Language models on your own machine.
+
+    from gpt4all import GPT4All
+
+    with GPT4All("model.gguf", model_path=".") as model:
+        for piece in model.generate("Why is the sky blue?", streaming=True):
+            print(piece, end="", flush=True)
+
+Importing this package loads no native library and opens no socket.
+"""
+
+from gpt4all import errors
+from gpt4all._version import __version__
+from gpt4all.errors import *  # noqa: F403
+from gpt4all.gpt4all import GPT4All
+
+__all__ = ["GPT4All", "__version__", *errors.__all__]

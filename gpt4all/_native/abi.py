@@ -1,0 +1,161 @@
+"""``backends/include/gpt4all_backend.h`` as ctypes, in the header's order.
+
+``scripts/check_abi`` compares every size, offset and constant with what a C
+compiler makes of the header.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
+
+ABI_VERSION = 1
+
+OK = 0
+ERROR_INTERNAL = -1
+ERROR_INVALID_ARGUMENT = -2
+ERROR_OUT_OF_MEMORY = -3
+ERROR_MODEL_LOAD = -4
+ERROR_UNSUPPORTED_MODEL = -5
+ERROR_CONTEXT_OVERFLOW = -6
+ERROR_DECODE = -7
+ERROR_CANCELLED = -8
+ERROR_BUSY = -9
+ERROR_UNSUPPORTED_CPU = -10
+ERROR_BUFFER_TOO_SMALL = -11
+ERROR_TEMPLATE = -12
+
+LOG_DEBUG = 0
+LOG_INFO = 1
+LOG_WARNING = 2
+LOG_ERROR = 3
+
+DEVICE_CPU = 0
+DEVICE_GPU = 1
+DEVICE_INTEGRATED_GPU = 2
+DEVICE_OTHER = 3
+
+TRAIT_ENCODER = 1
+TRAIT_DECODER = 2
+TRAIT_RECURRENT = 4
+TRAIT_EMBEDDING = 8
+TRAIT_DIFFUSION = 16
+TRAIT_CAN_SHIFT = 32
+
+TOKENIZE_ADD_SPECIAL = 1
+TOKENIZE_PARSE_SPECIAL = 2
+
+FINISH_STOP = 0
+FINISH_LENGTH = 1
+FINISH_CANCELLED = 2
+
+# Text arrives as an address and a length: c_char_p would end it at the first NUL.
+LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_void_p, c_int64, c_void_p)
+ProgressCallback = ctypes.CFUNCTYPE(c_int32, c_float, c_void_p)
+TokenCallback = ctypes.CFUNCTYPE(c_int32, c_int32, c_void_p, c_int64, c_void_p)
+PartCallback = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int64, c_int32, c_void_p)
+
+
+class String(ctypes.Structure):
+    _fields_ = [
+        ("data", c_char_p),
+        ("length", c_int64),
+    ]
+
+
+class TextPart(ctypes.Structure):
+    _fields_ = [
+        ("data", c_char_p),
+        ("length", c_int64),
+        ("parse_special", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class DeviceInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("type", c_int32),
+        ("memory_total", c_int64),
+        ("memory_free", c_int64),
+        ("name", c_char_p),
+        ("description", c_char_p),
+    ]
+
+
+class LoadOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("n_ctx", c_int32),
+        ("n_batch", c_int32),
+        ("n_threads", c_int32),
+        ("n_threads_batch", c_int32),
+        ("n_gpu_layers", c_int32),
+        ("device", c_int32),
+        ("main_gpu", c_int32),
+        ("flash_attention", c_int32),
+        ("use_mmap", c_int32),
+        ("kv_type", c_char_p),
+        ("tensor_split", POINTER(c_float)),
+        ("n_tensor_split", c_int64),
+        ("prefix_cache_bytes", c_int64),
+        ("progress", ProgressCallback),
+        ("progress_payload", c_void_p),
+    ]
+
+
+class ModelInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("traits", c_int32),
+        ("n_ctx", c_int32),
+        ("n_ctx_train", c_int32),
+        ("n_vocab", c_int32),
+        ("n_embd", c_int32),
+        ("n_layer", c_int32),
+        ("token_bos", c_int32),
+        ("token_eos", c_int32),
+        ("add_bos", c_int32),
+        ("n_params", c_int64),
+        ("weights_bytes", c_int64),
+        ("architecture", c_char_p),
+        ("description", c_char_p),
+        ("quantization", c_char_p),
+        ("name", c_char_p),
+        ("chat_template", c_char_p),
+    ]
+
+
+class GenerateOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("max_tokens", c_int32),
+        ("n_batch", c_int32),
+        ("top_k", c_int32),
+        ("temperature", c_float),
+        ("top_p", c_float),
+        ("min_p", c_float),
+        ("repeat_penalty", c_float),
+        ("repeat_last_n", c_int32),
+        ("seed", c_uint32),
+        ("reuse_prefix", c_int32),
+        ("n_keep", c_int32),
+        ("keep_context", c_int32),
+        ("render_special", c_int32),
+        ("stop", POINTER(String)),
+        ("n_stop", c_int64),
+        ("cancel", POINTER(c_int32)),
+    ]
+
+
+class GenerateResult(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("finish_reason", c_int32),
+        ("prompt_tokens", c_int32),
+        ("cached_tokens", c_int32),
+        ("completion_tokens", c_int32),
+        ("context_shifts", c_int32),
+        ("prompt_us", c_int64),
+        ("completion_us", c_int64),
+    ]

@@ -1,0 +1,3 @@
+"""The package's version; also read by the build."""
+
+__version__ = "2.9.0"

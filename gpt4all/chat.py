@@ -1,0 +1,259 @@
+"""Chat history, template choice, and the prompt a conversation becomes."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gpt4all.errors import ContextWindowExceededError
+from gpt4all.options import check_text
+
+if TYPE_CHECKING:
+    from gpt4all.session import ModelSession
+
+Message = dict[str, str]
+#: Text, and whether control tokens written in it are read as such.
+Part = tuple[str, bool]
+
+DEFAULT_PROMPT_TEMPLATE = "### Human:\n{0}\n\n### Assistant:\n"
+
+#: Once turns must be left out, so many are that the rest fills only this much
+#: of the context: leaving out one a time would shift, and so compute again,
+#: everything after it on every later turn.
+REFILL = 0.75
+
+# str.format puts these where the user's and the assistant's text go.
+_USER, _REPLY = "\ue000user\ue001", "\ue000reply\ue001"
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A template and how to read it.
+
+    Attributes:
+        text: the template; ``None`` for the one in the model file.
+        legacy: 2.8's style with ``{0}`` and ``{1}``, otherwise Jinja.
+    """
+
+    text: str | None
+    legacy: bool
+
+
+def choose_template(
+    argument: str | None, config: Mapping[str, Any], model_template: str | None
+) -> tuple[ChatTemplate, str]:
+    """The template of a session and the system prompt that belongs to it.
+
+    1. The argument.
+    2. The catalogue's ``chatTemplate``, with its ``systemMessage``.
+    3. The catalogue's ``promptTemplate``, with its ``systemPrompt``.
+    4. The model file's own.
+    5. 2.8's default, with a ``DeprecationWarning``.
+    """
+    if argument is not None:
+        template = _read_template("prompt_template", argument)
+        return template, str(config.get("systemPrompt" if template.legacy else "systemMessage") or "")
+    if config.get("chatTemplate"):
+        return _read_template("the catalogue's chatTemplate", config["chatTemplate"]), str(
+            config.get("systemMessage") or ""
+        )
+    if config.get("promptTemplate"):
+        return _read_template("the catalogue's promptTemplate", config["promptTemplate"]), str(
+            config.get("systemPrompt") or ""
+        )
+    if model_template:
+        return ChatTemplate(None, legacy=False), ""
+    warnings.warn(
+        "this model brings no chat template, so gpt4all 2.8's default is used; pass prompt_template= to chat_session()",
+        DeprecationWarning,
+        stacklevel=5,
+    )
+    return ChatTemplate(DEFAULT_PROMPT_TEMPLATE, legacy=True), ""
+
+
+def _read_template(name: str, text: str) -> ChatTemplate:
+    check_text(name, text)
+    if re.search(r"(?<!\{)%1(?![0-9])", text):
+        raise ValueError(f"{name} holds a literal '%1'; write '{{0}}' where the user's message goes")
+    legacy = "{0}" in text
+    if legacy:
+        _split_legacy(text)
+    return ChatTemplate(text, legacy)
+
+
+def _split_legacy(template: str) -> tuple[str, str, str | None]:
+    """What stands before the user's text, between it and the reply, and after the reply (``None`` without ``{1}``)."""
+    try:
+        filled = template.format(_USER, _REPLY)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"prompt_template cannot be filled in ({error!r}); it may hold {{0}} and {{1}}, and other braces doubled"
+        ) from None
+    before, _, rest = filled.partition(_USER)
+    between, marker, after = rest.partition(_REPLY)
+    return before, between, after if marker else None
+
+
+def check_messages(messages: object) -> list[Message]:
+    """A copy of a history if it is a list of ``{"role": str, "content": str}``."""
+    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
+        raise TypeError(f"messages must be a list of dicts, not {type(messages).__name__}")
+    checked = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise TypeError(f"messages[{index}] must be a dict, not {type(message).__name__}")
+        for key in ("role", "content"):
+            if key not in message:
+                raise ValueError(f"messages[{index}] has no {key!r}")
+            check_text(f"messages[{index}][{key!r}]", message[key])
+        checked.append(dict(message))
+    return checked
+
+
+@dataclass
+class ChatSession:
+    """One conversation. Changed only under ``lock``, as all threads of a model share it."""
+
+    template: ChatTemplate
+    template_args: dict[str, Any]
+    history: list[Message]
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    #: Messages after the system prompt that are no longer sent.
+    left_out: int = 0
+    #: What a subclass's ``_format_chat_prompt_template`` made of each user message.
+    formatted: dict[int, tuple[str, str]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        config: Mapping[str, Any],
+        model_template: str | None,
+        system_prompt: str | None,
+        prompt_template: str | None,
+        messages: Sequence[Mapping[str, str]] | None,
+        template_args: Mapping[str, Any] | None,
+    ) -> ChatSession:
+        template, default_system = choose_template(prompt_template, config, model_template)
+        history = [] if messages is None else check_messages(messages)
+        if system_prompt is not None:
+            check_text("system_prompt", system_prompt)
+        if not history or history[0]["role"] != "system":
+            history.insert(0, {"role": "system", "content": default_system if system_prompt is None else system_prompt})
+        elif system_prompt is not None:
+            history[0]["content"] = system_prompt
+        return cls(template, dict(template_args or {}), history)
+
+    def snapshot(self) -> list[Message]:
+        with self.lock:
+            return [dict(message) for message in self.history]
+
+    def replace(self, history: object) -> None:
+        messages = check_messages(history)
+        with self.lock:
+            self.history[:] = messages
+            self.left_out = 0
+            self.formatted.clear()
+
+
+@dataclass(frozen=True)
+class ChatPrompt:
+    """Tokens to continue, how many of the first must survive a full context, and the prompt's last text."""
+
+    tokens: list[int]
+    n_keep: int
+    ending: str
+
+
+class PromptBuilder:
+    """Turns a history and a new message into a prompt that fits the context."""
+
+    def __init__(self, session: ModelSession, chat: ChatSession) -> None:
+        self._session = session
+        self._chat = chat
+
+    def build(self, prompt: str) -> ChatPrompt:
+        """Leaves out the oldest whole turns where the conversation is too long.
+
+        Raises:
+            ContextWindowExceededError: system prompt and ``prompt`` alone don't fit.
+        """
+        chat = self._chat
+        system, rest = split_system(chat.snapshot())
+        rest.append({"role": "user", "content": prompt})
+        limit = self._session.prompt_limit
+        first = min(chat.left_out, len(rest) - 1)
+        parts = self._parts(system, rest[first:], first)
+        tokens = self._session.tokenize_parts(parts)
+        if len(tokens) > limit:
+            for first in turn_starts(rest):
+                if first <= chat.left_out:
+                    continue
+                parts = self._parts(system, rest[first:], first)
+                tokens = self._session.tokenize_parts(parts)
+                if len(tokens) <= (limit if first == len(rest) - 1 else int(limit * REFILL)):
+                    break
+            if len(tokens) > limit:
+                raise ContextWindowExceededError(len(tokens), limit, self._session.info.n_ctx)
+            chat.left_out = first
+        return ChatPrompt(tokens, self._keep(system, tokens), parts[-1][0] if parts else "")
+
+    def _keep(self, system: str, tokens: list[int]) -> int:
+        """Tokens of the begin mark and the system prompt: what another first message would share."""
+        probe = self._session.tokenize_parts(self._parts(system, [{"role": "user", "content": "\x1a"}], 0))
+        shared = 0
+        for ours, theirs in zip(probe, tokens, strict=False):
+            if ours != theirs:
+                break
+            shared += 1
+        # A system prompt that fills the context leaves no room to slide in.
+        return min(shared, self._session.info.n_ctx // 2)
+
+    def _parts(self, system: str, messages: list[Message], offset: int) -> list[Part]:
+        template = self._chat.template
+        if template.legacy:
+            return legacy_parts(template.text or "", system, messages, self._formatted(offset))
+        conversation = ([{"role": "system", "content": system}] if system else []) + messages
+        return self._session.render_chat(conversation, template.text, self._chat.template_args)
+
+    def _formatted(self, offset: int) -> dict[int, str]:
+        return {index - offset: text for index, (_, text) in self._chat.formatted.items() if index >= offset}
+
+
+def split_system(history: list[Message]) -> tuple[str, list[Message]]:
+    if history and history[0]["role"] == "system":
+        return history[0]["content"], history[1:]
+    return "", list(history)
+
+
+def turn_starts(messages: list[Message]) -> list[int]:
+    """Indices at which a turn begins: those of the user's messages."""
+    return [index for index, message in enumerate(messages) if message["role"] == "user"]
+
+
+def legacy_parts(template: str, system: str, messages: list[Message], formatted: Mapping[int, str]) -> list[Part]:
+    """The prompt of a ``{0}`` template: control tokens count in the template and the system text only.
+
+    ``formatted`` holds, by index, user messages that a subclass has formatted by itself.
+    """
+    before, between, after = _split_legacy(template)
+    after = "\n\n" if after is None else after
+    parts: list[Part] = [(system, True)] if system else []
+    replied = True
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            parts += [(message["content"], False), (after, True)]
+            replied = True
+            continue
+        if not replied:
+            # A message that was never answered.
+            parts.append((after, True))
+        if index in formatted:
+            parts.append((formatted[index], False))
+        else:
+            parts += [(before, True), (message["content"], False), (between, True)]
+        replied = False
+    return [part for part in parts if part[0]]

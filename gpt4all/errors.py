@@ -1,0 +1,127 @@
+"""Every exception this package raises on its own account.
+
+Each concrete type also derives from the built-in type that gpt4all 2.8 raised
+in the same place, so ``except ValueError`` written for 2.8 still holds::
+
+    GPT4AllError
+    ├── BackendLoadError            (RuntimeError)       no usable native library
+    ├── ModelLoadError              (RuntimeError)       the engine refused the file
+    │   ├── InvalidModelError       (ValueError)         not a model file, or a damaged one
+    │   └── UnsupportedModelError                        a sound file the engine cannot run
+    ├── ModelNotFoundError          (FileNotFoundError)  no such file, and no download allowed
+    ├── DeviceError                 (ValueError)         no device matches the request
+    │   └── InsufficientMemoryError                      it matches but is too small
+    ├── ContextWindowExceededError  (ValueError)         the prompt does not fit
+    ├── ChatTemplateError           (ValueError)         a chat template is wrong, or refuses the conversation
+    ├── GenerationError             (RuntimeError)       the engine failed while generating
+    ├── EmbeddingError              (RuntimeError)       the engine failed while embedding
+    ├── CancellationError                                an embedding run was cancelled
+    ├── CatalogError                (ValueError)         the model catalogue is unusable
+    └── DownloadError               (RuntimeError, ValueError)
+        └── ChecksumError                                the bytes are not the expected ones
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendLoadError",
+    "CancellationError",
+    "CatalogError",
+    "ChatTemplateError",
+    "ChecksumError",
+    "ContextWindowExceededError",
+    "DeviceError",
+    "DownloadError",
+    "EmbeddingError",
+    "GPT4AllError",
+    "GenerationError",
+    "InsufficientMemoryError",
+    "InvalidModelError",
+    "ModelLoadError",
+    "ModelNotFoundError",
+    "UnsupportedModelError",
+]
+
+
+class GPT4AllError(Exception):
+    """Root of all exceptions of this package."""
+
+
+class BackendLoadError(GPT4AllError, RuntimeError):
+    """No native library could be loaded for the requested backend.
+
+    The message lists every candidate that was tried and why each failed.
+    """
+
+
+class ModelLoadError(GPT4AllError, RuntimeError):
+    """The engine could not load the model file."""
+
+
+class InvalidModelError(ModelLoadError, ValueError):
+    """The file is not a GGUF model, or it is damaged."""
+
+
+class UnsupportedModelError(ModelLoadError):
+    """The file is sound, but this engine cannot do with it what was asked."""
+
+
+class ModelNotFoundError(GPT4AllError, FileNotFoundError):
+    """The model file does not exist and may not, or cannot, be downloaded."""
+
+
+class DeviceError(GPT4AllError, ValueError):
+    """No device matches the request."""
+
+
+class InsufficientMemoryError(DeviceError):
+    """The device matches the request but has too little free memory."""
+
+
+class ContextWindowExceededError(GPT4AllError, ValueError):
+    """The prompt has more tokens than the context can take.
+
+    Attributes:
+        prompt_tokens: length of the prompt in tokens.
+        limit: the most tokens a prompt may have with this model's ``n_ctx``.
+    """
+
+    def __init__(self, prompt_tokens: int, limit: int, n_ctx: int) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.limit = limit
+        self.n_ctx = n_ctx
+        super().__init__(
+            f"the prompt has {prompt_tokens} tokens, but a context of n_ctx={n_ctx} takes at most {limit}; "
+            "shorten the prompt or load the model with a larger n_ctx"
+        )
+
+    def __reduce__(self) -> tuple[type[ContextWindowExceededError], tuple[int, int, int]]:
+        return type(self), (self.prompt_tokens, self.limit, self.n_ctx)
+
+
+class ChatTemplateError(GPT4AllError, ValueError):
+    """A chat template cannot be read or rendered, or refuses the conversation by itself."""
+
+
+class GenerationError(GPT4AllError, RuntimeError):
+    """The engine failed while generating text."""
+
+
+class EmbeddingError(GPT4AllError, RuntimeError):
+    """The engine failed while computing embeddings."""
+
+
+class CancellationError(GPT4AllError):
+    """A ``cancel_cb`` asked an embedding run to stop."""
+
+
+class CatalogError(GPT4AllError, ValueError):
+    """The model catalogue could not be fetched or makes no sense."""
+
+
+class DownloadError(GPT4AllError, RuntimeError, ValueError):
+    """A model file could not be downloaded."""
+
+
+class ChecksumError(DownloadError):
+    """A file's size or hash is not the expected one."""

@@ -1,0 +1,343 @@
+"""The :class:`GPT4All` class: a model file that answers prompts."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from gpt4all import gguf
+from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
+from gpt4all.chat_methods import ChatMethods
+from gpt4all.conversation import ChatTurn, PromptTurn
+from gpt4all.devices import parse_device
+from gpt4all.model_library import ConfigType, ModelLibrary
+from gpt4all.options import (
+    GenerateArguments,
+    GenerationOptions,
+    LoadOptions,
+    ProgressCallback,
+    ReasoningCallback,
+    ResponseCallback,
+    check_callback,
+    check_flag,
+    check_text,
+)
+from gpt4all.session import ModelSession, open_model
+from gpt4all.verbosity import hide_log, show_log
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from gpt4all._native.backend import Outcome
+    from gpt4all.asynchronous import AsyncGeneration
+    from gpt4all.streaming import Run
+
+MessageType = dict[str, str]
+
+
+def empty_response_callback(token_id: int, response: str) -> bool:
+    """The default ``callback``: goes on."""
+    return True
+
+
+class GPT4All(ModelLibrary, ChatMethods):
+    """A language model loaded from a GGUF file.
+
+    Args:
+        model_name: file name of a catalogue model or of one in ``model_path``, a path,
+            or what else :meth:`retrieve_model` takes. ``.gguf`` is appended to a
+            file name that ends in neither ``.gguf`` nor ``.bin``.
+        model_path: the directory that holds the file, or that it is downloaded to;
+            ``DEFAULT_MODEL_DIRECTORY`` without it.
+        model_type: kept as :attr:`model_type`, otherwise unused.
+        allow_download: ``False`` never opens a socket.
+        n_threads: CPU threads; ``None`` takes the physical cores this process may use.
+        device: ``None`` or ``"cpu"``.
+        n_ctx: context size in tokens; 0 or ``None`` is the length the model was trained with.
+        ngl: layers to put on a GPU.
+        verbose: also shows the ``gpt4all`` logger's lines on stderr.
+        kv_type: type of the KV cache, such as ``"f16"`` or ``"q8_0"``.
+        flash_attention: ``"auto"``, ``True`` or ``False``.
+        main_gpu: index of the GPU that holds what is not split.
+        tensor_split: share of the model for each GPU.
+        progress: called with the fraction loaded; ``False`` stops the load with a
+            :class:`~gpt4all.errors.CancellationError`.
+
+    Raises:
+        FileNotFoundError: no such directory or file.
+        ModelLoadError: the file is no model this engine can load.
+        BackendLoadError: the native library is missing or broken.
+        ValueError, TypeError: an argument makes no sense; the message names it.
+    """
+
+    def __init__(
+        self,
+        model_name: str | os.PathLike[str],
+        *,
+        model_path: str | os.PathLike[str] | None = None,
+        model_type: str | None = None,
+        allow_download: bool = True,
+        n_threads: int | None = None,
+        device: str | None = None,
+        n_ctx: int | None = 2048,
+        ngl: int = 100,
+        verbose: bool = False,
+        kv_type: str = "f16",
+        flash_attention: bool | str = "auto",
+        main_gpu: int = 0,
+        tensor_split: Sequence[float] | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        super().__init__()
+        self.model_type = model_type
+        request = parse_device(device)
+        options = LoadOptions.create(
+            n_ctx=n_ctx,
+            n_threads=n_threads,
+            ngl=ngl,
+            kv_type=kv_type,
+            flash_attention=flash_attention,
+            main_gpu=main_gpu,
+            tensor_split=tensor_split,
+            progress=progress,
+        )
+        if check_flag("verbose", verbose):
+            show_log(self)
+        self.config: ConfigType = self.retrieve_model(
+            model_name, model_path=model_path, allow_download=allow_download, verbose=verbose
+        )
+        path = Path(self.config["path"])
+        gguf.preflight(path)
+        self.model: ModelSession = open_model(request.backend, path, options)
+        #: How the last call of :meth:`generate` ended, ``None`` before the first.
+        self.last_generation: Outcome | None = None
+        info = self.model.info
+        if info.can_generate and info.n_ctx > info.n_ctx_train > 0:
+            warnings.warn(
+                f"n_ctx={info.n_ctx} is more than the {info.n_ctx_train} tokens this model was trained with; "
+                "answers beyond that length are usually poor",
+                stacklevel=2,
+            )
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend in use: ``"cpu"``."""
+        return self.model.backend
+
+    @property
+    def device(self) -> str | None:
+        """Name of the GPU in use, ``None`` on the CPU."""
+        return self.model.device
+
+    def __enter__(self) -> GPT4All:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops a running call and frees the model. Closing twice is fine; any other call then is a ``ValueError``."""
+        self.model.close()
+        hide_log(self)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of ``text``, read as plain text: no special tokens are added or recognised."""
+        return self.model.tokenize(text)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids. Bytes that are no valid UTF-8 become U+FFFD."""
+        return self.model.detokenize(ids)
+
+    @overload
+    def generate(
+        self, prompt: str, *, streaming: Literal[False] = ..., **arguments: Unpack[GenerateArguments]
+    ) -> str: ...
+
+    @overload
+    def generate(
+        self, prompt: str, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
+    ) -> Iterator[str]: ...
+
+    @overload
+    def generate(
+        self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]
+    ) -> str | Iterator[str]: ...
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 200,
+        temp: float = 0.7,
+        top_k: int = 40,
+        top_p: float = 0.4,
+        min_p: float = 0.0,
+        repeat_penalty: float = 1.18,
+        repeat_last_n: int = 64,
+        n_batch: int = 512,
+        n_predict: int | None = None,
+        streaming: bool = False,
+        callback: ResponseCallback = empty_response_callback,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        parse_special: bool = True,
+        reasoning_callback: ReasoningCallback | None = None,
+    ) -> str | Iterator[str]:
+        """Continues a prompt, or inside :meth:`chat_session` answers a message.
+
+        Outside a session every call starts from an empty context; a prefix
+        shared with the previous call is not computed again. Inside, the whole
+        conversation is sent; where it does not fit the context, its oldest
+        turns are left out, and the history keeps them.
+
+        Args:
+            prompt: the text to continue; the user's message inside a session.
+            max_tokens: most tokens to generate; 0 only computes the prompt.
+            temp: temperature; 0 always takes the likeliest token.
+            top_k: draws from this many likeliest tokens; 1 is greedy, 0 or less means all.
+            top_p: draws from the likeliest tokens whose probabilities reach this sum.
+            min_p: drops tokens less likely than this share of the likeliest one's probability.
+            repeat_penalty: divides the logits of recent tokens, the prompt's too; 1 is off.
+            repeat_last_n: how many recent tokens that is; -1 is the whole context.
+            n_batch: prompt tokens computed at once, at most 512.
+            n_predict: the old name of ``max_tokens``; wins when given.
+            streaming: returns an iterator of pieces instead of the whole text.
+            callback: called with each token's id and text; ``False`` stops, and
+                what it raises is raised here. On a thread of this package when streaming.
+            seed: makes the draw repeatable; from 0 to 2**32 - 1.
+            stop: texts that end the answer and are not part of it, besides the
+                six that 2.8 had; an empty list turns those off too. Sessions with
+                a Jinja template have none of 2.8's.
+            parse_special: reads control tokens written in the prompt as such.
+                Inside a session a message's never are.
+            reasoning_callback: called with each piece of a reasoning model's
+                thinking, on a thread of this package; ``False`` stops. All of it
+                is in ``last_generation.reasoning``, and none in the answer.
+
+        Returns:
+            The completion, or an iterator over its pieces, which joined equal it.
+
+        Raises:
+            ContextWindowExceededError: the prompt has more than ``n_ctx`` - 4 tokens; in a
+                session, the system prompt and the message alone.
+            GenerationError: the engine failed.
+            ValueError, TypeError: an argument makes no sense; the message names it.
+        """
+        streaming = check_flag("streaming", streaming)
+        turn, wanted = self._prepare(
+            prompt,
+            max_tokens=max_tokens,
+            temp=temp,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repeat_penalty=repeat_penalty,
+            repeat_last_n=repeat_last_n,
+            n_batch=n_batch,
+            n_predict=n_predict,
+            callback=callback,
+            seed=seed,
+            stop=stop,
+            parse_special=parse_special,
+            reasoning_callback=reasoning_callback,
+        )
+        return self._stream(turn, wanted) if streaming else self._complete(turn, wanted)
+
+    def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
+        """:meth:`generate` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
+
+        Takes the same arguments. Callbacks run on a thread of this package.
+        Cancelling the task stops the engine within a token; the event loop is
+        never blocked.
+        """
+        unknown = sorted(set(arguments) - set(GenerateArguments.__annotations__))
+        if unknown:
+            raise TypeError(f"agenerate() has no argument {unknown[0]!r}")
+        # asyncio is too heavy to import for those who don't use it.
+        from gpt4all.asynchronous import AsyncGeneration
+
+        turn, wanted = self._prepare(prompt, **arguments)
+        return AsyncGeneration(lambda: self._start(turn, wanted, streaming=True), turn)
+
+    def _prepare(
+        self, prompt: str, **arguments: Unpack[GenerateArguments]
+    ) -> tuple[ChatTurn | PromptTurn, ResponseCallback | None]:
+        """Checks every argument; what is left to do is done when the call's turn comes."""
+        callback = arguments.pop("callback", empty_response_callback)
+        reasoning_callback = arguments.pop("reasoning_callback", None)
+        parse_special = check_flag("parse_special", arguments.pop("parse_special", True))
+        check_text("prompt", prompt)
+        check_callback("callback", callback)
+        if reasoning_callback is not None:
+            check_callback("reasoning_callback", reasoning_callback)
+        self.model.check_can_generate()
+        chat = self._current_chat()
+        options = GenerationOptions.create(
+            legacy_stops=chat is None or chat.template.legacy,
+            **arguments,  # type: ignore[misc]
+        )
+        turn = self._turn(chat, prompt, options, parse_special, reasoning_callback)
+        # The default would cost a call per token and change nothing.
+        return turn, None if callback is empty_response_callback else callback
+
+    def _complete(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None) -> str:
+        run = None
+        try:
+            run = self._start(turn, callback, streaming=False)
+            return run.text()
+        except BaseException:
+            if run is not None:
+                run.stop()
+            turn.undo()
+            raise
+        finally:
+            if run is not None:
+                run.stop()
+
+    def _stream(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None) -> Iterator[str]:
+        seen: list[str] = []
+        run = None
+        try:
+            run = self._start(turn, callback, streaming=True)
+            for piece in run.pieces():
+                seen.append(piece)
+                yield piece
+        except GeneratorExit:
+            if run is not None:
+                run.stop()
+            turn.keep_only("".join(seen))
+            raise
+        except BaseException:
+            if run is not None:
+                run.stop()
+            turn.undo()
+            raise
+        finally:
+            if run is not None:
+                run.stop()
+
+    def _start(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None, *, streaming: bool) -> Run:
+        def finished(outcome: Outcome) -> None:
+            self.last_generation = outcome
+
+        return self.model.start_run(turn.work, callback, finished, streaming=streaming)
+
+
+def __getattr__(name: str) -> Any:
+    # Found out at first use, and again at each: the environment may change, and
+    # a program may assign DEFAULT_MODEL_DIRECTORY, which then is found before this.
+    if name == "DEFAULT_MODEL_DIRECTORY":
+        from gpt4all.model_store import default_model_directory
+
+        return default_model_directory()
+    if name == "append_extension_if_missing":
+        from gpt4all.references import append_extension_if_missing
+
+        return append_extension_if_missing
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

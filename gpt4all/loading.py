@@ -1,0 +1,78 @@
+"""Loads a model on a worker thread, so that Ctrl-C and the progress callback can stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gpt4all.errors import CancellationError
+from gpt4all.workers import Worker, end_thread_if_exiting
+
+if TYPE_CHECKING:
+    from gpt4all._native.backend import NativeModel, OnProgress
+    from gpt4all.options import ProgressCallback
+
+
+class Load(Worker):
+    """One load. ``progress`` runs on the calling thread.
+
+    Args:
+        load: makes the native call with the progress callback it is given.
+        progress: the caller's own, or ``None``.
+    """
+
+    def __init__(self, load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> None:
+        super().__init__("gpt4all-load")
+        self._load = load
+        self._progress = progress
+        self._cancelled = False
+        self._model: NativeModel | None = None
+
+    def result(self) -> NativeModel:
+        """Waits for the model."""
+        while (fraction := self._next()) is not None:
+            self._answers.put(self._progress is None or self._progress(fraction) is not False)
+        if self._cancelled:
+            end_thread_if_exiting()
+        self._raise_error()
+        model, self._model = self._model, None
+        assert model is not None
+        return model
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        super().cancel()
+
+    def stop(self) -> None:
+        """Cancels, waits for the end, and frees a model that nobody has taken."""
+        super().stop()
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
+
+    def _work(self) -> None:
+        model = None if self._cancelled else self._load(self._on_progress)
+        if self._cancelled:
+            if model is not None:
+                model.close()
+            raise CancellationError("the load was cancelled")
+        self._model = model
+
+    def _on_progress(self, fraction: float) -> bool:
+        if self._cancelled:
+            return False
+        return self._progress is None or self._ask(fraction)
+
+
+def run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> NativeModel:
+    """Calls ``load`` on a worker thread and returns its model; nothing is left behind if this is interrupted."""
+    work = Load(load, progress)
+    try:
+        work.start()
+    except BaseException:
+        work.abandon()
+        raise
+    try:
+        return work.result()
+    finally:
+        work.stop()

@@ -1,0 +1,388 @@
+"""Models on the disk: where they lie, how one is obtained, listed, verified and deleted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin
+
+from gpt4all import catalog
+from gpt4all.digests import Expected, check_file
+from gpt4all.download import Download, default_url, fetch
+from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
+from gpt4all.partfile import exclusive, leftovers, remove_leftovers
+from gpt4all.progress import DownloadCallback
+from gpt4all.references import (
+    FileReference,
+    HubReference,
+    Reference,
+    UrlReference,
+    append_extension_if_missing,
+    check_filename,
+    choose_quantisation,
+    is_projector,
+    parse_reference,
+    split_names,
+)
+
+__all__ = [
+    "append_extension_if_missing",
+    "default_model_directory",
+    "delete_model",
+    "desktop_model_directories",
+    "list_local_models",
+    "parse_allow_download",
+    "retrieve_model",
+    "verify_model",
+]
+
+logger = logging.getLogger("gpt4all.models")
+
+PathArgument = str | os.PathLike[str]
+
+
+def default_model_directory() -> Path:
+    """Where models are kept unless the caller says otherwise.
+
+    `GPT4ALL_MODEL_DIR` if set; else `~/.cache/gpt4all` where it exists; else platformdirs' user cache directory for
+    `gpt4all`. Nothing is created.
+    """
+    if chosen := os.environ.get("GPT4ALL_MODEL_DIR"):
+        return Path(chosen).expanduser()
+    classic = _home() / ".cache" / "gpt4all"
+    if classic.is_dir():
+        return classic
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gpt4all", appauthor=False)
+
+
+def _home() -> Path:
+    # Path.home() raises where a container gives its user no home directory; nothing is found there then.
+    return Path(os.path.expanduser("~"))
+
+
+def desktop_model_directories() -> list[Path]:
+    """The folders, of those that exist, where the desktop application keeps its models. Only ever read."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        candidates = [Path(base)] if base else []
+    elif sys.platform == "darwin":
+        candidates = [_home() / "Library" / "Application Support"]
+    else:
+        shared = _home() / ".local" / "share"
+        candidates = [Path(os.environ.get("XDG_DATA_HOME") or shared), shared]
+    folders = dict.fromkeys(base / "nomic.ai" / "GPT4All" for base in candidates)
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def parse_allow_download(value: object, stacklevel: int = 3) -> bool:
+    """`allow_download` as a bool: the strings "True" and "False" warn, anything else that is no bool is a TypeError."""
+    if isinstance(value, bool):
+        return value
+    if value in ("True", "False"):
+        warnings.warn(f"pass allow_download={value} as a bool, not as a string", DeprecationWarning, stacklevel)
+        return value == "True"
+    raise TypeError(f"allow_download must be a bool, not {type(value).__name__}")
+
+
+def retrieve_model(
+    model_name: PathArgument,
+    model_path: PathArgument | None = None,
+    allow_download: bool = True,
+    verbose: bool = False,
+    *,
+    default_directory: PathArgument,
+    progress: DownloadCallback | None = None,
+) -> dict[str, Any]:
+    """Find the model on the disk or download it; the config has at least its `path` and `filename`, both str.
+
+    `model_name` is a file name (with or without `.gguf`), a path, an http(s) address, or a Hugging Face reference; see
+    `references.parse_reference`. It is looked for in `model_path`, or without one in `default_directory` and the
+    desktop application's folders, then as a path. A file that is there is used without opening a socket. Otherwise,
+    and with `allow_download` only, it comes from where the reference says or from the catalogue. A catalogue model's
+    config has its whole entry, from the cached catalogue where no network was needed, with `promptTemplate`'s `%1` and
+    `%2` written `{0}` and `{1}`. Of a split GGUF the path is the first part's.
+
+    Raises FileNotFoundError when `model_path` is given and missing, ModelNotFoundError when there is no model and no
+    download allowed, CatalogError for an unusable catalogue, ValueError for a bad name, and what `download_model` does.
+    """
+    allowed = parse_allow_download(allow_download)
+    directory = _directory(model_path, default_directory)
+    found, reference = _find(model_name, directory, elsewhere=model_path is None)
+    if found is not None:
+        logger.info("found model file %s", found)
+        return _local_config(found, reference)
+    wanted = _expected_place(reference, directory)
+    if not allowed:
+        raise ModelNotFoundError(f"the model file {wanted} does not exist, and allow_download is False")
+    if isinstance(reference, FileReference) and Path(reference.name).name != reference.name:
+        raise ModelNotFoundError(f"the model file {wanted} does not exist; only bare file names are downloaded")
+    config, downloads, note = _plan_downloads(reference, directory)
+    # The first part of a split comes last, so that where it is, all of the model is.
+    for download in reversed(downloads):
+        _make_directory(download.final.parent)
+        try:
+            fetch(replace(download, verbose=verbose, progress=progress))
+        except DownloadError as failure:
+            if not note:
+                raise
+            raise DownloadError(f"{note}, and {failure}") from failure
+    config.update(filename=downloads[0].final.name, path=str(downloads[0].final))
+    return config
+
+
+def verify_model(
+    model_name: PathArgument,
+    model_path: PathArgument | None = None,
+    *,
+    default_directory: PathArgument,
+    expected_size: int | None = None,
+    expected_md5: str | None = None,
+    expected_sha256: str | None = None,
+    verbose: bool = False,
+    progress: DownloadCallback | None = None,
+) -> Path:
+    """Read a model file that is on the disk and compare its hash; return its path. Opens no socket.
+
+    What is not given is taken from the cached catalogue. Raises ModelNotFoundError, ChecksumError when the file
+    differs, and ValueError when no hash is known.
+    """
+    directory = _directory(model_path, default_directory)
+    found, reference = _find(model_name, directory, elsewhere=model_path is None)
+    if found is None:
+        raise ModelNotFoundError(f"the model file {_expected_place(reference, directory)} does not exist")
+    expected = Expected(expected_size, expected_md5, expected_sha256)
+    if expected == Expected() and (entry := _known_entry(found, reference)) is not None:
+        expected = catalog.entry_expected(entry)
+    if not expected.hashes():
+        raise ValueError(
+            f"no hash of {found.name} is known; give expected_md5 or expected_sha256, or fetch the catalogue"
+        )
+    check_file(found, expected, verbose=verbose, progress=progress)
+    return found
+
+
+def list_local_models(directories: Iterable[PathArgument]) -> list[dict[str, Any]]:
+    """The models in `directories`, one dict each, sorted by path within a directory.
+
+    Keys: `filename`, `path`, `directory` (the one of `directories`), `model_name` (what to call it to load it from
+    there), `filesize` (bytes on the disk, all parts of a split together), `complete` (False where a part is missing),
+    and for a model of the cached catalogue the rest of its entry. Unreadable directories count as empty.
+    """
+    seen: set[Path] = set()
+    models = []
+    entries = {entry["filename"]: entry for entry in reversed(catalog.cached_models() or [])}
+    for directory in map(Path, directories):
+        for path in sorted(_model_files(directory)):
+            identity = Path(os.path.realpath(path))
+            if identity in seen:
+                continue
+            seen.add(identity)
+            parts = [path.with_name(name) for name in split_names(path.name)]
+            sizes = [part.stat().st_size for part in parts if part.is_file()]
+            below = path.relative_to(directory).as_posix()
+            known = "/" not in below and path.name in entries
+            models.append(
+                (catalog.model_config(entries[path.name]) if known else {})
+                | {
+                    "filename": path.name,
+                    "path": str(path),
+                    "directory": str(directory),
+                    "model_name": f"hf://{below}" if "/" in below else path.name,
+                    "filesize": sum(sizes),
+                    "complete": len(sizes) == len(parts),
+                }
+            )
+    return models
+
+
+def delete_model(
+    model_name: PathArgument, model_path: PathArgument | None = None, *, default_directory: PathArgument
+) -> list[Path]:
+    """Delete a model's file, all parts of a split, and what an unfinished download of it left; return the files.
+
+    Only below `model_path` or `default_directory`: the desktop application's folders are never touched. Raises
+    ModelNotFoundError when there is nothing to delete, ValueError for anything outside the directory or no file, and
+    DownloadError while the model is being downloaded.
+    """
+    directory = _directory(model_path, default_directory)
+    found, reference = _find(model_name, directory, elsewhere=False)
+    first = _expected_place(reference, directory) if found is None else found
+    if not Path(os.path.realpath(first.parent)).is_relative_to(os.path.realpath(directory)):
+        raise ValueError(f"{first} is not in the model directory {directory} and is not deleted")
+    if first.is_dir():
+        raise ValueError(f"{first} is a directory and is not deleted")
+    deleted = []
+    for final in [first.with_name(name) for name in split_names(first.name)]:
+        if not final.parent.is_dir() or "*" in final.name:
+            continue
+        if not any(os.path.lexists(path) for path in (final, *leftovers(final))):
+            continue
+        with exclusive(final, wait=False):
+            final.unlink(missing_ok=True)
+            remove_leftovers(final)
+        deleted.append(final)
+    if not deleted:
+        raise ModelNotFoundError(f"there is no model file {first} to delete")
+    _remove_empty_folders(first.parent, directory)
+    return deleted
+
+
+def _directory(model_path: PathArgument | None, default: PathArgument) -> Path:
+    directory = Path(default if model_path is None else model_path).expanduser()
+    if model_path is not None and not directory.is_dir():
+        raise FileNotFoundError(f"model_path {directory} is not an existing directory")
+    return directory
+
+
+def _find(model_name: PathArgument, directory: Path, *, elsewhere: bool) -> tuple[Path | None, Reference]:
+    """The file that `model_name` refers to, if it is on the disk; `elsewhere`: also in the desktop's folders."""
+    if not isinstance(model_name, (str, bytes, os.PathLike)):
+        raise TypeError(f"model_name must be a str or a path, not {type(model_name).__name__}")
+    name: object = os.fspath(model_name)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"model_name must be a file name, a path or an address, not {name!r}")
+    places = [directory, *desktop_model_directories()] if elsewhere else [directory]
+    if "://" not in name:
+        expanded = os.path.expanduser(name)
+        # A bare name next to an explicit model_path means that directory and not the one we happen to be in.
+        here = [Path()] if elsewhere or Path(expanded).name != expanded else []
+        for base in (*places, *here):
+            for candidate in (base / append_extension_if_missing(expanded), base / expanded):
+                # A directory with a model's name is handed on: the check of the file says what it is.
+                if os.path.isfile(candidate) or (candidate.suffix == ".gguf" and os.path.exists(candidate)):
+                    return candidate, FileReference(name)
+    reference = parse_reference(name)
+    if isinstance(reference, UrlReference):
+        first = split_names(reference.filename)[0]
+        found = next((place / first for place in places if (place / first).is_file()), None)
+    elif isinstance(reference, HubReference):
+        found = _find_hub(reference, directory)
+    else:
+        found = None
+    return found, reference
+
+
+def _find_hub(reference: HubReference, directory: Path) -> Path | None:
+    folder = _hub_folder(reference, directory)
+    path = reference.path
+    if path is None:
+        stored = [file.relative_to(folder).as_posix() for file in folder.rglob("*.gguf")] if folder.is_dir() else []
+        try:
+            path = choose_quantisation(stored, reference.quantisation)
+        except LookupError:
+            return None
+    found = folder / path
+    found = found.with_name(split_names(found.name)[0])
+    return found if found.is_file() else None
+
+
+def _hub_folder(reference: HubReference, directory: Path) -> Path:
+    # A folder per repository, because different repositories use the same file names.
+    revision = "" if reference.revision is None else f"@{reference.revision}"
+    return directory / check_filename(reference.owner) / check_filename(reference.repo + revision)
+
+
+def _expected_place(reference: Reference, directory: Path) -> Path:
+    if isinstance(reference, FileReference):
+        return directory / os.path.expanduser(reference.name)
+    if isinstance(reference, UrlReference):
+        return directory / split_names(reference.filename)[0]
+    return _hub_folder(reference, directory) / (reference.path or f"*{reference.quantisation or ''}*.gguf")
+
+
+def _local_config(path: Path, reference: Reference) -> dict[str, Any]:
+    entry = _known_entry(path, reference)
+    config = {} if entry is None else catalog.model_config(entry)
+    config.update(filename=path.name, path=str(path))
+    return config
+
+
+def _known_entry(path: Path, reference: Reference) -> catalog.CatalogEntry | None:
+    if isinstance(reference, HubReference):  # its names say nothing about the catalogue's models
+        return None
+    return catalog.find_entry(catalog.cached_models() or [], path.name)
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        message = f"the model directory {directory} cannot be created: {failure.strerror or failure}"
+        raise DownloadError(message) from failure
+
+
+def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, Any], list[Download], str]:
+    """The model's config so far; its files, the first part of a split first; what to add to a failure to get them."""
+    if isinstance(reference, HubReference):
+        from gpt4all import hub
+
+        files = hub.resolve(reference)
+        folder = _hub_folder(reference, directory)
+        first = files[0]
+        config = {"url": first.url, "filesize": first.expected.size, "sha256sum": first.expected.sha256}
+        return config, [Download(file.url, folder / file.path, file.expected, file.token) for file in files], ""
+    note = ""
+    if isinstance(reference, UrlReference):
+        entry: catalog.CatalogEntry = {"filename": reference.filename, "url": reference.url}
+    else:
+        entry, note = _catalogue_entry(reference.name)
+    url = urljoin(catalog.catalog_url(), entry.get("url") or default_url(entry["filename"]))
+    downloads = []
+    for name in split_names(entry["filename"]):
+        own = name == entry["filename"]
+        expected = catalog.entry_expected(entry) if own else Expected()
+        downloads.append(Download(url if own else urljoin(url, quote(name)), directory / name, expected))
+    return catalog.model_config(entry), downloads, note
+
+
+def _catalogue_entry(filename: str) -> tuple[catalog.CatalogEntry, str]:
+    """The entry of `filename` as the server has it now, or in the last answer if it cannot be asked.
+
+    Without one: an entry of only the name, since the host may have files that the catalogue does not list, and a note.
+    """
+    import difflib
+
+    import requests
+
+    check_filename(filename)
+    try:
+        models = catalog.list_models()
+    except (CatalogError, requests.exceptions.RequestException) as failure:
+        cached = catalog.cached_models()
+        if cached is None:
+            raise
+        logger.info("using the cached catalogue: %s", failure)
+        models = cached
+    entry = catalog.find_entry(models, filename)
+    if entry is not None:
+        return entry, ""
+    close = difflib.get_close_matches(filename, [known["filename"] for known in models], n=3)
+    similar = f" (similar: {', '.join(close)})" if close else ""
+    return {"filename": filename}, f"{filename} is not in the model catalogue{similar}"
+
+
+def _model_files(directory: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        # Beside the top level, only the depth at which Hugging Face references are stored: owner/repo[/folder]/file.
+        for pattern in ("*.gguf", "*/*/*.gguf", "*/*/*/*.gguf"):
+            for path in directory.glob(pattern):
+                hidden = any(name.startswith(".") for name in path.relative_to(directory).parts)
+                usable = not hidden and not is_projector(path.name) and not path.name.startswith("incomplete-")
+                if usable and split_names(path.name)[0] == path.name and path.is_file():
+                    yield path
+
+
+def _remove_empty_folders(folder: Path, directory: Path) -> None:
+    with suppress(OSError):  # the first folder that is not empty ends it
+        while folder != directory and folder.is_relative_to(directory):
+            folder.rmdir()
+            folder = folder.parent

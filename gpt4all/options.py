@@ -1,0 +1,258 @@
+"""Load and generation options, and every check of an argument.
+
+All checks happen here, before any native call, and name the argument as the
+caller wrote it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from gpt4all.cpu_threads import default_thread_count
+
+#: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
+ResponseCallback = Callable[[int, str], "bool | None"]
+ProgressCallback = Callable[[float], "bool | None"]
+#: Called with each piece of thinking; ``False`` stops the generation.
+ReasoningCallback = Callable[[str], "bool | None"]
+
+#: Texts at which gpt4all 2.8 ended every answer; still so outside Jinja sessions.
+LEGACY_STOPS = ("### Instruction", "### Prompt", "### Response", "### Human", "### Assistant", "### Context")
+
+#: The engine's types for the KV cache, ggml's names.
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+_UNQUANTIZED_KV_TYPES = ("f32", "f16", "bf16")
+
+_INT32_MAX = 2**31 - 1
+#: What the engine computes with.
+_FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+_FLOAT32_MIN = 2.0**-126
+#: ggml's limit.
+_MAX_THREADS = 512
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load a model."""
+
+    n_ctx: int
+    n_threads: int
+    n_gpu_layers: int
+    kv_type: str
+    flash_attention: bool | None
+    main_gpu: int
+    tensor_split: tuple[float, ...]
+    progress: ProgressCallback | None
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        n_ctx: int | None = 2048,
+        n_threads: int | None = None,
+        ngl: int = 100,
+        kv_type: str = "f16",
+        flash_attention: bool | str = "auto",
+        main_gpu: int = 0,
+        tensor_split: Sequence[float] | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> LoadOptions:
+        n_ctx = 0 if n_ctx is None else _integer("n_ctx", n_ctx, 0)
+        if 0 < n_ctx < 8:
+            raise ValueError(f"n_ctx must be at least 8, or 0 for the model's trained length, not {n_ctx}")
+        if kv_type not in KV_TYPES:
+            raise ValueError(f"kv_type must be one of {', '.join(KV_TYPES)}, not {kv_type!r}")
+        if flash_attention not in ("auto", True, False) or isinstance(flash_attention, (int, float)) != isinstance(
+            flash_attention, bool
+        ):
+            raise ValueError(f"flash_attention must be 'auto', True or False, not {flash_attention!r}")
+        if flash_attention is False and kv_type not in _UNQUANTIZED_KV_TYPES:
+            raise ValueError(f"kv_type {kv_type!r} needs flash attention, but flash_attention is False")
+        if progress is not None and not callable(progress):
+            raise TypeError("progress must be callable or None")
+        return cls(
+            n_ctx=n_ctx,
+            n_threads=check_thread_count(n_threads),
+            n_gpu_layers=_integer("ngl", ngl, 0),
+            kv_type=kv_type,
+            flash_attention=None if isinstance(flash_attention, str) else flash_attention,
+            main_gpu=_integer("main_gpu", main_gpu, 0),
+            tensor_split=_shares("tensor_split", tensor_split),
+            progress=progress,
+        )
+
+
+class GenerateArguments(TypedDict, total=False):
+    """Keyword arguments of :meth:`gpt4all.GPT4All.generate` that do not change its return type."""
+
+    max_tokens: int
+    temp: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    repeat_last_n: int
+    n_batch: int
+    n_predict: int | None
+    callback: ResponseCallback
+    seed: int | None
+    stop: str | Sequence[str] | None
+    parse_special: bool
+    reasoning_callback: ReasoningCallback | None
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How to continue a prompt."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    repeat_last_n: int
+    n_batch: int
+    seed: int
+    stop: tuple[str, ...]
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        max_tokens: int = 200,
+        temp: float = 0.7,
+        top_k: int = 40,
+        top_p: float = 0.4,
+        min_p: float = 0.0,
+        repeat_penalty: float = 1.18,
+        repeat_last_n: int = 64,
+        n_batch: int = 512,
+        n_predict: int | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        legacy_stops: bool = True,
+    ) -> GenerationOptions:
+        if n_predict is not None:
+            max_tokens = _integer("n_predict", n_predict, 0)
+        # A fresh seed is drawn here, so that every run has one that could be told.
+        seed = int.from_bytes(os.urandom(4), "little") if seed is None else _integer("seed", seed, 0, 2**32 - 1)
+        return cls(
+            max_tokens=_integer("max_tokens", max_tokens, 0),
+            temperature=_number("temp", temp, 0.0),
+            top_k=_integer("top_k", top_k, -_INT32_MAX),
+            top_p=_probability("top_p", top_p),
+            min_p=_number("min_p", min_p, 0.0, 1.0),
+            repeat_penalty=_positive("repeat_penalty", repeat_penalty),
+            repeat_last_n=_integer("repeat_last_n", repeat_last_n, -1),
+            n_batch=_integer("n_batch", n_batch, 1),
+            seed=seed,
+            stop=_stop_texts(stop, LEGACY_STOPS if legacy_stops else ()),
+        )
+
+
+def check_thread_count(n_threads: int | None) -> int:
+    """``n_threads`` as given, or what suits the machine for ``None``."""
+    if n_threads is None:
+        return default_thread_count()
+    return _integer("n_threads", n_threads, 1, _MAX_THREADS)
+
+
+def check_text(name: str, text: object) -> str:
+    """``text`` if it is a ``str`` that can be written as UTF-8."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} holds a lone surrogate at index {error.start}, which is no character") from None
+    return text
+
+
+def check_flag(name: str, value: object) -> bool:
+    """``value`` as a ``bool``: 0 and 1 will do, but a text such as ``"False"`` is an accident."""
+    if isinstance(value, int) or type(value).__name__ in ("bool", "bool_"):  # NumPy's
+        return bool(value)
+    raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+
+
+def check_callback(name: str, callback: object) -> None:
+    if not callable(callback):
+        raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
+
+
+def _stop_texts(stop: object, standing: tuple[str, ...]) -> tuple[str, ...]:
+    if stop is None:
+        return standing
+    if isinstance(stop, str):
+        texts: tuple[str, ...] = (stop,)
+    elif isinstance(stop, Iterable) and not isinstance(stop, (bytes, bytearray, Mapping)):
+        texts = tuple(stop)
+    else:
+        raise TypeError(f"stop must be a str, a list of str or None, not {type(stop).__name__}")
+    for text in texts:
+        if not check_text("stop", text):
+            raise ValueError("stop holds an empty text, which would end every answer at once")
+    # An empty list turns 2.8's texts off; others come on top of them.
+    return (*texts, *standing) if texts else ()
+
+
+def _shares(name: str, shares: object) -> tuple[float, ...]:
+    if shares is None:
+        return ()
+    if not isinstance(shares, Iterable) or isinstance(shares, (str, bytes)):
+        raise TypeError(f"{name} must be a list of numbers or None, not {type(shares).__name__}")
+    return tuple(_number(name, share, 0.0) for share in shares)
+
+
+def _integer(name: str, value: object, low: int, high: int = _INT32_MAX) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        # Arrays have the method, but only those of one number can do it.
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, not {number}")
+    return number
+
+
+def _number(name: str, value: object, low: float, high: float = _FLOAT32_MAX) -> float:
+    number = _float(name, value)
+    # NaN compares false with everything, so it fails here too.
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be from {low:g} to {high:g}, not {number}")
+    return number
+
+
+def _probability(name: str, value: object) -> float:
+    """Any number: one below 0 means 0, one above 1 means 1."""
+    number = _float(name, value)
+    if math.isnan(number):
+        raise ValueError(f"{name} must be a number, not {number}")
+    return min(max(number, 0.0), 1.0)
+
+
+def _positive(name: str, value: object) -> float:
+    number = _number(name, value, 0.0)
+    if number < _FLOAT32_MIN:
+        raise ValueError(f"{name} must be more than 0, not {number}")
+    return number
+
+
+def _float(name: str, value: object) -> float:
+    try:
+        if isinstance(value, (bool, str, bytes, bytearray)):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
+    except OverflowError:
+        # An integer beyond what even a double holds.
+        raise ValueError(f"{name} is too large") from None

@@ -1,0 +1,351 @@
+"""A loaded model: one native handle, used by one caller at a time, closed once."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import operator
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpt4all import loading
+from gpt4all._native.backend import (
+    Backend,
+    CancelFlag,
+    ModelInfo,
+    NativeModel,
+    OnProgress,
+    OnToken,
+    Outcome,
+    load_backend,
+)
+from gpt4all.errors import ContextWindowExceededError, GenerationError, UnsupportedModelError
+from gpt4all.options import (
+    GenerationOptions,
+    LoadOptions,
+    ResponseCallback,
+    check_text,
+    check_thread_count,
+)
+from gpt4all.streaming import Run
+from gpt4all.turns import Turn, TurnQueue
+from gpt4all.workers import FORKED, call_where_no_signal_comes, end_thread_if_exiting, stop_all
+
+#: Room a prompt leaves for the answer, as in 2.8.
+MIN_ANSWER_ROOM = 4
+
+# Keyed by id: unlike those of a WeakSet, its references can be listed while other threads add some.
+_open_sessions: weakref.WeakValueDictionary[int, ModelSession] = weakref.WeakValueDictionary()
+#: The process that loaded each.
+_backends_in_use: dict[Backend, int] = {}
+
+
+class ModelSession:
+    """The ``model`` attribute of :class:`gpt4all.GPT4All`.
+
+    Attributes:
+        model_path: the model's file.
+        backend: name of the backend that runs it.
+        device: name of its device, ``None`` on the CPU.
+        info: facts about the model.
+    """
+
+    def __init__(self, backend: Backend, native: NativeModel, model_path: Path, n_threads: int) -> None:
+        self.model_path = str(model_path)
+        self.backend = backend.name
+        self.device: str | None = None
+        self.info: ModelInfo = native.info
+        self._native = native
+        self._n_threads = n_threads
+        self._turns = TurnQueue()
+        self._closed = False
+        self._close_when_done = False
+        # Held by what may run beside a generation, and while freeing. A signal
+        # handler that closes the model may run inside the former.
+        self._lifetime = threading.RLock()
+        self._pid = os.getpid()
+        _open_sessions[id(self)] = self
+
+    def set_thread_count(self, n_threads: int) -> None:
+        """Sets the CPU threads; waits for a running call."""
+        n_threads = check_thread_count(n_threads)
+        with self._exclusive():
+            call_where_no_signal_comes(lambda: self._native.set_threads(n_threads))
+            self._n_threads = n_threads
+
+    def thread_count(self) -> int:
+        """CPU threads in use."""
+        self._check_open()
+        return self._n_threads
+
+    def count_prompt_tokens(self, text: str) -> int:
+        """Tokens of ``text`` as :meth:`GPT4All.generate` would read it."""
+        return len(self.prompt_tokens(text))
+
+    def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
+        check_text("text", text)
+        # Before the lock too: after a fork, nobody may be left to release it.
+        self._check_open()
+        with self._lifetime:
+            self._check_open()
+            return self._native.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        ids = _token_ids(tokens, self.info.n_vocab)
+        self._check_open()
+        with self._lifetime:
+            self._check_open()
+            return self._native.detokenize(ids).decode("utf-8", "replace")
+
+    def prompt_tokens(self, prompt: str, *, parse_special: bool = True) -> list[int]:
+        """The token ids that ``prompt`` becomes, with the begin token the model wants."""
+        tokens = self.tokenize(prompt, add_special=True, parse_special=parse_special)
+        bos = self.info.token_bos
+        if self.info.add_bos and tokens[:2] == [bos, bos]:
+            # The prompt brought its own.
+            return tokens[1:]
+        if not tokens:
+            begin = bos if bos is not None else self.info.token_eos
+            if begin is None:
+                raise ValueError("prompt has no tokens, and the model has no token to begin with")
+            return [begin]
+        return tokens
+
+    def tokenize_parts(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
+        """Tokens of a text in parts, each with whether its control tokens count; begins as the model wants."""
+        self._check_open()
+        with self._lifetime:
+            self._check_open()
+            tokens = self._native.tokenize_parts(parts)
+        bos = self.info.token_bos
+        return tokens[1:] if self.info.add_bos and tokens[:2] == [bos, bos] else tokens
+
+    def render_chat(
+        self, messages: Sequence[dict[str, str]], template: str | None, args: dict[str, Any]
+    ) -> list[tuple[str, bool]]:
+        """A conversation as text in parts, each with whether its control tokens count.
+
+        Raises:
+            ChatTemplateError: the template is wrong, or refuses the conversation.
+        """
+        self._check_open()
+        with self._lifetime:
+            self._check_open()
+            parts = self._native.render_chat(messages, template, args)
+        return [(text, not from_message) for text, from_message in parts]
+
+    @property
+    def prompt_limit(self) -> int:
+        """The most tokens a prompt may have."""
+        return self.info.n_ctx - MIN_ANSWER_ROOM
+
+    def generate(
+        self,
+        tokens: Sequence[int],
+        options: GenerationOptions,
+        on_token: OnToken,
+        cancel: CancelFlag,
+        *,
+        n_keep: int,
+        keep_context: bool = False,
+        render_special: bool = False,
+    ) -> Outcome:
+        """The native call; only for the ``work`` of :meth:`start_run`."""
+        return self._native.generate(
+            tokens,
+            on_token=on_token,
+            cancel=cancel,
+            max_tokens=options.max_tokens,
+            n_batch=options.n_batch,
+            top_k=options.top_k,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            min_p=options.min_p,
+            repeat_penalty=options.repeat_penalty,
+            repeat_last_n=options.repeat_last_n,
+            seed=options.seed,
+            stop=options.stop,
+            n_keep=n_keep,
+            keep_context=keep_context,
+            render_special=render_special,
+        )
+
+    def start_run(
+        self,
+        work: Callable[[OnToken, CancelFlag], Outcome],
+        callback: ResponseCallback | None,
+        finished: Callable[[Outcome], None],
+        *,
+        streaming: bool,
+    ) -> Run:
+        """Waits for a turn and starts ``work`` on a worker thread; it ends in :meth:`generate`."""
+        self.check_can_generate()
+        cancel = CancelFlag()
+
+        def end(run: Run, outcome: Outcome | None) -> None:
+            try:
+                if outcome is not None:
+                    finished(outcome)
+            finally:
+                self._end_turn(run)
+
+        run = Run(lambda on_token: work(on_token, cancel), cancel, callback, end, streaming=streaming)
+        self._refuse_nested_call()
+        try:
+            self._turns.acquire(run)
+            self._check_open()
+            run.start()
+        except BaseException:
+            if run.abandon():
+                self._end_turn(run)
+            raise
+        return run
+
+    def close(self) -> None:
+        """Stops a running call, frees the model; closing twice is fine."""
+        self._closed = True
+        if os.getpid() != self._pid:
+            # The engine's threads did not survive the fork, so nothing here may touch it.
+            return
+        running = self._turns.holder()
+        if isinstance(running, Run):
+            running.cancel()
+        if self._turns.has_own():
+            # From a callback, or from a signal handler in the middle of a
+            # call: waiting for that call here would be waiting for ever.
+            self._close_when_done = True
+            return
+        turn = Turn()
+        try:
+            self._turns.acquire(turn)
+            self._free()
+        finally:
+            self._turns.leave(turn)
+        if isinstance(running, Run):
+            running.join()
+
+    def _end_turn(self, turn: Turn) -> None:
+        self._turns.leave(turn)
+        if self._close_when_done:
+            self.close()
+
+    def _free(self) -> None:
+        with self._lifetime:
+            call_where_no_signal_comes(self._native.close)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def last_logits(self) -> Sequence[float]:
+        with self._exclusive():
+            return self._native.last_logits()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        self._check_open()
+        self._refuse_nested_call()
+        turn = Turn()
+        try:
+            self._turns.acquire(turn)
+            self._check_open()
+            yield
+        finally:
+            self._end_turn(turn)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            end_thread_if_exiting()
+            raise ValueError("the model is closed; load it again with GPT4All(...)")
+        if os.getpid() != self._pid:
+            raise GenerationError(FORKED)
+
+    def check_can_generate(self) -> None:
+        """Raises what every generation would, whatever the prompt."""
+        self._check_open()
+        if not self.info.can_generate:
+            kind = "an embedding model" if self.info.is_embedding else "not a text-generation model"
+            raise UnsupportedModelError(
+                f"{Path(self.model_path).name} is {kind} (architecture {self.info.architecture!r}), so it cannot "
+                "generate text; use a chat or completion model"
+            )
+
+    def check_fits(self, n_tokens: int) -> None:
+        if n_tokens > self.prompt_limit:
+            raise ContextWindowExceededError(n_tokens, self.prompt_limit, self.info.n_ctx)
+
+    def _refuse_nested_call(self) -> None:
+        if self._turns.has_own():
+            raise GenerationError(
+                "the model is in the middle of a call that waits for this code to return, so it cannot be called "
+                "from the callback of that call, nor from a signal handler"
+            )
+
+
+def open_model(backend_name: str, path: Path, options: LoadOptions) -> ModelSession:
+    """Loads the backend's library, then the model."""
+    backends: list[Backend] = []
+
+    def load(on_progress: OnProgress) -> NativeModel:
+        backend = load_backend(backend_name)
+        backends.append(backend)
+        _backends_in_use[backend] = os.getpid()
+        return backend.load_model(
+            path,
+            n_ctx=options.n_ctx,
+            n_threads=options.n_threads,
+            n_gpu_layers=options.n_gpu_layers,
+            main_gpu=options.main_gpu,
+            tensor_split=options.tensor_split,
+            flash_attention=options.flash_attention,
+            kv_type=options.kv_type,
+            progress=on_progress,
+        )
+
+    _register_for_exit()
+    native = loading.run(load, options.progress)
+    return ModelSession(backends[0], native, path, options.n_threads)
+
+
+def _token_ids(tokens: Sequence[int], n_vocab: int) -> list[int]:
+    try:
+        ids = list(tokens)
+    except TypeError:
+        raise TypeError(f"ids must be a sequence of integers, not {type(tokens).__name__}") from None
+    return [_token_id(token, n_vocab) for token in ids]
+
+
+def _token_id(token: object, n_vocab: int) -> int:
+    if isinstance(token, bool) or not hasattr(token, "__index__"):
+        raise TypeError(f"ids must be integers, not {type(token).__name__}")
+    number = operator.index(token)
+    if not 0 <= number < n_vocab:
+        raise ValueError(f"ids holds {number}, which is outside the vocabulary of {n_vocab} tokens")
+    return number
+
+
+@functools.cache
+def _register_for_exit() -> None:
+    # Runs while threads still do, so that no native call is left when the interpreter is torn down.
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    sessions = [session for reference in _open_sessions.valuerefs() if (session := reference()) is not None]
+    for session in sessions:
+        # From here on, daemon threads that call end without a sound.
+        session._closed = True
+    stop_all()
+    for session in sessions:
+        running = session._turns.holder()
+        # A callback that never returns keeps its model.
+        if not isinstance(running, Run) or running.join(0):
+            session.close()
+    for backend, pid in _backends_in_use.items():
+        if pid == os.getpid():
+            backend.silence()

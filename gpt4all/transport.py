@@ -1,0 +1,197 @@
+"""HTTP as the catalogue and the downloads need it: time-outs, redirects, stalls, waiting times.
+
+`requests` does the work, so proxies, CA bundles and netrc follow its environment variables. It is imported on first
+use, because `import gpt4all` must stay fast.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from gpt4all.errors import GPT4AllError
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["POLICY", "TransferPolicy", "body", "get", "never_connected", "open_session", "retry_after_seconds", "shown"]
+
+_MAX_REDIRECTS = 10
+# Large enough that Python's cost per block vanishes beside copying and hashing it; see scripts/bench/bench_download.py.
+_BLOCK_SIZE = 1 << 18
+_SMALL_BLOCK_SIZE = 1 << 13
+
+
+@dataclass(frozen=True)
+class TransferPolicy:
+    """How patient transfers are. Times are in seconds.
+
+    `attempts` counts tries in a row that brought nothing new; any new byte starts the count again. The pause before
+    the next try doubles from `backoff` to `max_backoff`, or is what the server asks for; a server that asks for more
+    than `max_retry_after` ends the download. A transfer that brings fewer than `min_progress` bytes in
+    `read_timeout` seconds is stalled.
+    """
+
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    min_progress: int = 16 * 1024
+    attempts: int = 5
+    backoff: float = 0.5
+    max_backoff: float = 30.0
+    max_retry_after: float = 120.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after `failures` (at least 1) tries in a row."""
+        return min(self.backoff * 2.0 ** (failures - 1), self.max_backoff)
+
+
+POLICY = TransferPolicy()
+"""The policy of every transfer; assign another one to change it."""
+
+
+def open_session() -> requests.Session:
+    """A session that can speak http and https and nothing else."""
+    import requests
+
+    class Session(requests.Session):
+        def resolve_redirects(self, *args: Any, **options: Any) -> Iterator[Any]:
+            # `get` follows them. Even when told not to, requests prepares to, and for that reads the whole body of
+            # the redirect, however long a hostile server makes it.
+            return iter(())
+
+    session = Session()
+    session.headers["User-Agent"] = f"python-gpt4all {requests.utils.default_user_agent()}"
+    # One big answer a connection: nothing is gained by keeping it, and closing the session does not close idle ones.
+    session.headers["Connection"] = "close"
+    return session
+
+
+def get(
+    session: requests.Session,
+    url: str,
+    headers: dict[str, str],
+    *,
+    error: type[GPT4AllError],
+    token: str | None = None,
+) -> requests.Response:
+    """The answer to a GET of `url` after redirects, its body still unread.
+
+    `token` is sent as a bearer token, to the origin of `url` alone. Raises `error` for a redirect to anything but http
+    and https, from https down to http, or in circles; network failures keep their `requests.exceptions` type.
+    """
+    origin = _origin(_checked(url, error))
+    for _ in range(_MAX_REDIRECTS + 1):
+        response = session.get(
+            url,
+            headers=headers,
+            auth=_bearer(token) if token and _origin(url) == origin else None,
+            stream=True,
+            allow_redirects=False,
+            timeout=(POLICY.connect_timeout, POLICY.read_timeout),
+        )
+        target = session.get_redirect_target(response)
+        if target is None:
+            return response
+        response.close()
+        following = _checked(target, error, base=url)
+        if urlsplit(url).scheme == "https" and urlsplit(following).scheme == "http":
+            raise error(f"{shown(url)} redirects to {shown(following)}, which gives up encryption")
+        url = following
+    raise error(f"{shown(url)}: more than {_MAX_REDIRECTS} redirects")
+
+
+def _checked(url: str, error: type[GPT4AllError], base: str = "") -> str:
+    try:
+        url = urljoin(base, url)
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise error(f"{url[:200]!r} is no http or https address, and no other kind is fetched")
+    return url
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    # An auth callable and not a plain header: requests lets netrc overwrite the header.
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    return sign
+
+
+def body(response: requests.Response) -> Iterator[bytes]:
+    """The body in blocks as they arrive, gzip and deflate undone.
+
+    A broken connection, one that ends early or one that stalls (see `TransferPolicy`) raises
+    `requests.exceptions.ConnectionError`; every block that came before it has been yielded by then.
+    """
+    import requests
+    import urllib3
+
+    # Older releases of urllib3 have no read1, and their read holds bytes back until a block is full: small ones then.
+    read, size = getattr(response.raw, "read1", None), _BLOCK_SIZE
+    if read is None:
+        read, size = response.raw.read, _SMALL_BLOCK_SIZE
+        response.raw.enforce_content_length = True
+    deadline = time.monotonic() + POLICY.read_timeout
+    received = 0
+    while True:
+        try:
+            block: bytes = read(size, decode_content=True)
+        except urllib3.exceptions.HTTPError as failure:
+            raise requests.exceptions.ConnectionError(failure, response=response) from failure
+        if not block:
+            return
+        yield block
+        received += len(block)
+        now = time.monotonic()
+        if now >= deadline:
+            if received < POLICY.min_progress:
+                message = f"{shown(response.url)}: {received} bytes in {POLICY.read_timeout:g} s are no progress"
+                raise requests.exceptions.ConnectionError(message, response=response)
+            deadline, received = now + POLICY.read_timeout, 0
+
+
+def never_connected(failure: requests.exceptions.RequestException) -> bool:
+    """Whether no connection was made at all: no such host, nobody listening, no network."""
+    import requests
+    import urllib3
+
+    cause = getattr(failure.args[0] if failure.args else None, "reason", None)
+    return isinstance(failure, requests.exceptions.ConnectTimeout) or isinstance(
+        cause, urllib3.exceptions.NewConnectionError
+    )
+
+
+def retry_after_seconds(value: str | None, now: float) -> float | None:
+    """The waiting time a `Retry-After` header asks for (seconds or an HTTP date); None when it says nothing usable."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    from email.utils import parsedate_to_datetime  # pulls in the socket module, for a header that is rarely there
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def shown(url: str) -> str:
+    """`url` for messages: without user, password, query and fragment, which may hold secrets."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the address"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,149 @@
+"""Command line of ``scripts/bench/run``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nativebuild.report import BuildError, say
+
+from bench.children import wait_until_quiet
+from bench.peers import set_up
+from bench.report import as_json, figures_table, targets_table
+from bench.results import Results
+from bench.rows import ROWS, Bench, Step
+from bench.subject import Subject, from_clone, from_wheel
+from bench.targets import judge
+
+__all__ = ["main"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_NOISE_LIMIT = 0.1
+_ATTEMPTS = 3
+
+_DESCRIPTION = """\
+Measure this package beside llama.cpp's own tools, llama-cpp-python and gpt4all 2.8.2, all in one run, and print how
+they compare. The subjects take turns within each round. The first run builds the peers, which takes a while.
+
+rows: {rows}
+"llama.cpp" is llama-bench (tg128, pp512) of a stock native build of the same source; for load and memory, a C program
+that makes llama-bench's own calls on the same libraries.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; the exit status is 1 when ``--check`` is given and a target was missed."""
+    options = _parser().parse_args(arguments)
+    try:
+        subject = from_wheel(options.wheel) if options.wheel else from_clone(options.backend_path)
+        bench = Bench(subject, set_up(), options.threads)
+        results = _measure(bench, options.only, options.rounds, 60 * options.max_wait)
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}\n")
+    print(figures_table(results))
+    print()
+    print(targets_table(results))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    report = as_json(results, _facts(subject, options))
+    options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"\nsamples: {options.json}")
+    missed = [verdict for verdict in judge(results) if verdict.missed]
+    return 1 if options.check and missed else 0
+
+
+def _row_names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in ROWS]:
+        raise argparse.ArgumentTypeError(f"unknown row {unknown[0]!r}; known: {', '.join(ROWS)}")
+    return names
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run",
+        description=_DESCRIPTION.format(rows=", ".join(ROWS)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", type=_row_names, default=list(ROWS), metavar="ROW,ROW", help="only these rows")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often everybody takes a turn (5)")
+    parser.add_argument("--check", action="store_true", help="fail when a target is missed")
+    parser.add_argument("--json", type=Path, default=_ROOT / "build" / "bench.json", metavar="FILE")
+    parser.add_argument("--threads", type=int, default=_default_threads(), metavar="N", help="for every subject")
+    parser.add_argument(
+        "--max-wait", type=float, default=10, metavar="MINUTES", help="in all, for others to leave the machine alone"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--wheel", type=Path, metavar="FILE", help="measure this wheel, not the clone")
+    which.add_argument(
+        "--backend-path", type=Path, metavar="DIR", help="measure the clone with the backend in DIR/cpu/"
+    )
+    return parser
+
+
+def _default_threads() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _measure(bench: Bench, rows: Sequence[str], rounds: int, patience: float) -> Results:
+    results = Results()
+    for number in range(rounds):
+        bench.round = number
+        for row in rows:
+            say(f"round {number + 1} of {rounds}: {row}")
+            steps = list(ROWS[row](bench))
+            # Whoever comes first finds the machine cooler: everybody once.
+            turn = number % len(steps) if steps else 0
+            for step in steps[turn:] + steps[:turn]:
+                patience -= _take_turn(step, results, patience)
+    return results
+
+
+def _take_turn(step: Step, results: Results, patience: float) -> float:
+    """One measurement, again when others disturbed it and patience is left; returns the seconds waited."""
+    waited = 0.0
+    for attempt in range(_ATTEMPTS):
+        waited += wait_until_quiet(patience - waited)
+        values, child = step.measure()
+        noise = child.others_share
+        if noise is None or noise < _NOISE_LIMIT or attempt + 1 == _ATTEMPTS or waited >= patience:
+            break
+        waited += child.wall_seconds
+    results.add(step.subject, values, noise)
+    return waited
+
+
+def _machine() -> str:
+    return f"{_processor()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _facts(subject: Subject, options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "machine": _machine(),
+        "python": sys.version,
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "subject": subject.description,
+        "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "load_average": os.getloadavg(),
+    }

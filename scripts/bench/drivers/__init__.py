@@ -1,0 +1,1 @@
+"""Programs that measure one subject each, run by its own Python: ``python -m bench.drivers.NAME``."""

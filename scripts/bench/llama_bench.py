@@ -1,0 +1,35 @@
+"""Runs llama-bench and reads what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["arguments", "tokens_per_second"]
+
+
+def arguments(program: Path, model: Path, *, threads: int, n_prompt: int, n_gen: int, repetitions: int) -> list[str]:
+    """A command for one test with this package's own settings: f16 KV cache, flash attention where it fits."""
+    return [
+        str(program),
+        *("--model", str(model), "--threads", str(threads)),
+        *("--n-prompt", str(n_prompt), "--n-gen", str(n_gen), "--repetitions", str(repetitions)),
+        *("--flash-attn", "auto", "--output", "json"),
+    ]
+
+
+def tokens_per_second(output: str, *, n_prompt: int, n_gen: int) -> list[float]:
+    """The rate of every repetition of the test with these sizes.
+
+    Raises:
+        ValueError: the output is not llama-bench's JSON, or has no such test.
+    """
+    try:
+        tests: Any = json.loads(output)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"llama-bench printed no JSON: {output[:200]!r}") from error
+    for test in tests if isinstance(tests, list) else []:
+        if isinstance(test, dict) and (test.get("n_prompt"), test.get("n_gen")) == (n_prompt, n_gen):
+            return [float(rate) for rate in test["samples_ts"]]
+    raise ValueError(f"llama-bench measured no test with {n_prompt} prompt and {n_gen} new tokens")

@@ -1,0 +1,213 @@
+"""Builds and fetches the peers into the build cache, once for each pin, compiler and processor."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nativebuild.cache import cache_dir, lock, remove_tree, require_space
+from nativebuild.fetch import LOCK_FILE, llama_cpp_source
+from nativebuild.lock import read_lock
+from nativebuild.report import BuildError, run_quietly, say
+from nativebuild.tools import find_build_tools, find_compilers, processor_features
+from nativebuild.venvs import child_environment, ensure_venv, venv_program
+
+from bench.models import GGUF_REQUIREMENT, comparison_model
+
+__all__ = ["Peers", "main", "peers_dir", "set_up"]
+
+OLD_GPT4ALL = "gpt4all==2.8.2"
+_AMX_HEADER = LOCK_FILE.parent / "cmake" / "amx_tile_config.h"
+_LOAD_PROBE = Path(__file__).resolve().parent / "drivers" / "load_probe.c"
+_TOOLS = ("llama-bench", "llama-completion", "llama-quantize")
+_STOCK_DEFINITIONS = {
+    "CMAKE_BUILD_TYPE": "Release",
+    "LLAMA_OPENSSL": "OFF",
+    "LLAMA_BUILD_SERVER": "OFF",
+    "LLAMA_BUILD_TESTS": "OFF",
+    "LLAMA_BUILD_EXAMPLES": "OFF",
+    "LLAMA_BUILD_APP": "OFF",
+}
+_PYTHON_DEFINITIONS = {"LLAVA_BUILD": "OFF"}  # images only, and minutes of compiling
+_DONE = "complete.json"
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Where everything is that a run compares with."""
+
+    llama_bench: Path
+    load_probe: Path
+    llama_cpp_python: Path
+    """Python of the environment that has it."""
+    gpt4all_old: Path
+    """Python of the environment that has gpt4all 2.8.2."""
+    gguf_python: Path
+    """Python of the environment that writes GGUF files."""
+    model: Path
+    """The file that every subject of a row loads."""
+
+
+def peers_dir() -> Path:
+    return cache_dir() / "peers"
+
+
+def set_up(jobs: int = 0) -> Peers:
+    """Make whatever is missing, which takes minutes; with all in place, next to nothing."""
+    stock = _stock_llama_cpp(jobs)
+    tools = stock / "bin"
+    gguf_python = _environment("gguf", [GGUF_REQUIREMENT])
+    return Peers(
+        llama_bench=tools / "llama-bench",
+        load_probe=tools / "load_probe",
+        llama_cpp_python=_llama_cpp_python(jobs),
+        gpt4all_old=_environment("gpt4all-2.8.2", [OLD_GPT4ALL]),
+        gguf_python=gguf_python,
+        model=comparison_model(peers_dir() / "models", tools / "llama-quantize", gguf_python),
+    )
+
+
+def _key(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _native_facts() -> dict[str, object]:
+    """What decides a build for this machine's processor."""
+    compilers = find_compilers()
+    return {
+        "compilers": [str(compilers.cc), str(compilers.cxx), compilers.description],
+        "processor": processor_features(compilers),
+        "source": read_lock(LOCK_FILE).sdist_sha256,
+        "local source": os.environ.get("LLAMA_CPP_SOURCE_DIR", ""),
+        "amx": "".join(_AMX_HEADER.read_text(encoding="utf-8").split()),
+    }
+
+
+def _cxx_flags() -> str:
+    # GCC 12 drops most of an AMX tile configuration, and a build for a
+    # processor with AMX dies with SIGILL in its first matrix product. Our own
+    # build has the same remedy, so the comparison stays one of equals.
+    return f"-include {_AMX_HEADER}"
+
+
+def _stock_llama_cpp(jobs: int) -> Path:
+    """llama.cpp as its own CMake files build it: native, shared libraries, OpenMP where the compiler has it."""
+    facts = {**_native_facts(), "definitions": _STOCK_DEFINITIONS, "tools": _TOOLS, "probe": _LOAD_PROBE.read_text()}
+    root = peers_dir() / f"llama.cpp-{_key(facts)}"
+    with lock(root.name):
+        if not (root / _DONE).exists():
+            _build_stock(root, jobs)
+            (root / _DONE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return root
+
+
+def _build_stock(root: Path, jobs: int) -> None:
+    require_space(cache_dir(), 2_000_000_000, "Building llama.cpp's tools")
+    source, compilers, tools = llama_cpp_source(), find_compilers(), find_build_tools()
+    definitions = {
+        **_STOCK_DEFINITIONS,
+        "CMAKE_C_COMPILER": str(compilers.cc),
+        "CMAKE_CXX_COMPILER": str(compilers.cxx),
+        "CMAKE_CXX_FLAGS": _cxx_flags(),
+        "CMAKE_MAKE_PROGRAM": str(tools.ninja),
+    }
+    if tools.ccache is not None:
+        definitions |= {f"CMAKE_{kind}_COMPILER_LAUNCHER": str(tools.ccache) for kind in ("C", "CXX")}
+    root.mkdir(parents=True, exist_ok=True)
+    _run(
+        [tools.cmake, "-G", "Ninja", "-S", source, "-B", root, *(f"-D{name}={it}" for name, it in definitions.items())],
+        doing="configuring llama.cpp's own tools",
+    )
+    _run(
+        ["nice", tools.ninja, "-C", root, *(["-j", str(jobs)] if jobs else []), *_TOOLS],
+        doing="compiling llama-bench and its like, about 13 CPU-minutes",
+    )
+    includes = [f"-I{source / folder}" for folder in ("include", "ggml/include")]
+    link = [f"-L{root / 'bin'}", "-lllama", "-lggml", "-lggml-base", "-lggml-cpu", "-Wl,-rpath,$ORIGIN"]
+    _run(
+        [str(compilers.cc), "-O2", str(_LOAD_PROBE), *includes, *link, "-o", str(root / "bin" / "load_probe")],
+        doing="compiling the load probe",
+    )
+
+
+def _llama_cpp_python(jobs: int) -> Path:
+    """The pinned source distribution, built for this machine as its users do; its engine is the one we pin."""
+    pin = read_lock(LOCK_FILE)
+    facts = {**_native_facts(), "definitions": _PYTHON_DEFINITIONS, "python": sys.version}
+    name = f"{pin.package}-{pin.package_version}-{_key(facts)}"
+    definitions = {**_PYTHON_DEFINITIONS, "CMAKE_CXX_FLAGS": _cxx_flags()}
+    environment = child_environment()
+    environment["CMAKE_ARGS"] = shlex.join(f"-D{name}={value}" for name, value in definitions.items())
+    if jobs:
+        environment["CMAKE_BUILD_PARALLEL_LEVEL"] = str(jobs)
+    root = peers_dir() / name
+    with lock(name):
+        if not (root / _DONE).exists():
+            remove_tree(root)
+            python = ensure_venv(root)
+            requirements = root / "requirements.txt"
+            requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.sdist_sha256}\n", encoding="utf-8")
+            install = ["nice", str(python), "-m", "pip", "install"]
+            _run(
+                [*install, "--no-deps", "--no-binary", pin.package, "--requirement", str(requirements)],
+                doing=f"building {pin.requirement} from source, about 13 CPU-minutes",
+                env=environment,
+            )
+            # Its dependencies, which the hash above would not let pip take.
+            _run([*install, pin.requirement], doing=f"installing what {pin.requirement} needs", env=environment)
+            (root / _DONE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return venv_program(root, "python")
+
+
+def _environment(name: str, requirements: Sequence[str]) -> Path:
+    """A virtual environment with these packages as the package index has them; returns its Python."""
+    root = peers_dir() / f"{name}-{_key({'requirements': list(requirements), 'python': sys.version})}"
+    with lock(root.name):
+        if not (root / _DONE).exists():
+            remove_tree(root)
+            python = ensure_venv(root)
+            _run([python, "-m", "pip", "install", *requirements], doing=f"installing {' '.join(requirements)}")
+            (root / _DONE).write_text("{}", encoding="utf-8")
+    return venv_program(root, "python")
+
+
+def _run(command: Sequence[str | Path], *, doing: str, env: dict[str, str] | None = None) -> None:
+    if command[0] == "nice" and shutil.which("nice") is None:
+        command = command[1:]
+    result = run_quietly(command, env=env or child_environment(), doing=doing)
+    if result.returncode != 0:
+        tail = "\n".join(result.stdout.rstrip().splitlines()[-25:])
+        raise BuildError(f"failed: {doing}", details=tail)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of ``scripts/bench/setup_peers``."""
+    parser = argparse.ArgumentParser(
+        prog="setup_peers",
+        description=(
+            "Build llama.cpp's own tools and llama-cpp-python from the pinned source, fetch gpt4all 2.8.2, and write "
+            "the model that all of them load. Everything lies in the build cache ($GPT4ALL_BUILD_CACHE) under peers/ "
+            "and is kept."
+        ),
+    )
+    parser.add_argument("--jobs", "-j", type=int, default=0, metavar="N", help="compile N files at a time")
+    options = parser.parse_args(arguments)
+    try:
+        peers = set_up(options.jobs)
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; what is finished is kept")
+        return 130
+    for name, path in vars(peers).items():
+        print(f"{name:17} {path}")
+    return 0

@@ -1,0 +1,101 @@
+"""What was measured: samples by quantity and subject, and how they become one figure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "GPT4ALL_OLD",
+    "GPT4ALL_OLD_128",
+    "LLAMA_BENCH",
+    "LLAMA_CPP_PYTHON",
+    "OURS",
+    "QUANTITIES",
+    "Quantity",
+    "Results",
+]
+
+OURS = "ours"
+LLAMA_BENCH = "llama.cpp"
+LLAMA_CPP_PYTHON = "llama-cpp-python"
+GPT4ALL_OLD = "gpt4all 2.8.2"
+GPT4ALL_OLD_128 = "gpt4all 2.8.2, n_batch=128"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something measured, with how its samples are summed up.
+
+    ``best`` suits work that noise can only slow down; ``median`` suits what
+    varies by itself; ``worst`` suits promises.
+    """
+
+    key: str
+    title: str
+    unit: str
+    more_is_better: bool
+    summary: Literal["best", "median", "worst"]
+
+    def summarize(self, samples: Iterable[float]) -> float:
+        values = list(samples)
+        if self.summary == "median":
+            return statistics.median(values)
+        return max(values) if self.more_is_better == (self.summary == "best") else min(values)
+
+
+QUANTITIES = {
+    quantity.key: quantity
+    for quantity in (
+        Quantity("generation.greedy", "generation, greedy", "tokens/s", True, "best"),
+        Quantity("generation.sampled", "generation, default sampling", "tokens/s", True, "best"),
+        Quantity("prompt", "prompt of 512 tokens", "tokens/s", True, "best"),
+        Quantity("import", "import, above bare Python", "ms", False, "median"),
+        Quantity("load", "first load of a process", "ms", False, "median"),
+        Quantity("load.again", "a later load", "ms", False, "median"),
+        Quantity("memory.loaded", "resident after loading", "MB", False, "median"),
+        Quantity("memory.peak", "highest resident memory, prompt and tokens", "MB", False, "median"),
+        Quantity("stop.stream", "close() of a stream", "tokens", False, "worst"),
+        Quantity("stop.stream.median", "close() of a stream, median", "tokens", False, "median"),
+        Quantity("stop.prompt", "stop inside a prompt", "batches", False, "worst"),
+        Quantity("stop.prompt.median", "stop inside a prompt, median", "batches", False, "median"),
+        Quantity("overhead.fake", "one streamed token, engine without work", "µs", False, "best"),
+        Quantity("overhead.paced", "one streamed token, engine that sleeps", "µs", False, "median"),
+        Quantity("overhead.real", "one streamed token, above the same engine without callback", "µs", False, "median"),
+        Quantity("stress.generate", "growth over the last half of the generate calls", "%", False, "worst"),
+        Quantity("stress.load", "growth over the last half of the load/close cycles", "%", False, "worst"),
+    )
+}
+
+
+@dataclass
+class Results:
+    """Samples of one run; ``noise`` is the share of the processors that others used meanwhile."""
+
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    noise: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, subject: str, values: dict[str, list[float]], noise: float | None = None) -> None:
+        for key, new in values.items():
+            if key not in QUANTITIES:
+                raise KeyError(f"unknown quantity {key!r}")
+            self.samples.setdefault(key, {}).setdefault(subject, []).extend(new)
+            if noise is not None:
+                self.noise.setdefault(key, []).append(noise)
+
+    def value(self, key: str, subject: str = OURS) -> float | None:
+        """The one figure of a subject, ``None`` where nothing was measured."""
+        samples = self.samples.get(key, {}).get(subject)
+        return QUANTITIES[key].summarize(samples) if samples else None
+
+    def ratio(self, key: str, peer: str) -> float | None:
+        """Ours divided by the peer's."""
+        ours, theirs = self.value(key), self.value(key, peer)
+        return None if ours is None or not theirs else ours / theirs
+
+    def subjects(self) -> list[str]:
+        """Those measured, ours first, in the order they are compared in."""
+        order = (OURS, LLAMA_BENCH, LLAMA_CPP_PYTHON, GPT4ALL_OLD, GPT4ALL_OLD_128)
+        return [subject for subject in order if any(subject in by_subject for by_subject in self.samples.values())]

@@ -1,0 +1,181 @@
+"""Configures, builds and installs one backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nativebuild.area import BuildArea, mirror, prune_areas
+from nativebuild.cache import cache_dir, lock, remove_tree, require_space
+from nativebuild.fetch import LOCK_FILE, llama_cpp_source
+from nativebuild.lock import read_lock
+from nativebuild.options import Backend, BuildOptions
+from nativebuild.report import BuildError, run_quietly, say
+from nativebuild.tools import BuildTools, Compilers, check_compilers, find_build_tools, find_compilers
+
+__all__ = ["BUILD_RECORD", "INSTALL_ROOT", "Build", "build_backend", "compile_targets", "configure"]
+
+INSTALL_ROOT = Path(__file__).resolve().parents[2] / "gpt4all" / "_native" / "lib"
+BUILD_RECORD = "build.json"
+_NEEDED_BYTES = 2_000_000_000
+# What the heaviest of llama.cpp's files takes to compile: fewer jobs than
+# cores are better than the kernel killing the compiler.
+_BYTES_PER_JOB = 1_200_000_000
+
+
+@dataclass(frozen=True)
+class Build:
+    """One backend built in one way, and where."""
+
+    backend: Backend
+    options: BuildOptions
+    engine: Path
+    compilers: Compilers
+    area: BuildArea
+
+
+def build_backend(backend: Backend, options: BuildOptions, *, clean: bool = False) -> Path:
+    """Build one backend into ``gpt4all/_native/lib/<backend>/`` unless that is up to date; return the directory."""
+    compilers = find_compilers()
+    engine = llama_cpp_source()
+    area = BuildArea.find(backend, options, engine, compilers)
+    build = Build(backend, options, engine, compilers, area)
+    target = INSTALL_ROOT / backend.name
+    with lock(area.root.name):
+        if clean:
+            say(f"removing the cached build and {target}")
+            remove_tree(area.root)
+            remove_tree(target)
+        elif _is_current(target, area):
+            say(f"the {backend.name} backend is up to date")
+            return target
+        tools = find_build_tools()
+        configure(build, tools)
+        compile_targets(build, tools, ("all",), what=f"the {backend.name} backend")
+        _install(build, tools, target)
+        prune_areas(area)
+    say(f"the {backend.name} backend is in {target}")
+    return target
+
+
+def _uses_pinned_source() -> bool:
+    return not os.environ.get("LLAMA_CPP_SOURCE_DIR")
+
+
+def _is_current(target: Path, area: BuildArea) -> bool:
+    """Whether the installed libraries are what this build would give. A local engine may change any time."""
+    if not _uses_pinned_source():
+        return False
+    try:
+        record = json.loads((target / BUILD_RECORD).read_text(encoding="utf-8"))
+        files: dict[str, int] = record["files"]
+        return bool(record["inputs"] == area.inputs()) and all(
+            (target / name).stat().st_size == size for name, size in files.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def configure(build: Build, tools: BuildTools) -> None:
+    """Bring the area's copy of our sources up to date, and run CMake where that is needed."""
+    area = build.area
+    if not (area.build / "build.ninja").exists():
+        require_space(cache_dir(), _NEEDED_BYTES, "Building llama.cpp")
+        check_compilers(build.compilers)
+    area.root.mkdir(parents=True, exist_ok=True)
+    sources_want_it = mirror(area.source)
+    definitions = {
+        **build.backend.definitions,
+        **build.options.definitions(),
+        "GPT4ALL_BACKEND": build.backend.name,
+        "LLAMA_CPP_SOURCE_DIR": str(build.engine),
+        "GPT4ALL_CCACHE": str(tools.ccache or ""),
+        "CMAKE_C_COMPILER": str(build.compilers.cc),
+        "CMAKE_CXX_COMPILER": str(build.compilers.cxx),
+        "CMAKE_MAKE_PROGRAM": str(tools.ninja),
+    }
+    if not _uses_pinned_source():
+        definitions["LLAMA_CPP_COMMIT"] = "local"
+    command = [str(tools.cmake), "-G", "Ninja", "-S", str(area.source), "-B", str(area.build)]
+    command += [f"-D{name}={value}" for name, value in definitions.items()]
+    settings = json.dumps(command, indent=1)
+    known = area.settings.read_text(encoding="utf-8") if area.settings.exists() else ""
+    if settings == known and not sources_want_it:
+        return
+    result = run_quietly(command, env=_environment(build), doing=f"configuring ({build.compilers.description})")
+    if result.returncode != 0:
+        raise BuildError("CMake could not configure the build", details=result.stdout)
+    area.settings.write_text(settings, encoding="utf-8")
+
+
+def _environment(build: Build) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment["NINJA_STATUS"] = "[%f/%t] "
+    # Lets one area's objects serve another that differs in something else.
+    environment.setdefault("CCACHE_BASEDIR", str(build.area.root))
+    environment.setdefault("CCACHE_NOHASHDIR", "1")
+    if build.area.processor:
+        # ccache takes -march=native for the same flag on every machine.
+        environment["CCACHE_NAMESPACE"] = f"gpt4all-{build.area.processor}"
+    return environment
+
+
+def _job_count(requested: int) -> int:
+    if requested:
+        return requested
+    try:
+        cores = len(os.sched_getaffinity(0))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return os.cpu_count() or 1
+    return max(1, min(cores, memory // _BYTES_PER_JOB))
+
+
+def compile_targets(build: Build, tools: BuildTools, targets: Sequence[str], *, what: str) -> None:
+    """Let Ninja bring the targets up to date, showing its progress on stderr."""
+    jobs = _job_count(build.options.jobs)
+    say(f"compiling {what}, {jobs} at a time ({build.options.name})")
+    command = [str(tools.ninja), "-C", str(build.area.build), "-j", str(jobs), *targets]
+    result = subprocess.run(command, env=_environment(build), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+    if result.returncode != 0:
+        advice = "" if jobs == 1 else "Where the compiler was killed for lack of memory, try --jobs 1."
+        raise BuildError("compiling failed; the reason stands above", advice=advice)
+
+
+def _install(build: Build, tools: BuildTools, target: Path) -> None:
+    """Put the libraries in place as a whole: a process loading them sees the old set or the new one."""
+    say("installing")
+    INSTALL_ROOT.mkdir(parents=True, exist_ok=True)
+    stage = INSTALL_ROOT / f".stage-{target.name}"
+    old = INSTALL_ROOT / f".old-{target.name}"
+    remove_tree(stage)
+    remove_tree(old)
+    result = run_quietly([tools.cmake, "--install", build.area.build, "--prefix", stage])
+    if result.returncode != 0 or not any(stage.glob(f"*gpt4all-{target.name}.*")):
+        raise BuildError(f"the build left no library gpt4all-{target.name}", details=result.stdout)
+    (stage / BUILD_RECORD).write_text(_record(build, stage), encoding="utf-8")
+    if target.exists():
+        target.rename(old)
+    stage.rename(target)
+    remove_tree(old)
+
+
+def _record(build: Build, stage: Path) -> str:
+    pin = read_lock(LOCK_FILE)
+    engine = {"version": pin.version, "commit": pin.commit} if _uses_pinned_source() else {"version": "local"}
+    record = {
+        "backend": build.backend.name,
+        "variants": build.options.variants,
+        "build_type": build.options.build_type,
+        "sanitize": build.options.sanitize,
+        "llama_cpp": engine,
+        "compiler": build.compilers.description,
+        "inputs": build.area.inputs(),
+        "files": {path.name: path.stat().st_size for path in sorted(stage.iterdir())},
+    }
+    return json.dumps(record, indent=2) + "\n"

@@ -1,0 +1,86 @@
+"""Command line of ``build_backends.sh``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from nativebuild.build import build_backend
+from nativebuild.options import BACKENDS, SANITIZERS, VARIANTS, BuildOptions, backends_named
+from nativebuild.reference import build_reference
+from nativebuild.report import BuildError
+
+__all__ = ["main"]
+
+_EPILOG = """\
+The libraries go to gpt4all/_native/lib/<backend>/. Sources, tools and objects are kept in the build cache
+($GPT4ALL_BUILD_CACHE, else gpt4all-build in the user's cache directory), which may be deleted at any time.
+
+environment:
+  LLAMA_CPP_SOURCE_DIR   a local llama.cpp source tree instead of the pinned one
+  GPT4ALL_BUILD_CACHE    where the build cache is
+  CC, CXX                the compilers; CFLAGS, CXXFLAGS and LDFLAGS are heeded too
+"""
+
+
+def _job_number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number, 1 or more")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="build_backends.sh",
+        description="Build the native backends from the pinned llama.cpp.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    known = ", ".join(BACKENDS)
+    parser.add_argument("backend", nargs="?", default="cpu", help=f"which backend ({known} or all; default: cpu)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--native",
+        dest="variants",
+        action="store_const",
+        const="native",
+        help="only for this machine's processor, for development (default)",
+    )
+    how.add_argument(
+        "--variants",
+        choices=VARIANTS,
+        help="'all': a loadable module for every kind of processor, the best chosen at load time; what wheels carry",
+    )
+    parser.add_argument("--jobs", "-j", type=_job_number, default=0, metavar="N", help="compile N files at a time")
+    parser.add_argument("--debug", action="store_true", help="with debug information and assertions")
+    parser.add_argument("--sanitize", choices=SANITIZERS, default="", help="with a sanitizer of the compiler")
+    parser.add_argument(
+        "--reference", action="store_true", help="also build llama.cpp's own programs, which tests compare with"
+    )
+    parser.add_argument("--clean", action="store_true", help="throw the cached build away first")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build what the arguments ask for; the exit status is 0 when all of it is in place."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    how = BuildOptions(options.variants or "native", options.debug, options.sanitize, options.jobs)
+    try:
+        backends = backends_named(options.backend)
+    except BuildError as error:
+        parser.error(str(error))
+    try:
+        for backend in backends:
+            build_backend(backend, how, clean=options.clean)
+        if options.reference:
+            build_reference(options.jobs)
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what is compiled is kept", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,54 @@
+"""llama.cpp's own programs, built from the same source and with the same flags, for tests to compare with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nativebuild.area import BuildArea
+from nativebuild.build import Build, compile_targets, configure
+from nativebuild.cache import lock
+from nativebuild.fetch import llama_cpp_source
+from nativebuild.options import BACKENDS, BuildOptions
+from nativebuild.report import BuildError
+from nativebuild.tools import find_build_tools, find_compilers
+
+__all__ = ["PROGRAMS", "build_reference", "reference_directory"]
+
+PROGRAMS = ("llama-completion", "llama-bench")
+
+
+def _native_build(jobs: int = 0) -> Build:
+    """The native release build: comparing with it compares our code, not compiler flags."""
+    backend, options, compilers = BACKENDS["cpu"], BuildOptions(jobs=jobs), find_compilers()
+    engine = llama_cpp_source()
+    return Build(backend, options, engine, compilers, BuildArea.find(backend, options, engine, compilers))
+
+
+def reference_directory() -> Path:
+    """Where the programs are, or would be once built."""
+    return _native_build().area.build / "bin"
+
+
+def build_reference(jobs: int = 0) -> Path:
+    """Build the programs that are missing or stale; return their directory."""
+    build = _native_build(jobs)
+    with lock(build.area.root.name):
+        tools = find_build_tools()
+        configure(build, tools)
+        compile_targets(build, tools, PROGRAMS, what="llama.cpp's own programs, for tests to compare with")
+    return build.area.build / "bin"
+
+
+def main() -> int:
+    """Command line of ``python -m nativebuild.reference``: prints the directory on stdout."""
+    try:
+        print(build_reference())
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

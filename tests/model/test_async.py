@@ -1,0 +1,104 @@
+"""``agenerate`` in an event loop that must never be blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from gpt4all import ContextWindowExceededError, GPT4All
+
+pytestmark = pytest.mark.model
+
+
+def async_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "gpt4all-async"]
+
+
+def test_awaited_and_iterated_give_the_same(smollm2: GPT4All) -> None:
+    expected = smollm2.generate("Once upon a time", max_tokens=20, temp=0)
+
+    async def main() -> None:
+        assert await smollm2.agenerate("Once upon a time", max_tokens=20, temp=0) == expected
+        pieces = [piece async for piece in smollm2.agenerate("Once upon a time", max_tokens=20, temp=0)]
+        assert "".join(pieces) == expected
+        assert len(pieces) > 5
+
+    asyncio.run(main())
+
+
+def test_the_loop_goes_on_meanwhile(smollm2: GPT4All) -> None:
+    async def main() -> int:
+        ticks = 0
+        task = asyncio.ensure_future(_collect(smollm2, 60))
+        while not task.done():
+            await asyncio.sleep(0)
+            ticks += 1
+        assert await task
+        return ticks
+
+    assert asyncio.run(main()) > 60
+
+
+async def _collect(model: GPT4All, max_tokens: int) -> str:
+    return await model.agenerate("Once upon a time", max_tokens=max_tokens, temp=0, stop=[])
+
+
+def test_a_cancelled_task_stops_the_engine(smollm2: GPT4All) -> None:
+    async def main() -> None:
+        task = asyncio.ensure_future(_collect(smollm2, 100_000))
+        # Until the engine is at work.
+        while smollm2.model._turns.holder() is None:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert smollm2.generate("Hello", max_tokens=2)
+    for thread in async_threads():
+        thread.join(60)
+    assert not async_threads()
+
+
+def test_breaking_off_and_closing(smollm2: GPT4All) -> None:
+    async def main() -> None:
+        with smollm2.chat_session():
+            stream = smollm2.agenerate("Count to one hundred.", max_tokens=100_000, temp=0)
+            seen = []
+            async for piece in stream:
+                seen.append(piece)
+                if len(seen) == 3:
+                    break
+            await stream.aclose()
+            history = smollm2.current_chat_session
+            assert history is not None
+            assert history[-1] == {"role": "assistant", "content": "".join(seen)}
+
+    asyncio.run(main())
+
+
+def test_many_at_once_queue(tiny: Callable[..., GPT4All]) -> None:
+    model = tiny()
+    expected = [model.generate(f"Number {n}", max_tokens=6, temp=0) for n in range(16)]
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(model.agenerate(f"Number {n}", max_tokens=6, temp=0) for n in range(16)))
+
+    assert asyncio.run(main()) == expected
+
+
+def test_errors_arrive_where_they_are_awaited(tiny: Callable[..., GPT4All]) -> None:
+    model = tiny()
+
+    async def main() -> None:
+        with pytest.raises(ContextWindowExceededError):
+            await model.agenerate("long " * 1000)
+
+    asyncio.run(main())
+    with pytest.raises(ValueError, match="temp"):
+        model.agenerate("Hello", temp=-1)
+    with pytest.raises(TypeError, match="temperature"):
+        model.agenerate("Hello", temperature=1)  # type: ignore[call-arg]

@@ -1,0 +1,277 @@
+"""A template from anywhere neither crashes nor hangs the process, nor takes its memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from gpt4all import ChatTemplateError
+from gpt4all._native.backend import CancelFlag, NativeModel, load_backend
+from tests.chat_reference import (
+    CONVERSATIONS,
+    Message,
+    assistant,
+    read_template,
+    render,
+    system,
+    template_directory,
+    user,
+)
+
+pytestmark = pytest.mark.model
+
+GROW = "{% set ns = namespace(s=START) %}{% for i in range(100) %}{% set ns.s = STEP %}{% endfor %}{{ ns.s | length }}"
+CHAIN = (
+    "{% set ns = namespace(a=[], b=[]) %}{% set first = ns.a %}{% for i in range(3000) %}{% set ns.b = [] %}"
+    "{% set _ = ns.a.append(ns.b) %}{% set ns.a = ns.b %}{% endfor %}"
+)
+
+
+def grow(start: str, step: str) -> str:
+    return GROW.replace("START", start).replace("STEP", step)
+
+
+def repeat(opening: str, middle: str, closing: str = "", n: int = 20_000) -> str:
+    return opening * n + middle + closing * n
+
+
+HOSTILE = {
+    "huge range": "{% for i in range(1000000000) %}x{% endfor %}",
+    "renamed range": "{% set r = range %}{% for i in r(10, -99999999999, -1) %}x{% endfor %}",
+    "range beyond integers": "{{ range(-9000000000000000000, 9000000000000000000, 9000000000000000000) }}",
+    "range in a target": "{% set range(10000000000).x = 1 %}",
+    "range with a block": "{% call range(10000000000) %}{% endcall %}",
+    "endless macro": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "endless macro in between": "{% macro f(x) %}{% set y %}{% if x %}{{ [f([x]) ~ 'a'] | join }}{% endif %}"
+    "{% endset %}{{ y }}{% endmacro %}{{ f(1) }}",
+    "endless caller": "{% macro f() %}{{ caller() }}{% endmacro %}"
+    "{% macro g() %}{% call f() %}{{ g() }}{% endcall %}{% endmacro %}{{ g() }}",
+    "doubled text": grow("'aaaa'", "ns.s ~ ns.s"),
+    "doubled nothing": grow("''", "ns.s ~ ns.s"),
+    "doubled list": grow("[1]", "ns.s + ns.s"),
+    "pairs of pairs": grow("['a']", "[ns.s, ns.s]"),
+    "tuples of tuples": grow("(1, 2)", "(ns.s, ns.s)"),
+    "dicts of dicts": grow("{}", "dict(x=ns.s.items())"),
+    "replaced": grow("'a'", "ns.s.replace('a', 'aaaaaaaaaa')"),
+    "joined": grow("'a'", "['a', 'b', 'c', 'd'] | join(ns.s)"),
+    "repeated text": "{{ 'abc' * 10000000000 }}",
+    "repeated nothing": "{{ '' * 100000000000000 }}",
+    "wide indent": "{{ 'a\nb' | indent(10000000000) }}",
+    "wide indent in JSON": "{{ {'a': 1} | tojson(indent=1000000000) }}",
+    "many pieces": "{% set s = 'a' * 900000 %}{% for i in range(99999) %}{% set x = s.split('a') %}{% endfor %}",
+    "much text": "{% for i in range(99999) %}" + "y" * 5000 + "{% endfor %}",
+    "long comparisons": "{% set s = 'a' * 900000 %}{% for i in range(99999) %}{% set x = s == s ~ 'b' %}{% endfor %}",
+    "long search": "{% set s = 'a' * 900000 %}{% for i in range(99) %}{% set x = s ~ 'b' in s ~ s %}{% endfor %}",
+    "many variables": "".join("{% set v" + str(i) + " = 1 %}" for i in range(3000))
+    + "{% for i in range(99999) %}{% endfor %}",
+    "itself in a list": "{% set a = [] %}{% set _ = a.append(a) %}{{ a }}",
+    "itself by a method": "{% set a = [] %}{% set f = a.append %}{% set _ = f(f) %}{{ a | string }}",
+    "itself in a namespace": "{% set ns = namespace() %}{% set ns.x = {'k': [ns]} %}{{ ns | tojson }}",
+    "long chain, printed": CHAIN + "{{ first }}",
+    "deep list": "{% set ns = namespace(s=['a']) %}{% for i in range(9999) %}{% set ns.s = [ns.s] %}{% endfor %}",
+    "divided by zero": "{{ 5 is divisibleby 0 }}",
+    "divided by zero in a filter": "{{ [5] | select('divisibleby', 0) | list }}",
+    "divided by -1": "{{ (-9223372036854775807 - 1) is divisibleby(-1) }}",
+    "sorted without an order": "{{ [" + "1, '10', 2.5, 'x', none, true, " * 10 + "0] | sort }}",
+    "slice beyond integers": "{{ 'abc'[5:9223372036854775807:9223372036854775807] }}",
+    "parentheses": "{{ " + repeat("(", "1", ")") + " }}",
+    "lists": "{{ " + repeat("[", "", "]") + " }}",
+    "negations": "{{ " + repeat("not ", "1") + " }}",
+    "minuses": "{{ " + repeat("- ", "x") + " }}",
+    "conditions": "{{ " + repeat("1 if 0 else ", "2") + " }}",
+    "sums": "{{ 1" + repeat(" + 1", "") + " }}",
+    "members": "{{ a" + repeat(".b", "") + " }}",
+    "filters": "{{ a" + repeat("|d", "") + " }}",
+    "calls": "{{ a" + repeat("()", "") + " }}",
+    "tests": "{{ 1" + repeat(" is defined", "") + " }}",
+    "blocks": repeat("{% if 1 %}", "x", "{% endif %}"),
+    "branches": "{% if 0 %}" + repeat("{% elif 0 %}", "") + "{% endif %}",
+    "assignments": repeat("{% set a %}", "x", "{% endset %}"),
+    "length": "x" * (1 << 20) + "{{ 1 }}",
+}
+FRAGMENTS = [
+    *(
+        "{%",
+        "{{",
+        "{#",
+        "{% if x",
+        "{% if x %}",
+        "{% for",
+        "{% for x in",
+        "{% set x",
+        "{% set x %}",
+        "{% macro",
+        "{% call",
+    ),
+    *(
+        "{{ 'abc",
+        "{{ '\\",
+        "{{ [1,",
+        "{{ x[",
+        "{{ x[1:",
+        "{{ {'a'",
+        "{{ x.",
+        "{{ x|",
+        "{{ x is",
+        "{{ 1 if",
+        "{{ f(",
+        "{% filter",
+    ),
+    *(
+        "{{ *x }}",
+        "{{ f(*x) }}",
+        "{{ 99999999999999999999 }}",
+        "{{ }} }",
+        "{% set 1 = 2 %}",
+        "{% macro 1() %}{% endmacro %}",
+    ),
+    *(
+        "{% break %}",
+        "{% for 1 in [2] %}{% endfor %}",
+        "{% endfor %}",
+        "{{ x | 1 }}",
+        "{{ 1 is 2 }}",
+        "{% call 1() %}{% endcall %}",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
+    model = load_backend("cpu").load_model(model_file("tiny-llama"), n_ctx=64, n_threads=1)
+    yield model
+    model.close()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_template(model: NativeModel, name: str) -> None:
+    with pytest.raises(ChatTemplateError, match="the chat template is broken: (it|its|a) "):
+        model.render_chat([user("Hi")], HOSTILE[name])
+    assert model.render_chat([user("Hi")], "{{ messages[0].content }}") == [("Hi", True)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}"
+        "{% endfor %}{% endfor %}{% endfor %}",
+        "{% for i in range(99999) %}{% for j in range(99999) if j < 0 %}{% endfor %}{% endfor %}",
+        CHAIN.replace("3000", "99999"),
+    ],
+)
+def test_endless_work(model: NativeModel, template: str) -> None:
+    with pytest.raises(ChatTemplateError, match="it takes too many steps"):
+        model.render_chat([user("Hi")], template)
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_broken_fragment(model: NativeModel, fragment: str) -> None:
+    with pytest.raises(ChatTemplateError):
+        model.render_chat([user("Hi")], fragment)
+
+
+def test_any_prefix_of_a_template(model: NativeModel) -> None:
+    """And any that lacks its beginning: most are broken, none does harm."""
+    template = read_template("openai-gpt-oss-120b")
+    for at in range(0, len(template), 97):
+        for part in (template[:at], template[at:]):
+            with suppress(ChatTemplateError):
+                model.render_chat([user("Hi")], part)
+
+
+def test_a_chain_that_is_not_printed_is_taken_apart(model: NativeModel) -> None:
+    assert model.render_chat([user("Hi")], CHAIN + "{{ messages[0].content }}") == [("Hi", True)]
+
+
+def test_long_conversations_are_no_offence(model: NativeModel) -> None:
+    turns: list[Message] = [system("Be kind.")]
+    for number in range(200):
+        turns += [user(f"question {number} " * 20), assistant(f"answer {number} " * 20)]
+    turns.append(user("last"))
+    for path in sorted(template_directory().glob("*.jinja")):
+        parts = model.render_chat(turns, path.read_text(encoding="utf-8"))
+        assert sum(len(text) for text, _ in parts) > 90_000, path.stem
+
+
+def test_more_templates_than_are_kept(model: NativeModel) -> None:
+    for _ in range(2):
+        for number in range(20):
+            assert model.render_chat([user("Hi")], f"{number}{{{{ messages[0].content }}}}") == [
+                (str(number), False),
+                ("Hi", True),
+            ]
+
+
+def test_threads_share_a_model(model: NativeModel) -> None:
+    """Rendering and tokenising go on beside each other and beside a generation."""
+    names = ["chatml", "alpaca", "openai-gpt-oss-120b", "HuggingFaceTB-SmolLM3-3B"]
+    wanted = {name: model.render_chat([user("Hi")], read_template(name)) for name in names}
+    tokens = {name: model.tokenize_parts(parts) for name, parts in wanted.items()}
+    cancel, running = CancelFlag(), threading.Event()
+
+    def generate() -> None:
+        def on_token(token: int, text: bytes) -> bool:
+            running.set()
+            return True
+
+        model.generate(
+            tokens["alpaca"][:20],
+            on_token=on_token,
+            cancel=cancel,
+            max_tokens=100_000,
+            n_batch=8,
+            top_k=1,
+            temperature=0.0,
+            top_p=1.0,
+            min_p=0.0,
+            repeat_penalty=1.0,
+            repeat_last_n=0,
+            seed=1,
+        )
+
+    def work(number: int) -> None:
+        for step in range(10):
+            name = names[(number + step) % len(names)]
+            parts = model.render_chat([user("Hi")], read_template(name))
+            assert parts == wanted[name]
+            assert model.tokenize_parts(parts) == tokens[name]
+            with pytest.raises(ChatTemplateError):
+                model.render_chat([user("Hi")], "{{ raise_exception('no') }}" + "{#" + "x" * number + "#}")
+
+    with ThreadPoolExecutor(9) as threads:
+        generation = threads.submit(generate)
+        assert running.wait(60)
+        for result in [threads.submit(work, number) for number in range(8)]:
+            result.result()
+        cancel.set()
+        generation.result()
+
+
+def test_small_stack(model: NativeModel) -> None:
+    """Deep templates stop before a thread's stack does."""
+    size = threading.stack_size(512 * 1024)
+    try:
+        failures: list[str] = []
+
+        def work() -> None:
+            for name in ("endless macro", "endless macro in between", "endless caller", "sums", "deep list"):
+                try:
+                    model.render_chat([user("Hi")], HOSTILE[name] + " ")
+                except ChatTemplateError as error:
+                    failures.append(str(error))
+            for messages in CONVERSATIONS.values():
+                template = read_template("openai-gpt-oss-120b")
+                assert "".join(text for text, _ in model.render_chat(messages, template)) == render(template, messages)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+    assert len(failures) == 5

@@ -1,0 +1,121 @@
+"""Fixtures for tests against a real shared library without an engine."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testmodels import ModelError, ensure
+
+from gpt4all import GPT4All
+from gpt4all._native import loader
+from gpt4all._native.loader import library_file_name
+from tests.abi_client import CONTROL, Library, Subject
+from tests.fake import ROOT, FakeModel, Piece, build_fake, find_compiler, write_fake_model
+from tests.native_helpers import EngineLog, LoadFake
+
+
+def _real_subject(directory: Path) -> Subject:
+    built = ROOT / "gpt4all" / "_native" / "lib" / "cpu"
+    name = library_file_name("cpu")
+    if not (built / name).is_file():
+        pytest.skip("no cpu backend is built (./build_backends.sh cpu --native)")
+    try:
+        model = ensure("tiny-llama")
+    except ModelError as error:
+        pytest.skip(f"no tiny model: {error}")
+    # A copy of its own: its log callback and state are not those of the package in this process.
+    return Subject(Library(Path(shutil.copytree(built, directory / "cpu"), name)), model)
+
+
+@pytest.fixture(scope="session", params=["fake", "cpu"])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    directory = tmp_path_factory.mktemp(f"subject-{request.param}")
+    if request.param == "cpu":
+        return _real_subject(directory)
+    steps = [" It", " was", " a", " d", "ar", "k", " and", " stormy", " ni", "ght", "."]
+    control = ["<|im_start|>", CONTROL]
+    path = write_fake_model(
+        directory / "model.gguf", *steps, control=control, chat_template="{{ '' }}", log=("info", "hello")
+    )
+    return Subject(request.getfixturevalue("fake"), path)
+
+
+@pytest.fixture(scope="session")
+def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake ``cpu`` backend, compiled once."""
+    if find_compiler() is None:
+        pytest.skip("the fake backend needs a C compiler (cc, gcc or clang, or CC)")
+    return build_fake(tmp_path_factory.mktemp("fake"))
+
+
+@pytest.fixture(scope="session")
+def _fake_backends() -> dict[str, Any]:
+    """The package's backends loaded from the fake: a library keeps their log callbacks as long as it is loaded."""
+    return {}
+
+
+@pytest.fixture
+def fake_backend(
+    fake_library: Path, _fake_backends: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Makes the package's loader find the fake; returns the directory that ``GPT4ALL_BACKEND_PATH`` names."""
+    directory = fake_library.parent.parent
+    # No catalogue of this machine's user.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(loader.SEARCH_PATH_VARIABLE, str(directory))
+    monkeypatch.setattr(loader, "_loaded", _fake_backends)
+    return directory
+
+
+@pytest.fixture
+def fake_model(tmp_path: Path) -> FakeModel:
+    """``fake_model(*steps, **directives)`` writes a scripted model and returns its path; see ``tests/fake.py``."""
+    numbers = count(1)
+
+    def write(*steps: Piece, **directives: Any) -> Path:
+        return write_fake_model(tmp_path / f"fake-{next(numbers)}.gguf", *steps, **directives)
+
+    return write
+
+
+@pytest.fixture
+def loaded(fake_backend: Path, fake_model: FakeModel) -> Iterator[LoadFake]:
+    """``loaded(*steps, **directives)`` loads a scripted model and closes it later; ``options=`` go to ``GPT4All``."""
+    models: list[GPT4All] = []
+
+    def load(*steps: Piece, options: dict[str, Any] | None = None, **directives: Any) -> GPT4All:
+        models.append(GPT4All(fake_model(*steps, **directives), **{"n_ctx": 512, "n_threads": 1, **(options or {})}))
+        return models[-1]
+
+    yield load
+    for model in models:
+        model.close()
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("gpt4all")]
+    assert not left, "threads that outlive the models"
+
+
+@pytest.fixture
+def engine_log() -> Iterator[EngineLog]:
+    """The engine's lines, which tests can wait for."""
+    log = EngineLog()
+    logger = logging.getLogger("gpt4all")
+    level = logger.level
+    logger.addHandler(log)
+    logger.setLevel(logging.DEBUG)
+    yield log
+    logger.removeHandler(log)
+    logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def fake(tmp_path_factory: pytest.TempPathFactory, fake_library: Path) -> Library:
+    """The fake through the plain C interface; a second copy, so that its log callback is not the package's."""
+    copy = tmp_path_factory.mktemp("fake-abi") / fake_library.name
+    return Library(Path(shutil.copy(fake_library, copy)))

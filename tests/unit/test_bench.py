@@ -1,0 +1,157 @@
+"""The benchmarks' pure parts: summing up, targets, tables, llama-bench's output. Nothing is measured here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bench import llama_bench
+from bench.report import as_json, figures_table, number, targets_table
+from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, OURS, QUANTITIES, Quantity, Results
+from bench.targets import TARGETS, Target, Verdict, judge
+
+
+@pytest.fixture
+def results() -> Results:
+    found = Results()
+    found.add(OURS, {"generation.greedy": [90.0, 98.0]}, noise=0.02)
+    found.add(LLAMA_BENCH, {"generation.greedy": [100.0, 80.0]}, noise=0.04)
+    found.add(GPT4ALL_OLD, {"generation.greedy": [50.0]}, noise=0.5)
+    found.add(OURS, {"import": [40.0, 80.0, 44.0]})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("summary", "more_is_better", "expected"),
+    [
+        ("best", True, 5.0),
+        ("best", False, 1.0),
+        ("worst", True, 1.0),
+        ("worst", False, 5.0),
+        ("median", True, 2.0),
+    ],
+)
+def test_samples_become_one_figure(summary: str, more_is_better: bool, expected: float) -> None:
+    quantity = Quantity("key", "title", "unit", more_is_better, summary)  # type: ignore[arg-type]
+    assert quantity.summarize([2.0, 5.0, 1.0]) == expected
+
+
+def test_ratio_is_ours_to_theirs(results: Results) -> None:
+    assert results.value("generation.greedy") == 98.0
+    assert results.ratio("generation.greedy", LLAMA_BENCH) == pytest.approx(0.98)
+    assert results.ratio("generation.greedy", LLAMA_CPP_PYTHON) is None
+    assert results.ratio("prompt", LLAMA_BENCH) is None
+
+
+def test_samples_of_several_rounds_add_up() -> None:
+    found = Results()
+    found.add(OURS, {"load": [3.0]})
+    found.add(OURS, {"load": [1.0, 2.0]})
+    assert found.samples["load"][OURS] == [3.0, 1.0, 2.0]
+    assert found.value("load") == 2.0
+
+
+def test_unknown_quantity_is_refused() -> None:
+    with pytest.raises(KeyError, match="speed"):
+        Results().add(OURS, {"speed": [1.0]})
+
+
+def test_subjects_come_in_the_order_of_comparison(results: Results) -> None:
+    assert results.subjects() == [OURS, LLAMA_BENCH, GPT4ALL_OLD]
+
+
+@pytest.mark.parametrize(
+    ("at_least", "limit", "measured", "word"),
+    [
+        (True, 0.97, 0.98, "ok"),
+        (True, 0.97, 0.97, "ok"),
+        (True, 0.97, 0.96, "MISSED"),
+        (False, 30, 12.0, "ok"),
+        (False, 30, 31.0, "MISSED"),
+        (False, 30, None, "not measured"),
+    ],
+)
+def test_verdict(at_least: bool, limit: float, measured: float | None, word: str) -> None:
+    verdict = Verdict(Target("load", at_least, limit), measured)
+    assert verdict.word == word
+    assert verdict.missed == (word == "MISSED")
+
+
+def test_only_measured_quantities_are_judged(results: Results) -> None:
+    words = {str(verdict.target): verdict.word for verdict in judge(results)}
+    assert words == {
+        "≥ 0.97 × llama.cpp": "ok",
+        "≥ 1.7 × gpt4all 2.8.2": "ok",
+        "≥ 1.3 × llama-cpp-python": "not measured",
+        "≤ 60 ms": "ok",
+    }
+
+
+def test_every_target_names_a_quantity() -> None:
+    assert {target.key for target in TARGETS} <= QUANTITIES.keys()
+
+
+def test_figures_table(results: Results) -> None:
+    lines = figures_table(results).splitlines()
+    assert len({len(line) for line in lines}) == 1, "columns are aligned"
+    cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert cells == [
+        "generation, greedy, tokens/s",
+        "98.0",
+        "100 (ours 0.98 ×)",
+        "50.0 (ours 1.96 ×)",
+        "4 %",
+    ]
+    assert [cell.strip() for cell in lines[3].strip("|").split("|")] == [
+        "import, above bare Python, ms",
+        "44.0",
+        "",
+        "",
+        "",
+    ]
+
+
+def test_targets_table(results: Results) -> None:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in targets_table(results).splitlines()[2:]]
+    assert ["generation, greedy", "≥ 0.97 × llama.cpp", "0.980 ×", "ok"] in rows
+    assert ["generation, greedy", "≥ 1.3 × llama-cpp-python", "", "not measured"] in rows
+    assert ["import, above bare Python", "≤ 60 ms", "44.0 ms", "ok"] in rows
+
+
+def test_json_keeps_the_samples(results: Results) -> None:
+    report = json.loads(json.dumps(as_json(results, {"machine": "here"})))
+    assert report["machine"] == "here"
+    assert report["quantities"]["import"]["subjects"][OURS] == {"value": 44.0, "samples": [40.0, 80.0, 44.0]}
+    assert report["quantities"]["generation.greedy"]["others_cpu_share"] == [0.02, 0.04, 0.5]
+    assert {"quantity": "import", "target": "≤ 60 ms", "measured": 44.0, "verdict": "ok"} in report["targets"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.0, "0"), (0.456, "0.46"), (12.34, "12.3"), (1234.5, "1234"), (-0.25, "-0.25")]
+)
+def test_number(value: float, expected: str) -> None:
+    assert number(value) == expected
+
+
+def test_llama_bench_command() -> None:
+    command = llama_bench.arguments(Path("bench"), Path("m.gguf"), threads=3, n_prompt=0, n_gen=128, repetitions=2)
+    assert command[0] == "bench"
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--threads"] == "3"
+    assert (options["--n-prompt"], options["--n-gen"]) == ("0", "128")
+    assert options["--output"] == "json"
+
+
+def test_llama_bench_output() -> None:
+    tests = [
+        {"n_prompt": 512, "n_gen": 0, "samples_ts": [500.5, 501]},
+        {"n_prompt": 0, "n_gen": 128, "samples_ts": [100, 101.5]},
+    ]
+    assert llama_bench.tokens_per_second(json.dumps(tests), n_prompt=0, n_gen=128) == [100.0, 101.5]
+
+
+@pytest.mark.parametrize("output", ["", "error: no model", "{}", "[]", '[{"n_prompt": 512, "n_gen": 0}]'])
+def test_llama_bench_output_without_the_test(output: str) -> None:
+    with pytest.raises(ValueError, match="llama-bench"):
+        llama_bench.tokens_per_second(output, n_prompt=0, n_gen=128)

@@ -1,0 +1,163 @@
+"""Template choice, 2.8's templates, and how a history becomes parts of a prompt."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+
+from gpt4all.chat import (
+    DEFAULT_PROMPT_TEMPLATE,
+    ChatSession,
+    ChatTemplate,
+    Message,
+    check_messages,
+    choose_template,
+    legacy_parts,
+    turn_starts,
+)
+
+JINJA = "{% for m in messages %}{{ m.content }}{% endfor %}"
+OTHER_JINJA = "{{ messages }}"
+LEGACY = "<|user|>{0}<|end|><|assistant|>{1}<|end|>"
+
+
+@pytest.mark.parametrize(
+    ("argument", "config", "model_template", "expected", "system"),
+    [
+        (LEGACY, {"chatTemplate": JINJA, "systemMessage": "m", "systemPrompt": "p"}, JINJA, (LEGACY, True), "p"),
+        (JINJA, {"promptTemplate": LEGACY, "systemMessage": "m", "systemPrompt": "p"}, None, (JINJA, False), "m"),
+        (None, {"chatTemplate": JINJA, "systemMessage": "m", "systemPrompt": "p"}, OTHER_JINJA, (JINJA, False), "m"),
+        (None, {"chatTemplate": JINJA, "systemPrompt": "p"}, None, (JINJA, False), ""),
+        (None, {"promptTemplate": LEGACY, "systemPrompt": "p", "systemMessage": "m"}, JINJA, (LEGACY, True), "p"),
+        (None, {"systemPrompt": "p", "systemMessage": "m"}, JINJA, (None, False), ""),
+    ],
+)
+def test_choice(
+    argument: str | None, config: dict[str, Any], model_template: str | None, expected: tuple[str, bool], system: str
+) -> None:
+    template, default_system = choose_template(argument, config, model_template)
+    assert (template.text, template.legacy) == expected
+    assert default_system == system
+
+
+def test_without_any_template_the_old_default_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="prompt_template"):
+        template, _ = choose_template(None, {}, None)
+    assert template == ChatTemplate(DEFAULT_PROMPT_TEMPLATE, legacy=True)
+
+
+@pytest.mark.parametrize("template", ["%1", "### Human:\n%1\n", "{0} %1"])
+def test_a_literal_percent_one_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match="%1"):
+        choose_template(template, {}, None)
+
+
+@pytest.mark.parametrize("template", ["{% if x %}{{ x }}{%1 %}", "100%10 {0}"])
+def test_what_only_looks_like_percent_one_is_fine(template: str) -> None:
+    choose_template(template, {}, None)
+
+
+@pytest.mark.parametrize("template", ["{0} {name}", "{0} {2}", "{0} }"])
+def test_a_template_that_cannot_be_filled_in(template: str) -> None:
+    with pytest.raises(ValueError, match="prompt_template"):
+        choose_template(template, {}, None)
+
+
+def turns(*contents: str) -> list[Message]:
+    return [
+        {"role": "assistant" if index % 2 else "user", "content": content} for index, content in enumerate(contents)
+    ]
+
+
+def text(parts: list[tuple[str, bool]]) -> str:
+    return "".join(part for part, _ in parts)
+
+
+def test_a_template_with_both_places() -> None:
+    parts = legacy_parts(LEGACY, "<|system|>S<|end|>", turns("Hi", "Hello", "Bye"), {})
+    assert text(parts) == "<|system|>S<|end|><|user|>Hi<|end|><|assistant|>Hello<|end|><|user|>Bye<|end|><|assistant|>"
+    assert [part for part, special in parts if not special] == ["Hi", "Hello", "Bye"]
+
+
+def test_a_template_without_a_place_for_the_reply() -> None:
+    parts = legacy_parts(DEFAULT_PROMPT_TEMPLATE, "", turns("Hi", "Hello", "Bye"), {})
+    assert text(parts) == "### Human:\nHi\n\n### Assistant:\nHello\n\n### Human:\nBye\n\n### Assistant:\n"
+
+
+def test_doubled_braces_are_single_ones() -> None:
+    assert text(legacy_parts('{{"q": "{0}"}}', "", turns("Hi"), {})) == '{"q": "Hi"}'
+
+
+def test_braces_of_the_user_stay() -> None:
+    assert text(legacy_parts("{0}", "", turns("{1} {x}"), {})) == "{1} {x}"
+
+
+def test_a_message_without_an_answer() -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    assert text(legacy_parts("<{0}>{1};", "", messages, {})) == "<a>;<b>"
+
+
+def test_a_greeting_comes_first() -> None:
+    messages = [{"role": "assistant", "content": "Welcome"}, {"role": "user", "content": "b"}]
+    assert text(legacy_parts("<{0}>{1};", "", messages, {})) == "Welcome;<b>"
+
+
+def test_what_a_subclass_formatted_is_plain_text() -> None:
+    parts = legacy_parts(LEGACY, "", turns("Hi", "Hello", "Bye"), {0: "<|x|> Hi", 2: "Bye!"})
+    assert text(parts) == "<|x|> HiHello<|end|>Bye!"
+    assert ("<|x|> Hi", False) in parts
+
+
+def session(**options: Any) -> ChatSession:
+    options = {"system_prompt": None, "prompt_template": LEGACY, "messages": None, "template_args": None, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return ChatSession.create({}, None, **options)
+
+
+def test_history_starts_with_the_system_prompt() -> None:
+    assert session(system_prompt="S").history == [{"role": "system", "content": "S"}]
+    assert session().history == [{"role": "system", "content": ""}]
+
+
+def test_messages_resume_a_conversation() -> None:
+    stored = turns("Hi", "Hello")
+    resumed = session(messages=stored, system_prompt="S")
+    assert resumed.history == [{"role": "system", "content": "S"}, *stored]
+    resumed.history[1]["content"] = "changed"
+    assert stored[0]["content"] == "Hi"
+
+
+def test_stored_system_prompts_stay_unless_given() -> None:
+    stored = [{"role": "system", "content": "old"}, *turns("Hi", "Hello")]
+    assert session(messages=stored).history[0]["content"] == "old"
+    assert session(messages=stored, system_prompt="new").history[0]["content"] == "new"
+
+
+def test_a_snapshot_is_a_copy() -> None:
+    chat = session(system_prompt="S")
+    chat.snapshot()[0]["content"] = "changed"
+    assert chat.history[0]["content"] == "S"
+
+
+@pytest.mark.parametrize(
+    ("messages", "error", "words"),
+    [
+        ("Hi", TypeError, "list"),
+        (5, TypeError, "list"),
+        (["Hi"], TypeError, r"messages\[0\]"),
+        ([{"role": "user"}], ValueError, "content"),
+        ([{"content": "Hi"}], ValueError, "role"),
+        ([{"role": "user", "content": None}], TypeError, "content"),
+        ([{"role": "user", "content": "\ud800"}], ValueError, "surrogate"),
+    ],
+)
+def test_bad_messages_name_what_is_wrong(messages: object, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        check_messages(messages)
+
+
+def test_turns_start_at_user_messages() -> None:
+    assert turn_starts([{"role": "assistant", "content": ""}, *turns("a", "b", "c")]) == [1, 3]

@@ -1,0 +1,137 @@
+"""Disks that are full, too small or not to be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gpt4all.download import download_model
+from gpt4all.errors import DownloadError
+from tests.downloads import CONTENT, MD5, NAME, SIZE
+from tests.http_server import HttpServer, Reply
+
+pytestmark = pytest.mark.usefixtures("home", "pauses")
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_full_disk_is_seen_before(
+    server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(SIZE, 1, SIZE - 1))
+    url = server.add("/x", CONTENT)
+    with pytest.raises(DownloadError, match=f"{SIZE} more bytes .* {SIZE - 1} are free"):
+        download_model(NAME, models, False, url, SIZE if known else None)
+    assert len(server.received) == (0 if known else 1)
+    assert list(models.iterdir()) == []
+
+
+def test_room_for_the_rest_is_enough(server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(SIZE, 0, SIZE))
+    assert download_model(NAME, models, False, server.add("/x", CONTENT), SIZE).read_bytes() == CONTENT
+
+
+def test_disk_full_in_the_middle(server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_write, room = os.write, 100_000
+
+    def write(fd: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = real_write(fd, data[:room])
+        room -= written
+        return written
+
+    url = server.add("/x", CONTENT)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write)
+        with pytest.raises(DownloadError, match="No space left on device; what has arrived is kept"):
+            download_model(NAME, models, False, url, SIZE, MD5)
+    assert (models / f"{NAME}.part").read_bytes() == CONTENT[:100_000]
+    assert not (models / NAME).exists()
+    assert download_model(NAME, models, False, url, SIZE, MD5).read_bytes() == CONTENT
+    assert server.ranges("/x") == [None, "bytes=100000-"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_file_size_limit_in_the_middle(server: HttpServer, models: Path) -> None:
+    import resource
+
+    url = server.add("/x", CONTENT)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        with pytest.raises(DownloadError, match="File too large"):
+            download_model(NAME, models, False, url, expected_md5=MD5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (models / f"{NAME}.part").read_bytes() == CONTENT[:500_000]
+    assert download_model(NAME, models, False, url, expected_md5=MD5).read_bytes() == CONTENT
+    assert server.ranges("/x") == [None, "bytes=500000-"]
+
+
+@contextmanager
+def ordinary_user(directory: Path) -> Iterator[None]:
+    """Without root's right to write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        if not os.access(directory, os.R_OK | os.X_OK, effective_ids=True):
+            pytest.skip(f"an ordinary user cannot reach {directory}")
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp())  # not below tmp_path, which only its owner may enter
+    directory.chmod(0o555)
+    yield directory
+    directory.chmod(0o755)
+    shutil.rmtree(directory)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows directories have no such mode")
+def test_read_only_directory(server: HttpServer, read_only: Path) -> None:
+    url = server.add("/x", CONTENT)
+    # First as who we are, so that everything that is imported on first use has been read.
+    download_model("other.gguf", Path(os.environ["HOME"]), False, url)
+    with ordinary_user(read_only), pytest.raises(DownloadError, match=f"cannot write {NAME} in {read_only}"):
+        download_model(NAME, read_only, False, url)
+    assert list(read_only.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
+def test_really_full_disk(server: HttpServer, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        url = server.add("/x", CONTENT)
+        server.resources["/x"].etag = None
+        with pytest.raises(DownloadError, match="are free"):
+            download_model(NAME, small, False, url)
+        server.always["/x"] = Reply(framing="chunked")
+        with pytest.raises(DownloadError, match="No space left on device"):
+            download_model(NAME, small, False, url, expected_md5=MD5)
+        part = (small / f"{NAME}.part").read_bytes()
+        assert part
+        assert part == CONTENT[: len(part)]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -1,0 +1,492 @@
+"""Models found, obtained, listed, verified and deleted on a real disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from gpt4all import catalog, model_store
+from gpt4all.errors import CatalogError, ChecksumError, DownloadError, ModelNotFoundError
+from gpt4all.partfile import exclusive
+from gpt4all.progress import DownloadProgress
+from tests.http_server import HttpServer, Reply
+
+pytestmark = pytest.mark.usefixtures("home", "pauses")
+
+CONTENT = b"GGUF" + bytes(range(256)) * 16
+MD5 = hashlib.md5(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CATALOG = "/models/models3.json"
+
+
+def retrieve(
+    name: Any, path: str | Path | None = None, *, default: Path = Path("/nowhere"), **options: Any
+) -> dict[str, Any]:
+    return model_store.retrieve_model(name, path, default_directory=default, **options)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        pytest.fail("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def served(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> HttpServer:
+    """A server with a catalogue of two models, both there."""
+    entries = [
+        {
+            "filename": "chat.gguf",
+            "name": "Chat",
+            "url": server.add("/files/chat.gguf", CONTENT),
+            "filesize": str(len(CONTENT)),
+            "md5sum": MD5,
+            "promptTemplate": "User: %1\nBot: %2",
+            "systemPrompt": " Be kind. ",
+        },
+        {
+            "filename": "jinja.gguf",
+            "filesize": len(CONTENT),
+            "sha256sum": SHA256,
+            "chatTemplate": "{{ messages }}",
+            "systemMessage": "Be brief.",
+        },
+    ]
+    server.add("/models/gguf/jinja.gguf", CONTENT)
+    monkeypatch.setenv("GPT4ALL_CATALOG_URL", server.add(CATALOG, json.dumps(entries).encode()))
+    return server
+
+
+class TestDirectories:
+    def test_environment_comes_first(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (home / ".cache" / "gpt4all").mkdir(parents=True)
+        monkeypatch.setenv("GPT4ALL_MODEL_DIR", "~/elsewhere")
+        assert model_store.default_model_directory() == home / "elsewhere"
+
+    def test_classic_place_where_it_exists(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        (home / ".cache" / "gpt4all").mkdir(parents=True)
+        assert model_store.default_model_directory() == home / ".cache" / "gpt4all"
+
+    def test_platform_cache_otherwise(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import platformdirs
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        assert model_store.default_model_directory() == platformdirs.user_cache_path("gpt4all", appauthor=False)
+        if sys.platform == "linux":
+            assert model_store.default_model_directory() == home / "cache" / "gpt4all"
+        assert list(home.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("platform", "folder"),
+        [
+            ("linux", ".local/share/nomic.ai/GPT4All"),
+            ("darwin", "Library/Application Support/nomic.ai/GPT4All"),
+            ("win32", "AppData/Local/nomic.ai/GPT4All"),
+        ],
+    )
+    def test_desktop(self, home: Path, monkeypatch: pytest.MonkeyPatch, platform: str, folder: str) -> None:
+        monkeypatch.setattr(sys, "platform", platform)
+        assert model_store.desktop_model_directories() == []
+        (home / folder).mkdir(parents=True)
+        assert model_store.desktop_model_directories() == [home / folder]
+
+
+class TestAllowDownload:
+    @pytest.mark.parametrize("value", [True, False])
+    def test_bool(self, value: bool) -> None:
+        assert model_store.parse_allow_download(value) is value
+
+    @pytest.mark.parametrize(("value", "meaning"), [("True", True), ("False", False)])
+    def test_string(self, value: str, meaning: bool) -> None:
+        with pytest.warns(DeprecationWarning, match="bool"):
+            assert model_store.parse_allow_download(value) is meaning
+
+    @pytest.mark.parametrize("value", [None, 0, 1, "true", "yes", b"True"])
+    def test_anything_else(self, value: object) -> None:
+        with pytest.raises(TypeError, match="allow_download"):
+            model_store.parse_allow_download(value)
+
+    def test_string_for_retrieval(self, models: Path) -> None:
+        with pytest.warns(DeprecationWarning, match="bool"), pytest.raises(ModelNotFoundError):
+            retrieve("x", models, allow_download="False")
+
+
+@pytest.mark.usefixtures("no_network")
+class TestWithoutNetwork:
+    def test_file_that_is_there(self, models: Path) -> None:
+        (models / "side.gguf").write_bytes(CONTENT)
+        config = {"filename": "side.gguf", "path": str(models / "side.gguf")}
+        assert retrieve("side.gguf", models) == config
+        assert retrieve("side", str(models)) == config
+        assert retrieve("side", None, default=models) == config
+        assert retrieve("side", models, allow_download=False) == config
+
+    def test_paths(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = models / "sub" / "side.gguf"
+        file.parent.mkdir()
+        file.write_bytes(CONTENT)
+        assert retrieve(str(file))["path"] == str(file)
+        assert retrieve(file)["filename"] == "side.gguf"
+        assert retrieve(str(file.with_suffix("")))["path"] == str(file)
+        assert retrieve("sub/side", models)["path"] == str(file)
+        monkeypatch.chdir(models)
+        assert retrieve("sub/side.gguf")["path"] == str(Path("sub/side.gguf"))
+        assert retrieve("sub/side.gguf", models.parent)["path"] == str(Path("sub/side.gguf"))
+        monkeypatch.chdir(file.parent)
+        assert retrieve("side.gguf")["path"] == "side.gguf"
+        assert retrieve("./side")["path"] == "side.gguf"
+
+    def test_home_directory(self, home: Path) -> None:
+        (home / "x.gguf").write_bytes(CONTENT)
+        assert retrieve("~/x.gguf")["path"] == str(home / "x.gguf")
+        assert retrieve("x", Path("~"))["path"] == str(home / "x.gguf")
+
+    def test_name_without_an_extension_of_ours(self, models: Path) -> None:
+        (models / "weights").write_bytes(CONTENT)
+        (models / "old.bin").write_bytes(CONTENT)
+        assert retrieve("weights", models)["path"] == str(models / "weights")
+        assert retrieve("old.bin", models)["path"] == str(models / "old.bin")
+
+    def test_model_path_is_meant_before_the_current_directory(
+        self, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "x.gguf").write_bytes(CONTENT)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ModelNotFoundError):
+            retrieve("x.gguf", models, allow_download=False)
+
+    def test_path_that_looks_like_a_hub_reference(self, models: Path) -> None:
+        file = models / "owner" / "tiny.gguf"
+        file.parent.mkdir()
+        file.write_bytes(CONTENT)
+        assert retrieve("owner/tiny", models)["path"] == str(file)
+
+    def test_desktop_folder(self, home: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "linux")
+        folder = home / ".local" / "share" / "nomic.ai" / "GPT4All"
+        folder.mkdir(parents=True)
+        (folder / "desk.gguf").write_bytes(CONTENT)
+        assert retrieve("desk", default=models)["path"] == str(folder / "desk.gguf")
+        (models / "desk.gguf").write_bytes(CONTENT)
+        assert retrieve("desk", default=models)["path"] == str(models / "desk.gguf")
+        (models / "desk.gguf").unlink()
+        with pytest.raises(ModelNotFoundError):
+            retrieve("desk", models, allow_download=False)
+
+    def test_directory_with_a_models_name_is_left_to_the_loader(self, models: Path) -> None:
+        (models / "dir.gguf").mkdir()
+        assert retrieve("dir", models)["path"] == str(models / "dir.gguf")
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("gone", "gone.gguf"),
+            ("sub/gone.gguf", "sub/gone.gguf"),
+            ("/abs/gone.gguf", "/abs/gone.gguf"),
+            ("https://host/gone.gguf", "gone.gguf"),
+            ("hf://owner/repo/gone.gguf", "owner/repo/gone.gguf"),
+            ("owner/repo:Q4_0", "owner/repo/"),
+        ],
+    )
+    def test_nothing_there_and_nothing_allowed(self, models: Path, name: str, said: str) -> None:
+        with pytest.raises(ModelNotFoundError, match=said) as caught:
+            retrieve(name, models, allow_download=False)
+        assert isinstance(caught.value, FileNotFoundError)
+        assert list(models.iterdir()) == []
+
+    def test_paths_are_not_downloaded(self, models: Path) -> None:
+        for name in ("/abs/gone.gguf", "sub/gone.gguf", "../gone.gguf"):
+            with pytest.raises(ModelNotFoundError, match=r"gone\.gguf"):
+                retrieve(name, models)
+
+    def test_missing_model_path(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            retrieve("x.gguf", tmp_path / "nowhere")
+
+    def test_missing_default_directory_is_not_created(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelNotFoundError):
+            retrieve("x.gguf", default=tmp_path / "nowhere", allow_download=False)
+        assert not (tmp_path / "nowhere").exists()
+
+    @pytest.mark.parametrize("name", ["", b"x.gguf"])
+    def test_bad_name(self, models: Path, name: object) -> None:
+        with pytest.raises(ValueError, match="model_name"):
+            retrieve(name, models)
+
+    @pytest.mark.parametrize("name", ["x\0y", "x" * 5000, "a:b*c"])
+    def test_impossible_name(self, models: Path, name: str) -> None:
+        with pytest.raises(ModelNotFoundError):
+            retrieve(name, models, allow_download=False)
+
+    def test_url_and_hub_files_that_are_there(self, models: Path) -> None:
+        (models / "x.gguf").write_bytes(CONTENT)
+        assert retrieve("https://host/a/x.gguf?b=c", models)["path"] == str(models / "x.gguf")
+        folder = models / "owner" / "repo"
+        (folder / "deep").mkdir(parents=True)
+        (folder / "m-Q8_0.gguf").write_bytes(CONTENT)
+        assert retrieve("owner/repo", models)["path"] == str(folder / "m-Q8_0.gguf")
+        (folder / "deep" / "m-Q4_0-00001-of-00002.gguf").write_bytes(CONTENT)
+        assert retrieve("hf://owner/repo/m-Q8_0.gguf", models)["path"] == str(folder / "m-Q8_0.gguf")
+        assert retrieve("owner/repo:q4_0", models)["filename"] == "m-Q4_0-00001-of-00002.gguf"
+
+
+class TestCatalogueModels:
+    def test_download(self, served: HttpServer, models: Path) -> None:
+        reports: list[DownloadProgress] = []
+        config = retrieve("chat", models, progress=reports.append)
+        assert Path(config["path"]).read_bytes() == CONTENT
+        assert config["filename"] == "chat.gguf"
+        assert config["promptTemplate"] == "User: {0}\nBot: {1}"
+        assert config["systemPrompt"] == " Be kind. "
+        assert config["md5sum"] == MD5
+        assert reports[-1].done == len(CONTENT)
+        assert served.paths() == [CATALOG, "/files/chat.gguf"]
+
+    def test_newer_format_and_default_address(self, served: HttpServer, models: Path) -> None:
+        config = retrieve("jinja.gguf", models)
+        assert config["chatTemplate"] == "{{ messages }}"
+        assert config["systemMessage"] == "Be brief."
+        assert served.paths() == [CATALOG, "/models/gguf/jinja.gguf"]
+
+    def test_default_directory_is_created(self, served: HttpServer, tmp_path: Path) -> None:
+        config = retrieve("chat", default=tmp_path / "deep" / "models")
+        assert config["path"] == str(tmp_path / "deep" / "models" / "chat.gguf")
+
+    def test_default_directory_that_cannot_be_created(self, served: HttpServer, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(DownloadError, match="cannot be created"):
+            retrieve("chat", default=tmp_path / "file" / "models")
+
+    def test_offline_afterwards(self, served: HttpServer, models: Path, request: pytest.FixtureRequest) -> None:
+        online = retrieve("chat", models)
+        request.getfixturevalue("no_network")
+        assert retrieve("chat", models) == online
+        assert retrieve("chat", models, allow_download=False) == online
+
+    def test_broken_network_and_cached_catalogue(self, served: HttpServer, models: Path) -> None:
+        catalog.list_models()
+        for trouble in (Reply(reset_after=-1), Reply(status=500), Reply(body=b"<html>")):
+            served.resources[CATALOG].etag = '"v2"'
+            served.script[CATALOG] = [trouble]
+            assert retrieve("chat", models)["md5sum"] == MD5
+            model_store.delete_model("chat", models, default_directory=models)
+
+    def test_broken_network_and_no_catalogue(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with HttpServer() as gone:
+            monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone.url(CATALOG))
+        with pytest.raises(requests.exceptions.ConnectionError):
+            retrieve("chat", models)
+
+    def test_refused_catalogue(self, served: HttpServer, models: Path) -> None:
+        served.always[CATALOG] = Reply(status=403)
+        with pytest.raises(CatalogError, match="403"):
+            retrieve("chat", models)
+
+    def test_hostile_catalogue_writes_nothing(self, served: HttpServer, models: Path) -> None:
+        served.add(CATALOG, json.dumps([{"filename": "../x.gguf", "url": served.url("/files/chat.gguf")}]).encode())
+        before = sorted(models.parent.rglob("*"))
+        for name in ("x.gguf", "../x.gguf"):
+            with pytest.raises((CatalogError, ModelNotFoundError)):
+                retrieve(name, models)
+        assert sorted(models.parent.rglob("*")) == before
+
+    def test_wrong_hash_in_the_catalogue(self, served: HttpServer, models: Path) -> None:
+        served.resources["/files/chat.gguf"].content = CONTENT[::-1]
+        with pytest.raises(ChecksumError):
+            retrieve("chat", models)
+        assert not list(models.glob("*.gguf*.part"))
+        assert not (models / "chat.gguf").exists()
+
+    def test_hash_that_is_none(self, served: HttpServer, models: Path) -> None:
+        served.add(CATALOG, json.dumps([{"filename": "chat.gguf", "md5sum": "see website"}]).encode())
+        with pytest.raises(CatalogError, match=r"chat\.gguf"):
+            retrieve("chat", models)
+
+    def test_unlisted_model_the_host_has(self, served: HttpServer, models: Path) -> None:
+        served.add("/models/gguf/unlisted.gguf", CONTENT)
+        assert retrieve("unlisted", models) == {
+            "filename": "unlisted.gguf",
+            "path": str(models / "unlisted.gguf"),
+        }
+
+    def test_unknown_model(self, served: HttpServer, models: Path) -> None:
+        with pytest.raises(DownloadError, match=r"chut\.gguf is not in the model catalogue.*similar: chat\.gguf.*404"):
+            retrieve("chut", models)
+
+    def test_split_model(self, served: HttpServer, models: Path) -> None:
+        names = [f"big-0000{part}-of-00003.gguf" for part in (1, 2, 3)]
+        entry = {"filename": names[0], "url": served.url(f"/big/{names[0]}"), "md5sum": MD5}
+        served.add(CATALOG, json.dumps([entry]).encode(), etag='"split"')
+        for name in names:
+            served.add(f"/big/{name}", CONTENT)
+        config = retrieve(names[0], models)
+        assert config["path"] == str(models / names[0])
+        assert served.paths()[1:] == [f"/big/{name}" for name in reversed(names)]
+        assert sorted(path.name for path in models.iterdir()) == names
+
+
+class TestAddresses:
+    def test_url(self, server: HttpServer, models: Path) -> None:
+        config = retrieve(server.add("/a/b/web%20model.gguf", CONTENT), models)
+        assert Path(config["path"]) == models / "web model.gguf"
+        assert Path(config["path"]).read_bytes() == CONTENT
+        assert config["filename"] == "web model.gguf"
+        assert len(server.received) == 1  # and no catalogue
+
+    def test_split(self, server: HttpServer, models: Path) -> None:
+        for part in (1, 2):
+            server.add(f"/s/x-0000{part}-of-00002.gguf", CONTENT)
+        config = retrieve(server.url("/s/x-00002-of-00002.gguf"), models)
+        assert config["filename"] == "x-00001-of-00002.gguf"
+        assert {path.name for path in models.iterdir()} == {"x-00001-of-00002.gguf", "x-00002-of-00002.gguf"}
+
+    def test_unsafe_name(self, server: HttpServer, models: Path) -> None:
+        with pytest.raises(ValueError, match="unsafe"):
+            retrieve(server.url("/a/..%2Fx.gguf"), models)
+
+
+class TestListing:
+    def test_models_of_several_directories(self, served: HttpServer, models: Path, tmp_path: Path) -> None:
+        retrieve("chat", models)
+        other = tmp_path / "other"
+        other.mkdir()
+        parts = [f"{stem}-0000{part}-of-00002.gguf" for stem, part in (("s", 1), ("s", 2), ("t", 1), ("u", 2))]
+        no_models = ["notes.txt", "incomplete-c.gguf", "mmproj-b.gguf", "d.gguf.part", ".hidden.gguf", "e.bin"]
+        for name in ["b.gguf", *parts, *no_models]:
+            (other / name).write_bytes(CONTENT)
+        (other / "own" / "repo").mkdir(parents=True)
+        (other / "own" / "repo" / "chat.gguf").write_bytes(CONTENT)
+        (other / "too" / "deep" / "for" / "us").mkdir(parents=True)
+        (other / "too" / "deep" / "for" / "us" / "x.gguf").write_bytes(CONTENT)
+        (other / "link.gguf").symlink_to(models / "chat.gguf")
+        (other / "dir.gguf").mkdir()
+
+        found = model_store.list_local_models([models, str(other), tmp_path / "nowhere", models])
+        assert [(model["model_name"], model["filesize"] // len(CONTENT), model["complete"]) for model in found] == [
+            ("chat.gguf", 1, True),
+            ("b.gguf", 1, True),
+            ("hf://own/repo/chat.gguf", 1, True),
+            ("s-00001-of-00002.gguf", 2, True),
+            ("t-00001-of-00002.gguf", 1, False),
+        ]
+        assert found[0]["name"] == "Chat"
+        assert found[0]["path"] == str(models / "chat.gguf")
+        assert found[0]["directory"] == str(models)
+        assert "name" not in found[2]
+        for model in found:
+            directory = Path(model["directory"])
+            assert retrieve(model["model_name"], directory, allow_download=False)["path"] == model["path"]
+
+
+class TestVerifying:
+    def test_against_the_catalogue(self, served: HttpServer, models: Path, request: pytest.FixtureRequest) -> None:
+        retrieve("chat", models)
+        request.getfixturevalue("no_network")
+        assert model_store.verify_model("chat", models, default_directory=models) == models / "chat.gguf"
+        (models / "chat.gguf").write_bytes(CONTENT[:-1] + b"x")
+        with pytest.raises(ChecksumError, match=MD5):
+            model_store.verify_model("chat", models, default_directory=models)
+        (models / "chat.gguf").write_bytes(CONTENT[:-1])
+        with pytest.raises(ChecksumError, match="bytes"):
+            model_store.verify_model("chat", models, default_directory=models)
+        assert (models / "chat.gguf").exists()
+
+    def test_against_a_given_hash(self, models: Path) -> None:
+        (models / "x.gguf").write_bytes(CONTENT)
+        reports: list[DownloadProgress] = []
+        path = model_store.verify_model(
+            "x", None, default_directory=models, expected_sha256=SHA256, progress=reports.append
+        )
+        assert path == models / "x.gguf"
+        assert reports[-1] == DownloadProgress("x.gguf", "verifying", len(CONTENT), len(CONTENT))
+        with pytest.raises(ChecksumError):
+            model_store.verify_model("x", models, default_directory=models, expected_md5="0" * 32)
+
+    def test_nothing_to_compare_with(self, models: Path) -> None:
+        (models / "x.gguf").write_bytes(CONTENT)
+        with pytest.raises(ValueError, match="no hash"):
+            model_store.verify_model("x", models, default_directory=models)
+        with pytest.raises(ModelNotFoundError):
+            model_store.verify_model("y", models, default_directory=models)
+
+
+class TestDeleting:
+    def delete(self, name: str, models: Path) -> list[str]:
+        deleted = model_store.delete_model(name, models, default_directory=models)
+        return [path.relative_to(models).as_posix() for path in deleted]
+
+    def test_file_and_leftovers(self, models: Path) -> None:
+        for name in ("x.gguf", "x.gguf.part", "x.gguf.part.meta", "y.gguf.part", "z.gguf"):
+            (models / name).write_bytes(CONTENT)
+        assert self.delete("x", models) == ["x.gguf"]
+        assert self.delete("y", models) == ["y.gguf"]
+        assert [path.name for path in models.iterdir()] == ["z.gguf"]
+        with pytest.raises(ModelNotFoundError):
+            self.delete("x", models)
+
+    def test_split(self, models: Path) -> None:
+        for part in (1, 3):
+            (models / f"x-0000{part}-of-00003.gguf").write_bytes(CONTENT)
+        assert self.delete("x-00003-of-00003", models) == ["x-00001-of-00003.gguf", "x-00003-of-00003.gguf"]
+        assert list(models.iterdir()) == []
+
+    def test_hub_file(self, models: Path) -> None:
+        folder = models / "owner" / "repo"
+        folder.mkdir(parents=True)
+        for name in ("m-Q4_0.gguf", "m-Q8_0.gguf"):
+            (folder / name).write_bytes(CONTENT)
+        assert self.delete("owner/repo:Q8_0", models) == ["owner/repo/m-Q8_0.gguf"]
+        assert self.delete("hf://owner/repo/m-Q4_0.gguf", models) == ["owner/repo/m-Q4_0.gguf"]
+        assert list(models.iterdir()) == []
+        with pytest.raises(ModelNotFoundError):
+            self.delete("owner/repo", models)
+
+    def test_nothing_outside(self, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        outside = tmp_path / "outside.gguf"
+        outside.write_bytes(CONTENT)
+        (models / "door").symlink_to(tmp_path)
+        monkeypatch.chdir(models)
+        for name in (str(outside), "../outside.gguf", "door/outside.gguf", "sub/../../outside"):
+            with pytest.raises((ValueError, ModelNotFoundError)):
+                self.delete(name, models)
+        assert outside.exists()
+
+    def test_link_is_deleted_and_not_its_target(self, models: Path, tmp_path: Path) -> None:
+        target = tmp_path / "target.gguf"
+        target.write_bytes(CONTENT)
+        (models / "x.gguf").symlink_to(target)
+        assert self.delete("x", models) == ["x.gguf"]
+        assert target.exists()
+
+    def test_directory(self, models: Path) -> None:
+        (models / "x.gguf").mkdir()
+        with pytest.raises(ValueError, match="directory"):
+            self.delete("x", models)
+
+    def test_while_it_is_downloaded(self, models: Path) -> None:
+        (models / "x.gguf.part").write_bytes(CONTENT)
+        with exclusive(models / "x.gguf"), pytest.raises(DownloadError, match="right now"):
+            self.delete("x", models)
+        assert (models / "x.gguf.part").exists()
+
+    def test_desktop_folder_is_never_touched(self, home: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "linux")
+        folder = home / ".local" / "share" / "nomic.ai" / "GPT4All"
+        folder.mkdir(parents=True)
+        (folder / "desk.gguf").write_bytes(CONTENT)
+        with pytest.raises(ModelNotFoundError):
+            model_store.delete_model("desk", default_directory=models)
+        assert os.listdir(folder) == ["desk.gguf"]
