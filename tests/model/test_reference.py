@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,14 @@ def reference_tokens(program: Path, model: GPT4All, prompt: str, repeat_penalty:
     return list(struct.unpack_from(f"<{count}i", data, 12))
 
 
-def check(program: Path, model: GPT4All, prompt: str, repeat_penalty: float, session: Path) -> None:
+def check(program: Path, file: Path, prompt: str, repeat_penalty: float, session: Path) -> None:
+    # A fresh model: a prefix reused from another prompt, if only the begin
+    # token, leaves another batch to compute, which may round differently.
+    with GPT4All(file, n_ctx=N_CTX) as model:
+        compare(program, model, prompt, repeat_penalty, session)
+
+
+def compare(program: Path, model: GPT4All, prompt: str, repeat_penalty: float, session: Path) -> None:
     tokens = model.model.prompt_tokens(prompt)
     n_prompt = len(tokens)
 
@@ -73,10 +81,13 @@ def check(program: Path, model: GPT4All, prompt: str, repeat_penalty: float, ses
 
 
 @pytest.mark.parametrize(("prompt", "repeat_penalty"), CASES)
-def test_smollm2(reference_program: Path, smollm2: GPT4All, prompt: str, repeat_penalty: float, tmp_path: Path) -> None:
-    check(reference_program, smollm2, prompt, repeat_penalty, tmp_path / "session")
-
-
-@pytest.mark.parametrize(("prompt", "repeat_penalty"), CASES)
-def test_gemma3(reference_program: Path, gemma3: GPT4All, prompt: str, repeat_penalty: float, tmp_path: Path) -> None:
-    check(reference_program, gemma3, prompt, repeat_penalty, tmp_path / "session")
+@pytest.mark.parametrize("name", ["smollm2", "gemma3"])
+def test_greedy_tokens(
+    reference_program: Path,
+    model_file: Callable[[str], Path],
+    name: str,
+    prompt: str,
+    repeat_penalty: float,
+    tmp_path: Path,
+) -> None:
+    check(reference_program, model_file(name), prompt, repeat_penalty, tmp_path / "session")
