@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gpt4all.deprecation import warn_deprecated
 from gpt4all.errors import ContextWindowExceededError
 from gpt4all.options import check_text
 
@@ -67,10 +67,8 @@ def choose_template(
         )
     if model_template:
         return ChatTemplate(None, legacy=False), ""
-    warnings.warn(
-        "this model brings no chat template, so gpt4all 2.8's default is used; pass prompt_template= to chat_session()",
-        DeprecationWarning,
-        stacklevel=5,
+    warn_deprecated(
+        "this model brings no chat template, so gpt4all 2.8's default is used; pass prompt_template= to chat_session()"
     )
     return ChatTemplate(DEFAULT_PROMPT_TEMPLATE, legacy=True), ""
 

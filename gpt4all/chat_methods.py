@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE, ChatSession, Message
 from gpt4all.conversation import ChatTurn, PromptTurn
+from gpt4all.deprecation import warn_deprecated
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,9 +127,5 @@ class ChatMethods:
         """A subclass's formatting, with the warning it deserves."""
         if type(self)._format_chat_prompt_template is ChatMethods._format_chat_prompt_template:
             return None
-        warnings.warn(
-            "_format_chat_prompt_template is deprecated; pass prompt_template= to chat_session()",
-            DeprecationWarning,
-            stacklevel=4,
-        )
+        warn_deprecated("_format_chat_prompt_template is deprecated; pass prompt_template= to chat_session()")
         return lambda messages, header: self._format_chat_prompt_template(messages, header)

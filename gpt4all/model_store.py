@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from gpt4all import catalog
+from gpt4all.deprecation import warn_deprecated
 from gpt4all.digests import Expected, check_file
 from gpt4all.download import Download, default_url, fetch
 from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
@@ -83,12 +83,12 @@ def desktop_model_directories() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def parse_allow_download(value: object, stacklevel: int = 3) -> bool:
+def parse_allow_download(value: object) -> bool:
     """`allow_download` as a bool: the strings "True" and "False" warn, anything else that is no bool is a TypeError."""
     if isinstance(value, bool):
         return value
     if value in ("True", "False"):
-        warnings.warn(f"pass allow_download={value} as a bool, not as a string", DeprecationWarning, stacklevel)
+        warn_deprecated(f"pass allow_download={value} as a bool, not as a string")
         return value == "True"
     raise TypeError(f"allow_download must be a bool, not {type(value).__name__}")
 
