@@ -65,7 +65,7 @@ def open_session() -> requests.Session:
 
     session = Session()
     session.headers["User-Agent"] = f"python-gpt4all {requests.utils.default_user_agent()}"
-    # One big answer a connection: nothing is gained by keeping it, and closing the session does not close idle ones.
+    # One big answer a connection: nothing is gained by keeping it. `get` sees to our side of that.
     session.headers["Connection"] = "close"
     return session
 
@@ -85,6 +85,9 @@ def get(
     """
     origin = _origin(_checked(url, error))
     for _ in range(_MAX_REDIRECTS + 1):
+        # Forgets the connection of the last answer, which requests would use again if it looks open. The server, told
+        # to close it, may do so just then.
+        session.close()
         response = session.get(
             url,
             headers=headers,

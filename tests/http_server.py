@@ -60,6 +60,8 @@ class Received:
 
     path: str
     headers: Message
+    client_port: int
+    """Differs from connection to connection."""
 
 
 class HttpServer:
@@ -168,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         state = self.server_state
         parts = urlsplit(self.path)  # a proxy is sent whole addresses
-        state.received.append(Received(self.path if not parts.scheme else parts.path, self.headers))
+        path = self.path if not parts.scheme else parts.path
+        state.received.append(Received(path, self.headers, self.client_address[1]))
         reply = state.next_reply(parts.path)
         try:
             self._answer(reply, state.resources.get(parts.path))

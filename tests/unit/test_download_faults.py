@@ -282,6 +282,16 @@ def test_redirects_are_followed(server: HttpServer, models: Path, status: int) -
     assert server.ranges(PATH) == [None, "bytes=50000-"]
 
 
+def test_no_request_takes_over_the_connection_of_another(server: HttpServer, models: Path) -> None:
+    # A server that hangs up as it was asked to may do so just when the next request is on its way.
+    keep = {"Connection": "keep-alive"}
+    server.add(PATH, CONTENT, Reply(framing="chunked", body=CONTENT[:-1], headers=keep))
+    url = server.add("/old", b"")
+    server.always["/old"] = Reply(status=302, body=b"", headers={"Location": PATH, **keep})
+    assert download_model(NAME, models, False, url, SIZE).read_bytes() == CONTENT
+    assert len({request.client_port for request in server.received}) == len(server.received) == 4
+
+
 def test_the_body_of_a_redirect_is_not_waited_for(server: HttpServer, models: Path) -> None:
     server.add(PATH, CONTENT)
     url = server.add("/old", b"", Reply(status=302, headers={"Location": PATH}, hold_after=0))
