@@ -55,6 +55,7 @@ class ChatMethods:
         Raises:
             ValueError, TypeError: a template or a message makes no sense.
         """
+        self.model.check_open()
         chat = ChatSession.create(
             self.config, self.model.info.chat_template, system_prompt, prompt_template, messages, template_args
         )

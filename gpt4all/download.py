@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin
 from gpt4all import catalog, transport
 from gpt4all.digests import Expected, check_file
 from gpt4all.errors import ChecksumError, DownloadError
+from gpt4all.options import check_path
 from gpt4all.partfile import PartFile, exclusive
 from gpt4all.progress import DownloadCallback, Reporter
 from gpt4all.range_plan import Plan, plan_answer
@@ -49,7 +50,7 @@ def download_model(
     DownloadError for what the server or the disk refuses, ChecksumError for wrong bytes, CancellationError after
     `progress` returned False, and `requests.exceptions` for a network that fails.
     """
-    directory = Path(model_path).expanduser()
+    directory = Path(check_path("model_path", model_path)).expanduser()
     final = directory / check_filename(model_filename)
     if not directory.is_dir():
         raise FileNotFoundError(f"the model directory {directory} does not exist")

@@ -134,6 +134,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         return self.model.device
 
     def __enter__(self) -> GPT4All:
+        self.model.check_open()
         return self
 
     def __exit__(

@@ -17,6 +17,7 @@ from gpt4all.deprecation import warn_deprecated
 from gpt4all.digests import Expected, check_file
 from gpt4all.download import Download, default_url, fetch
 from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
+from gpt4all.options import check_path
 from gpt4all.partfile import exclusive, leftovers, remove_leftovers
 from gpt4all.progress import DownloadCallback
 from gpt4all.references import (
@@ -237,19 +238,19 @@ def delete_model(
 
 
 def _directory(model_path: PathArgument | None, default: PathArgument) -> Path:
-    directory = Path(default if model_path is None else model_path).expanduser()
-    if model_path is not None and not directory.is_dir():
+    if model_path is None:
+        return Path(default).expanduser()
+    directory = Path(check_path("model_path", model_path)).expanduser()
+    if not directory.is_dir():
         raise FileNotFoundError(f"model_path {directory} is not an existing directory")
     return directory
 
 
 def _find(model_name: PathArgument, directory: Path, *, elsewhere: bool) -> tuple[Path | None, Reference]:
     """The file that `model_name` refers to, if it is on the disk; `elsewhere`: also in the desktop's folders."""
-    if not isinstance(model_name, (str, bytes, os.PathLike)):
-        raise TypeError(f"model_name must be a str or a path, not {type(model_name).__name__}")
-    name: object = os.fspath(model_name)
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"model_name must be a file name, a path or an address, not {name!r}")
+    name = check_path("model_name", model_name)
+    if not name:
+        raise ValueError("model_name must be a file name, a path or an address, and is empty")
     places = [directory, *desktop_model_directories()] if elsewhere else [directory]
     if "://" not in name:
         expanded = os.path.expanduser(name)

@@ -174,6 +174,15 @@ def check_text(name: str, text: object) -> str:
     return text
 
 
+def check_path(name: str, value: object) -> str:
+    """``value`` as text: file names of bytes are not taken."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str or a path, not {type(value).__name__}")
+    return value
+
+
 def check_flag(name: str, value: object) -> bool:
     """``value`` as a ``bool``: 0 and 1 will do, but a text such as ``"False"`` is an accident."""
     if isinstance(value, int) or type(value).__name__ in ("bool", "bool_"):  # NumPy's

@@ -265,6 +265,10 @@ class ModelSession:
         if os.getpid() != self._pid:
             raise GenerationError(FORKED)
 
+    def check_open(self) -> None:
+        """Raises what every call of a closed model does, for what makes no call yet."""
+        self._check_open()
+
     def check_can_generate(self) -> None:
         """Raises what every generation would, whatever the prompt."""
         self._check_open()

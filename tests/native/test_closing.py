@@ -18,6 +18,8 @@ PUBLIC_CALLS: dict[str, Callable[[GPT4All], object]] = {
     "generate": lambda model: model.generate("x"),
     "generate, streaming": lambda model: model.generate("x", streaming=True),
     "agenerate": lambda model: model.agenerate("x"),
+    "chat_session": lambda model: model.chat_session().__enter__(),
+    "entering it": lambda model: model.__enter__(),
     "tokenize": lambda model: model.tokenize("x"),
     "detokenize": lambda model: model.detokenize([3]),
     "detokenize nothing": lambda model: model.detokenize([]),

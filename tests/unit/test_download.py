@@ -239,6 +239,11 @@ def test_bad_expectations(models: Path) -> None:
         download_model(NAME, models, False, "http://127.0.0.1:1/", expected_size="5")  # type: ignore[arg-type]
 
 
+def test_directory_that_is_no_text() -> None:
+    with pytest.raises(TypeError, match="model_path must be a str or a path, not NoneType"):
+        download_model(NAME, None, False, "http://127.0.0.1:1/")  # type: ignore[arg-type]
+
+
 def test_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         download_model(NAME, tmp_path / "nowhere", False, "http://127.0.0.1:1/")

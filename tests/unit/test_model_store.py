@@ -221,10 +221,19 @@ class TestWithoutNetwork:
             retrieve("x.gguf", default=tmp_path / "nowhere", allow_download=False)
         assert not (tmp_path / "nowhere").exists()
 
-    @pytest.mark.parametrize("name", ["", b"x.gguf"])
-    def test_bad_name(self, models: Path, name: object) -> None:
+    def test_empty_name(self, models: Path) -> None:
         with pytest.raises(ValueError, match="model_name"):
-            retrieve(name, models)
+            retrieve("", models)
+
+    @pytest.mark.parametrize("value", [None, 5, b"x.gguf", ["x.gguf"]])
+    def test_name_that_is_no_text(self, models: Path, value: object) -> None:
+        with pytest.raises(TypeError, match=f"model_name must be a str or a path, not {type(value).__name__}"):
+            retrieve(value, models)
+
+    @pytest.mark.parametrize("value", [5, b"models", ["models"]])
+    def test_directory_that_is_no_text(self, value: Any) -> None:
+        with pytest.raises(TypeError, match=f"model_path must be a str or a path, not {type(value).__name__}"):
+            retrieve("x.gguf", value)
 
     @pytest.mark.parametrize("name", ["x\0y", "x" * 5000, "a:b*c"])
     def test_impossible_name(self, models: Path, name: str) -> None:
