@@ -20,6 +20,10 @@ SIZE = len(CONTENT)
 MD5 = hashlib.md5(CONTENT).hexdigest()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
+#: Read time-outs in seconds for a server that falls silent. A test takes the first that is long enough for everything
+#: before the silence, which on a busy machine may take a while.
+PATIENCE = (0.1, 0.5, 2.0, 8.0, 30.0)
+
 
 def leave_part(server: HttpServer, models: Path, **expected: Any) -> str:
     """Leave a part file of 50,000 bytes, as an interrupted call does, and forget the requests; the file's address."""

@@ -23,7 +23,10 @@ def server() -> Iterator[HttpServer]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between tries, written down instead of waited for."""
     slept: list[float] = []
-    policy = transport.TransferPolicy(connect_timeout=5, read_timeout=5, min_progress=1, attempts=3, sleep=slept.append)
+    # Time-outs that no test reaches, on however busy a machine; those about time-outs have their own.
+    policy = transport.TransferPolicy(
+        connect_timeout=60, read_timeout=60, min_progress=1, attempts=3, sleep=slept.append
+    )
     monkeypatch.setattr(transport, "POLICY", policy)
     return slept
 
