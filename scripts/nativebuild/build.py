@@ -46,14 +46,14 @@ def build_backend(backend: Backend, options: BuildOptions, *, clean: bool = Fals
     area = BuildArea.find(backend, options, engine, compilers)
     build = Build(backend, options, engine, compilers, area)
     target = INSTALL_ROOT / backend.name
+    if not clean and _is_current(target, area):
+        say(f"the {backend.name} backend is up to date")
+        return target
     with lock(area.root.name):
         if clean:
             say(f"removing the cached build and {target}")
             remove_tree(area.root)
             remove_tree(target)
-        elif _is_current(target, area):
-            say(f"the {backend.name} backend is up to date")
-            return target
         tools = find_build_tools()
         configure(build, tools)
         compile_targets(build, tools, ("all",), what=f"the {backend.name} backend")

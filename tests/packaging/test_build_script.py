@@ -188,6 +188,22 @@ def test_a_second_run_has_nothing_to_do(installed: tuple[Path, BuildArea]) -> No
     assert build._is_current(*installed)
 
 
+def test_what_is_up_to_date_waits_for_no_other_build(
+    installed: tuple[Path, BuildArea], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, found = installed
+
+    def lock(name: str) -> None:
+        pytest.fail("it takes the lock that another clone's build may hold for minutes")
+
+    monkeypatch.setattr(build, "INSTALL_ROOT", target.parent)
+    monkeypatch.setattr(build, "find_compilers", lambda: COMPILERS)
+    monkeypatch.setattr(build, "llama_cpp_source", lambda: Path("/engine"))
+    monkeypatch.setattr(build, "lock", lock)
+    assert build.build_backend(CPU, VARIANTS) == target
+    assert "up to date" in capsys.readouterr().err
+
+
 def test_a_lost_or_damaged_library_is_built_again(installed: tuple[Path, BuildArea]) -> None:
     target, found = installed
     (target / "libgpt4all-cpu.so").write_bytes(b"")
