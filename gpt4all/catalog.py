@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from gpt4all import transport
@@ -18,11 +18,15 @@ from gpt4all.digests import Expected
 from gpt4all.errors import CatalogError
 from gpt4all.references import check_filename
 
+if TYPE_CHECKING:
+    import requests
+
 __all__ = [
     "cached_models",
     "catalog_url",
     "entry_expected",
     "entry_size",
+    "failure_for",
     "find_entry",
     "list_models",
     "model_config",
@@ -84,6 +88,16 @@ def cached_models() -> list[CatalogEntry] | None:
     """The last catalogue that `list_models` got from the present address, None if it never did. Opens no socket."""
     cached = _read_cache(catalog_url())
     return None if cached is None else cached.models
+
+
+def failure_for(
+    wanted: Path, failure: CatalogError | requests.exceptions.RequestException
+) -> CatalogError | requests.exceptions.RequestException:
+    """A `failure` of `list_models`, its type kept, that says for which model file the catalogue was needed."""
+    message = f"the model file {wanted} does not exist, and the catalogue to download it by cannot be had: {failure}"
+    if isinstance(failure, CatalogError):
+        return CatalogError(message)
+    return type(failure)(message, request=failure.request, response=failure.response)
 
 
 def parse_catalog(content: bytes, url: str) -> list[CatalogEntry]:

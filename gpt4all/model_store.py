@@ -335,7 +335,7 @@ def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, An
     if isinstance(reference, UrlReference):
         entry: catalog.CatalogEntry = {"filename": reference.filename, "url": reference.url}
     else:
-        entry, note = _catalogue_entry(reference.name)
+        entry, note = _catalogue_entry(reference.name, directory)
     url = urljoin(catalog.catalog_url(), entry.get("url") or default_url(entry["filename"]))
     downloads = []
     for name in split_names(entry["filename"]):
@@ -345,7 +345,7 @@ def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, An
     return catalog.model_config(entry), downloads, note
 
 
-def _catalogue_entry(filename: str) -> tuple[catalog.CatalogEntry, str]:
+def _catalogue_entry(filename: str, directory: Path) -> tuple[catalog.CatalogEntry, str]:
     """The entry of `filename` as the server has it now, or in the last answer if it cannot be asked.
 
     Without one: an entry of only the name, since the host may have files that the catalogue does not list, and a note.
@@ -360,7 +360,7 @@ def _catalogue_entry(filename: str) -> tuple[catalog.CatalogEntry, str]:
     except (CatalogError, requests.exceptions.RequestException) as failure:
         cached = catalog.cached_models()
         if cached is None:
-            raise
+            raise catalog.failure_for(directory / filename, failure) from failure
         logger.info("using the cached catalogue: %s", failure)
         models = cached
     entry = catalog.find_entry(models, filename)

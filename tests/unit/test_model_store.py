@@ -296,12 +296,14 @@ class TestCatalogueModels:
     def test_broken_network_and_no_catalogue(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with HttpServer() as gone:
             monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone.url(CATALOG))
-        with pytest.raises(requests.exceptions.ConnectionError):
+        with pytest.raises(requests.exceptions.ConnectionError, match="refused") as caught:
             retrieve("chat", models)
+        assert str(caught.value).startswith(f"the model file {models / 'chat.gguf'} does not exist")
+        assert caught.value.request is not None
 
     def test_refused_catalogue(self, served: HttpServer, models: Path) -> None:
         served.always[CATALOG] = Reply(status=403)
-        with pytest.raises(CatalogError, match="403"):
+        with pytest.raises(CatalogError, match=r"chat\.gguf does not exist.*403"):
             retrieve("chat", models)
 
     def test_hostile_catalogue_writes_nothing(self, served: HttpServer, models: Path) -> None:
