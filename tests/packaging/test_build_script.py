@@ -191,7 +191,7 @@ def test_a_second_run_has_nothing_to_do(installed: tuple[Path, BuildArea]) -> No
 def test_what_is_up_to_date_waits_for_no_other_build(
     installed: tuple[Path, BuildArea], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target, found = installed
+    target, _ = installed
 
     def lock(name: str) -> None:
         pytest.fail("it takes the lock that another clone's build may hold for minutes")

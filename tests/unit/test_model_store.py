@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from gpt4all.errors import CatalogError, ChecksumError, DownloadError, ModelNotF
 from gpt4all.partfile import exclusive
 from gpt4all.progress import DownloadProgress
 from tests.http_server import HttpServer, Reply
+from tests.offline import forbid_sockets
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -35,12 +35,7 @@ def retrieve(
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **options: object) -> None:
-        pytest.fail("a socket was opened")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    forbid_sockets(monkeypatch)
 
 
 @pytest.fixture
