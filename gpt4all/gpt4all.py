@@ -26,7 +26,6 @@ from gpt4all.options import (
     check_flag,
     check_text,
 )
-from gpt4all.session import ModelSession, open_model
 from gpt4all.verbosity import hide_log, show_log
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from gpt4all._native.backend import Outcome
     from gpt4all.asynchronous import AsyncGeneration
+    from gpt4all.session import ModelSession
     from gpt4all.streaming import Run
 
 MessageType = dict[str, str]
@@ -93,6 +93,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         progress: ProgressCallback | None = None,
     ) -> None:
         super().__init__()
+        # ctypes and all that is native, for those who load a model: importing the package stays cheap.
+        from gpt4all.session import open_model
+
         self.model_type = model_type
         request = parse_device(device)
         options = LoadOptions.create(
