@@ -22,7 +22,6 @@ __all__ = ["POLICY", "TransferPolicy", "body", "get", "never_connected", "open_s
 _MAX_REDIRECTS = 10
 # Large enough that Python's cost per block vanishes beside copying and hashing it; see scripts/bench/bench_download.py.
 _BLOCK_SIZE = 1 << 18
-_SMALL_BLOCK_SIZE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -142,16 +141,12 @@ def body(response: requests.Response) -> Iterator[bytes]:
     import requests
     import urllib3
 
-    # Older releases of urllib3 have no read1, and their read holds bytes back until a block is full: small ones then.
-    read, size = getattr(response.raw, "read1", None), _BLOCK_SIZE
-    if read is None:
-        read, size = response.raw.read, _SMALL_BLOCK_SIZE
-        response.raw.enforce_content_length = True
     deadline = time.monotonic() + POLICY.read_timeout
     received = 0
     while True:
         try:
-            block: bytes = read(size, decode_content=True)
+            # Not read, nor what requests offers: both hold bytes back until a block is full.
+            block: bytes = response.raw.read1(_BLOCK_SIZE, decode_content=True)
         except urllib3.exceptions.HTTPError as failure:
             raise requests.exceptions.ConnectionError(failure, response=response) from failure
         if not block:
