@@ -15,7 +15,7 @@ in the same place, so ``except ValueError`` written for 2.8 still holds::
     ├── ChatTemplateError           (ValueError)         a chat template is wrong, or refuses the conversation
     ├── GenerationError             (RuntimeError)       the engine failed while generating
     ├── EmbeddingError              (RuntimeError)       the engine failed while embedding
-    ├── CancellationError                                an embedding run was cancelled
+    ├── CancellationError                                a callback asked to stop
     ├── CatalogError                (ValueError)         the model catalogue is unusable
     └── DownloadError               (RuntimeError, ValueError)
         └── ChecksumError                                the bytes are not the expected ones
@@ -112,7 +112,7 @@ class EmbeddingError(GPT4AllError, RuntimeError):
 
 
 class CancellationError(GPT4AllError):
-    """A ``cancel_cb`` asked an embedding run to stop."""
+    """The callback of a load, a download or an embedding run asked it to stop."""
 
 
 class CatalogError(GPT4AllError, ValueError):
