@@ -219,8 +219,11 @@ def _read_cache(url: str) -> _CachedCatalog | None:
             return None
         # Checked again: the file may be of another version, or edited.
         return _CachedCatalog(url, etag, modified, parse_catalog(json.dumps(raw["models"]).encode(), url))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as failure:
-        logger.debug("no usable catalogue in the cache: %s", failure)
+        # As text: a handler may keep the record, and the exception would keep the model that is being loaded.
+        logger.debug("no usable catalogue in the cache: %s", str(failure))
         return None
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import weakref
-from typing import Any
 
 logger = logging.getLogger("gpt4all")
 # Silent unless somebody wants to hear: without this, logging itself prints warnings.
 logger.addHandler(logging.NullHandler())
 
-_talkative: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+#: Models that are open and verbose, by id.
+_talkative: dict[int, weakref.ref[object]] = {}
+_level_before = logging.NOTSET
 
 
 class _StderrHandler(logging.Handler):
@@ -31,11 +32,21 @@ _handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
 
 def show_log(model: object) -> None:
     """Shows everything until ``model`` is closed or gone."""
-    _talkative[id(model)] = model
+    global _level_before
+    if not _talkative:
+        _level_before = logger.level
+    key = id(model)
+    _talkative[key] = weakref.ref(model, lambda _: _hide(key))
     logger.addHandler(_handler)
     logger.setLevel(logging.DEBUG)
 
 
 def hide_log(model: object) -> None:
     """Ends what :func:`show_log` began for ``model``, if it did."""
-    _talkative.pop(id(model), None)
+    _hide(id(model))
+
+
+def _hide(key: int) -> None:
+    # A level that the program has set meanwhile is its own.
+    if _talkative.pop(key, None) is not None and not _talkative and logger.level == logging.DEBUG:
+        logger.setLevel(_level_before)

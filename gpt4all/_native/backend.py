@@ -21,7 +21,8 @@ logger = logging.getLogger("gpt4all")
 
 _LOG_LEVELS = {
     abi.LOG_DEBUG: logging.DEBUG,
-    abi.LOG_INFO: logging.INFO,
+    # A hundred lines a load, of interest to those who look for a fault: a program that logs at INFO is spared them.
+    abi.LOG_INFO: logging.DEBUG,
     abi.LOG_WARNING: logging.WARNING,
     abi.LOG_ERROR: logging.ERROR,
 }
