@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-__all__ = ["HttpServer", "Received", "Reply", "Resource"]
+__all__ = ["HttpServer", "Received", "Reply", "Resource", "nobody_listening"]
 
 
 @dataclass
@@ -128,6 +128,14 @@ class HttpServer:
     def next_reply(self, path: str) -> Reply:
         replies = self.script.get(path)
         return replies.pop(0) if replies else self.always.get(path, Reply())
+
+
+@contextlib.contextmanager
+def nobody_listening() -> Iterator[str]:
+    """The beginning of an address that refuses connections; its port is taken, so that nobody else answers there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 class _QuietServer(ThreadingHTTPServer):

@@ -16,7 +16,7 @@ import gpt4all
 from gpt4all import catalog, transport
 from gpt4all.errors import CatalogError
 from tests.downloads import PATIENCE
-from tests.http_server import HttpServer, Reply
+from tests.http_server import HttpServer, Reply, nobody_listening
 
 SAMPLE = (Path(__file__).parents[1] / "data" / "catalogs" / "models3.json").read_bytes()
 PATH = "/models/models3.json"
@@ -140,10 +140,10 @@ def test_address_that_is_not_http(monkeypatch: pytest.MonkeyPatch, url: str) -> 
 
 
 def test_network_failures_keep_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    with HttpServer() as gone:
-        monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone.url(PATH))
-    with pytest.raises(requests.exceptions.ConnectionError):
-        catalog.list_models()
+    with nobody_listening() as gone:
+        monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone + PATH)
+        with pytest.raises(requests.exceptions.ConnectionError):
+            catalog.list_models()
 
 
 def test_broken_off_answer(served: HttpServer) -> None:

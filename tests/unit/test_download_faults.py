@@ -16,7 +16,7 @@ from gpt4all import transport
 from gpt4all.download import Download, download_model, fetch
 from gpt4all.errors import ChecksumError, DownloadError
 from tests.downloads import CONTENT, MD5, NAME, PATH, PATIENCE, SIZE, leave_part
-from tests.http_server import HttpServer, Reply
+from tests.http_server import HttpServer, Reply, nobody_listening
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -275,10 +275,8 @@ def test_a_trickle_is_an_error(server: HttpServer, models: Path, monkeypatch: py
 
 
 def test_nobody_listens(models: Path, pauses: list[float]) -> None:
-    with HttpServer() as gone:
-        url = gone.url(PATH)
-    with pytest.raises(requests.exceptions.ConnectionError):
-        download_model(NAME, models, False, url)
+    with nobody_listening() as gone, pytest.raises(requests.exceptions.ConnectionError):
+        download_model(NAME, models, False, gone + PATH)
     assert pauses == []  # said at once
     assert list(models.iterdir()) == []
 

@@ -16,7 +16,7 @@ from gpt4all import catalog, model_store
 from gpt4all.errors import CatalogError, ChecksumError, DownloadError, ModelNotFoundError
 from gpt4all.partfile import exclusive
 from gpt4all.progress import DownloadProgress
-from tests.http_server import HttpServer, Reply
+from tests.http_server import HttpServer, Reply, nobody_listening
 from tests.offline import forbid_sockets
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
@@ -289,10 +289,10 @@ class TestCatalogueModels:
             model_store.delete_model("chat", models, default_directory=models)
 
     def test_broken_network_and_no_catalogue(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with HttpServer() as gone:
-            monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone.url(CATALOG))
-        with pytest.raises(requests.exceptions.ConnectionError, match="refused") as caught:
-            retrieve("chat", models)
+        with nobody_listening() as gone:
+            monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone + CATALOG)
+            with pytest.raises(requests.exceptions.ConnectionError, match="refused") as caught:
+                retrieve("chat", models)
         assert str(caught.value).startswith(f"the model file {models / 'chat.gguf'} does not exist")
         assert caught.value.request is not None
 

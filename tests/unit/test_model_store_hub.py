@@ -13,7 +13,7 @@ import requests
 
 from gpt4all import model_store
 from gpt4all.errors import ChecksumError, DownloadError
-from tests.http_server import HttpServer, Reply
+from tests.http_server import HttpServer, Reply, nobody_listening
 
 pytest.importorskip("huggingface_hub")
 pytestmark = pytest.mark.usefixtures("home", "pauses")
@@ -184,10 +184,10 @@ def test_gated(hub: HttpServer, models: Path) -> None:
 
 
 def test_unreachable(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with HttpServer() as gone:
-        monkeypatch.setenv("HF_ENDPOINT", gone.url(""))
-    with pytest.raises(requests.exceptions.ConnectionError, match=REPO):
-        retrieve(REPO, models)
+    with nobody_listening() as gone:
+        monkeypatch.setenv("HF_ENDPOINT", gone)
+        with pytest.raises(requests.exceptions.ConnectionError, match=REPO):
+            retrieve(REPO, models)
 
 
 def test_package_that_is_missing(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
