@@ -8,12 +8,12 @@ same model; it must never meet a lock that the code below it holds.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections import deque
 
-#: On Windows a lock without a time-out cannot be interrupted by Ctrl-C.
-WAIT_SLICE = 0.2 if sys.platform == "win32" else -1.0
+#: Seconds of a wait after which Python looks for signals. On Windows none ends a
+#: wait; elsewhere one that comes just before the wait begins does not.
+WAIT_SLICE = 0.2
 
 
 class Turn:

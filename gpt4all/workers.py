@@ -106,7 +106,7 @@ class Worker:
             if os.getpid() != self._pid:
                 raise GenerationError(FORKED)
             try:
-                return self._news.get(timeout=None if WAIT_SLICE < 0 else WAIT_SLICE)
+                return self._news.get(timeout=WAIT_SLICE)
             except Empty:
                 continue
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -196,17 +197,29 @@ def test_an_interrupted_close_can_be_repeated(loaded: LoadFake, monkeypatch: pyt
     assert model.model._native._handle.value is None
 
 
+def to_main_thread() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+
+def too_early_to_wake_it() -> None:
+    """As a signal does that comes when the main thread is about to wait, but does not yet."""
+    _thread.interrupt_main(signal.SIGUSR1)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a signal that a process can send itself")
+@pytest.mark.parametrize("send_signal", [to_main_thread, too_early_to_wake_it])
 @pytest.mark.parametrize("callback", [None, lambda token, piece: None])
 @pytest.mark.parametrize("streaming_", [False, True])
-def test_close_in_a_signal_handler(loaded: LoadFake, engine_log: EngineLog, callback: Any, streaming_: bool) -> None:
+def test_close_in_a_signal_handler(
+    loaded: LoadFake, engine_log: EngineLog, callback: Any, streaming_: bool, send_signal: Callable[[], None]
+) -> None:
     """A server that ends in good order closes its models when it gets SIGTERM, wherever the main thread is."""
     model = loaded("a", wait_cancel_after=2)
     before = signal.signal(signal.SIGUSR1, lambda number, frame: model.close())
 
     def send() -> None:
         engine_log.wait_for(AT_GATE)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        send_signal()
 
     try:
         sender = Task(send)
@@ -219,7 +232,11 @@ def test_close_in_a_signal_handler(loaded: LoadFake, engine_log: EngineLog, call
     assert not worker_threads()
 
 
-def test_close_in_a_signal_handler_while_waiting_for_a_turn(loaded: LoadFake, engine_log: EngineLog) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a signal that a process can send itself")
+@pytest.mark.parametrize("send_signal", [to_main_thread, too_early_to_wake_it])
+def test_close_in_a_signal_handler_while_waiting_for_a_turn(
+    loaded: LoadFake, engine_log: EngineLog, send_signal: Callable[[], None]
+) -> None:
     model = loaded("a", wait_cancel_after=1)
     other = Task(lambda: model.generate("x"))
     engine_log.wait_for(AT_GATE)
@@ -227,7 +244,7 @@ def test_close_in_a_signal_handler_while_waiting_for_a_turn(loaded: LoadFake, en
 
     def send() -> None:
         wait_until(lambda: len(model.model._turns._line) == 2)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        send_signal()
 
     try:
         sender = Task(send)
