@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nativebuild.area import BACKENDS_DIR, BuildArea, mirror
+from nativebuild.area import BACKENDS_DIR, BuildArea
+from nativebuild.build import Build, configure
 from nativebuild.cache import lock
 from nativebuild.fetch import llama_cpp_source
 from nativebuild.options import BACKENDS, BuildOptions
 from nativebuild.report import BuildError, run_quietly
-from nativebuild.tools import Compilers, find_compilers
+from nativebuild.tools import Compilers, find_build_tools, find_compilers
 
 __all__ = ["check_warnings"]
 
@@ -23,20 +24,19 @@ _STRICT = ("-Wall", "-Wextra", "-Werror", "-fsyntax-only")
 def check_warnings() -> list[str]:
     """Return what the compiler says about each file it is not content with."""
     compilers = find_compilers()
-    area = BuildArea.find(BACKENDS["cpu"], BuildOptions(), llama_cpp_source(), compilers)
-    commands = [*_shim_commands(area), *_plain_c_commands(compilers)]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        results = pool.map(lambda command: run_quietly(command[1], cwd=command[0]), commands)
+    backend, options, engine = BACKENDS["cpu"], BuildOptions(), llama_cpp_source()
+    build = Build(backend, options, engine, compilers, BuildArea.find(backend, options, engine, compilers))
+    # To the end: another clone's build would put its own sources into the area.
+    with lock(build.area.root.name):
+        configure(build, find_build_tools())
+        commands = [*_shim_commands(build.area), *_plain_c_commands(compilers)]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            results = list(pool.map(lambda command: run_quietly(command[1], cwd=command[0]), commands))
     return [result.stdout for result in results if result.returncode != 0]
 
 
 def _shim_commands(area: BuildArea) -> Iterator[tuple[Path, list[str]]]:
     database = area.build / "compile_commands.json"
-    if not database.exists():
-        raise BuildError("the CPU backend is not built", advice="./build_backends.sh cpu --native")
-    with lock(area.root.name):
-        if mirror(area.source):
-            area.settings.unlink(missing_ok=True)  # the next build has to run CMake
     own = [
         entry
         for entry in json.loads(database.read_text(encoding="utf-8"))
