@@ -89,6 +89,7 @@ class ChatTurn:
             n_keep=prompt.n_keep,
             keep_context=True,
             render_special=splitter is not None and splitter.control,
+            thinking=splitter.marks if splitter is not None else None,
         )
         if splitter is not None:
             self._divide(splitter.finish(), last_token, on_token)

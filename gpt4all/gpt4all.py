@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -190,6 +190,10 @@ class GPT4All(ModelLibrary, ChatMethods):
         callback: ResponseCallback = empty_response_callback,
         seed: int | None = None,
         stop: str | Sequence[str] | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        grammar: str | None = None,
+        json_schema: dict[str, Any] | type | None = None,
+        logprobs: int | None = None,
         parse_special: bool = True,
         reasoning_callback: ReasoningCallback | None = None,
     ) -> str | Iterator[str]:
@@ -218,11 +222,24 @@ class GPT4All(ModelLibrary, ChatMethods):
             stop: texts that end the answer and are not part of it, besides the
                 six that 2.8 had; an empty list turns those off too. Sessions with
                 a Jinja template have none of 2.8's.
+            logit_bias: added to the logits of tokens, by id; ``-math.inf`` bans one.
+            grammar: a GBNF grammar that the answer keeps to, from its rule ``root``.
+            json_schema: a JSON Schema as a dict, or a pydantic model class. The
+                answer is JSON that it accepts, unless ``finish_reason`` is
+                ``"length"`` or ``"cancelled"``: then it was cut off.
+            logprobs: puts each token's log-probability into
+                ``last_generation.logprobs``, with this many of the likeliest
+                alternatives, 0 to 20; what the model itself computed, before any
+                other option here.
             parse_special: reads control tokens written in the prompt as such.
                 Inside a session a message's never are.
             reasoning_callback: called with each piece of a reasoning model's
                 thinking, on a thread of this package; ``False`` stops. All of it
                 is in ``last_generation.reasoning``, and none in the answer.
+
+        With ``grammar`` or ``json_schema`` 2.8's stop texts are off, a
+        ``repeat_penalty`` of 1.18, the default, counts as 1, and a reasoning
+        model thinks before its answer as it likes.
 
         Returns:
             The completion, or an iterator over its pieces, which joined equal it.
@@ -248,6 +265,10 @@ class GPT4All(ModelLibrary, ChatMethods):
             callback=callback,
             seed=seed,
             stop=stop,
+            logit_bias=logit_bias,
+            grammar=grammar,
+            json_schema=json_schema,
+            logprobs=logprobs,
             parse_special=parse_special,
             reasoning_callback=reasoning_callback,
         )
@@ -286,6 +307,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             legacy_stops=chat is None or chat.template.legacy,
             **arguments,  # type: ignore[misc]
         )
+        self.model.check_options(options)
         turn = self._turn(chat, prompt, options, parse_special, reasoning_callback)
         # The default would cost a call per token and change nothing.
         return turn, None if callback is empty_response_callback else callback

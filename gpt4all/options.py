@@ -6,13 +6,17 @@ caller wrote it.
 
 from __future__ import annotations
 
-import math
-import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
+from gpt4all._options_checks import INT32_MAX, check_integer, check_number, check_positive, check_probability
+from gpt4all._options_checks import check_callback as check_callback
+from gpt4all._options_checks import check_flag as check_flag
+from gpt4all._options_checks import check_path as check_path
+from gpt4all._options_checks import check_text as check_text
+from gpt4all._options_constraints import Constraint, check_logit_bias, check_logprobs, constraint_of
 from gpt4all.cpu_threads import default_thread_count
 
 #: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
@@ -24,14 +28,13 @@ ReasoningCallback = Callable[[str], "bool | None"]
 #: Texts at which gpt4all 2.8 ended every answer; still so outside Jinja sessions.
 LEGACY_STOPS = ("### Instruction", "### Prompt", "### Response", "### Human", "### Assistant", "### Context")
 
+#: That of 2.8.
+DEFAULT_REPEAT_PENALTY = 1.18
+
 #: The engine's types for the KV cache, ggml's names.
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 _UNQUANTIZED_KV_TYPES = ("f32", "f16", "bf16")
 
-_INT32_MAX = 2**31 - 1
-#: What the engine computes with.
-_FLOAT32_MAX = (2 - 2**-23) * 2.0**127
-_FLOAT32_MIN = 2.0**-126
 #: ggml's limit.
 _MAX_THREADS = 512
 
@@ -62,7 +65,7 @@ class LoadOptions:
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
     ) -> LoadOptions:
-        n_ctx = 0 if n_ctx is None else _integer("n_ctx", n_ctx, 0)
+        n_ctx = 0 if n_ctx is None else check_integer("n_ctx", n_ctx, 0)
         if 0 < n_ctx < 8:
             raise ValueError(f"n_ctx must be at least 8, or 0 for the model's trained length, not {n_ctx}")
         if kv_type not in KV_TYPES:
@@ -78,10 +81,10 @@ class LoadOptions:
         return cls(
             n_ctx=n_ctx,
             n_threads=check_thread_count(n_threads),
-            n_gpu_layers=_integer("ngl", ngl, 0),
+            n_gpu_layers=check_integer("ngl", ngl, 0),
             kv_type=kv_type,
             flash_attention=None if isinstance(flash_attention, str) else flash_attention,
-            main_gpu=_integer("main_gpu", main_gpu, 0),
+            main_gpu=check_integer("main_gpu", main_gpu, 0),
             tensor_split=_shares("tensor_split", tensor_split),
             progress=progress,
         )
@@ -102,6 +105,10 @@ class GenerateArguments(TypedDict, total=False):
     callback: ResponseCallback
     seed: int | None
     stop: str | Sequence[str] | None
+    logit_bias: Mapping[int, float] | None
+    grammar: str | None
+    json_schema: dict[str, Any] | type | None
+    logprobs: int | None
     parse_special: bool
     reasoning_callback: ReasoningCallback | None
 
@@ -120,6 +127,11 @@ class GenerationOptions:
     n_batch: int
     seed: int
     stop: tuple[str, ...]
+    #: Tokens and what is added to their logits.
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    constraint: Constraint | None = None
+    #: Alternatives to report for each token; ``None`` reports nothing.
+    logprobs: int | None = None
 
     @classmethod
     def create(
@@ -130,29 +142,43 @@ class GenerationOptions:
         top_k: int = 40,
         top_p: float = 0.4,
         min_p: float = 0.0,
-        repeat_penalty: float = 1.18,
+        repeat_penalty: float = DEFAULT_REPEAT_PENALTY,
         repeat_last_n: int = 64,
         n_batch: int = 512,
         n_predict: int | None = None,
         seed: int | None = None,
         stop: str | Sequence[str] | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        grammar: str | None = None,
+        json_schema: object = None,
+        logprobs: int | None = None,
         legacy_stops: bool = True,
     ) -> GenerationOptions:
         if n_predict is not None:
-            max_tokens = _integer("n_predict", n_predict, 0)
+            max_tokens = check_integer("n_predict", n_predict, 0)
         # A fresh seed is drawn here, so that every run has one that could be told.
-        seed = int.from_bytes(os.urandom(4), "little") if seed is None else _integer("seed", seed, 0, 2**32 - 1)
+        seed = int.from_bytes(os.urandom(4), "little") if seed is None else check_integer("seed", seed, 0, 2**32 - 1)
+        constraint = constraint_of(grammar, json_schema)
+        stops = _stop_texts(stop, LEGACY_STOPS if legacy_stops and constraint is None else ())
+        if constraint is not None:
+            if constraint.argument == "json_schema" and stops:
+                raise ValueError("stop cannot be combined with json_schema: the JSON would be cut off where it matches")
+            # A quote or a bracket that came a while ago is no repetition.
+            repeat_penalty = 1.0 if repeat_penalty == DEFAULT_REPEAT_PENALTY else repeat_penalty
         return cls(
-            max_tokens=_integer("max_tokens", max_tokens, 0),
-            temperature=_number("temp", temp, 0.0),
-            top_k=_integer("top_k", top_k, -_INT32_MAX),
-            top_p=_probability("top_p", top_p),
-            min_p=_number("min_p", min_p, 0.0, 1.0),
-            repeat_penalty=_positive("repeat_penalty", repeat_penalty),
-            repeat_last_n=_integer("repeat_last_n", repeat_last_n, -1),
-            n_batch=_integer("n_batch", n_batch, 1),
+            max_tokens=check_integer("max_tokens", max_tokens, 0),
+            temperature=check_number("temp", temp, 0.0),
+            top_k=check_integer("top_k", top_k, -INT32_MAX),
+            top_p=check_probability("top_p", top_p),
+            min_p=check_number("min_p", min_p, 0.0, 1.0),
+            repeat_penalty=check_positive("repeat_penalty", repeat_penalty),
+            repeat_last_n=check_integer("repeat_last_n", repeat_last_n, -1),
+            n_batch=check_integer("n_batch", n_batch, 1),
             seed=seed,
-            stop=_stop_texts(stop, LEGACY_STOPS if legacy_stops else ()),
+            stop=stops,
+            logit_bias=check_logit_bias(logit_bias),
+            constraint=constraint,
+            logprobs=check_logprobs(logprobs),
         )
 
 
@@ -160,39 +186,7 @@ def check_thread_count(n_threads: int | None) -> int:
     """``n_threads`` as given, or what suits the machine for ``None``."""
     if n_threads is None:
         return default_thread_count()
-    return _integer("n_threads", n_threads, 1, _MAX_THREADS)
-
-
-def check_text(name: str, text: object) -> str:
-    """``text`` if it is a ``str`` that can be written as UTF-8."""
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} holds a lone surrogate at index {error.start}, which is no character") from None
-    return text
-
-
-def check_path(name: str, value: object) -> str:
-    """``value`` as text: file names of bytes are not taken."""
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str or a path, not {type(value).__name__}")
-    return value
-
-
-def check_flag(name: str, value: object) -> bool:
-    """``value`` as a ``bool``: 0 and 1 will do, but a text such as ``"False"`` is an accident."""
-    if isinstance(value, int) or type(value).__name__ in ("bool", "bool_"):  # NumPy's
-        return bool(value)
-    raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
-
-
-def check_callback(name: str, callback: object) -> None:
-    if not callable(callback):
-        raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
+    return check_integer("n_threads", n_threads, 1, _MAX_THREADS)
 
 
 def _stop_texts(stop: object, standing: tuple[str, ...]) -> tuple[str, ...]:
@@ -216,52 +210,4 @@ def _shares(name: str, shares: object) -> tuple[float, ...]:
         return ()
     if not isinstance(shares, Iterable) or isinstance(shares, (str, bytes)):
         raise TypeError(f"{name} must be a list of numbers or None, not {type(shares).__name__}")
-    return tuple(_number(name, share, 0.0) for share in shares)
-
-
-def _integer(name: str, value: object, low: int, high: int = _INT32_MAX) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        # Arrays have the method, but only those of one number can do it.
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, not {number}")
-    return number
-
-
-def _number(name: str, value: object, low: float, high: float = _FLOAT32_MAX) -> float:
-    number = _float(name, value)
-    # NaN compares false with everything, so it fails here too.
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be from {low:g} to {high:g}, not {number}")
-    return number
-
-
-def _probability(name: str, value: object) -> float:
-    """Any number: one below 0 means 0, one above 1 means 1."""
-    number = _float(name, value)
-    if math.isnan(number):
-        raise ValueError(f"{name} must be a number, not {number}")
-    return min(max(number, 0.0), 1.0)
-
-
-def _positive(name: str, value: object) -> float:
-    number = _number(name, value, 0.0)
-    if number < _FLOAT32_MIN:
-        raise ValueError(f"{name} must be more than 0, not {number}")
-    return number
-
-
-def _float(name: str, value: object) -> float:
-    try:
-        if isinstance(value, (bool, str, bytes, bytearray)):
-            raise TypeError
-        return float(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None
-    except OverflowError:
-        # An integer beyond what even a double holds.
-        raise ValueError(f"{name} is too large") from None
+    return tuple(check_number(name, share, 0.0) for share in shares)

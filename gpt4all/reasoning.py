@@ -29,6 +29,8 @@ class TagSplitter:
 
     def __init__(self, style: TagStyle, *, inside: bool) -> None:
         self.control = style.control
+        #: Around the thinking; the first is empty where it has begun.
+        self.marks = ("" if inside else style.opening, style.closing)
         self._style = style
         self._inside = inside
         self._answering = False
@@ -90,6 +92,8 @@ class ChannelSplitter:
     control = True
 
     _MESSAGE = "<|message|>"
+    #: Whatever the other channels are called, it is over where the answer begins.
+    marks = ("", f"{CHANNEL_MARK}final{_MESSAGE}")
     _ENDS = ("<|end|>", "<|return|>", "<|call|>")
 
     def __init__(self) -> None:

@@ -154,6 +154,7 @@ class ModelSession:
         n_keep: int,
         keep_context: bool = False,
         render_special: bool = False,
+        thinking: tuple[str, str] | None = None,
     ) -> Outcome:
         """The native call; only for the ``work`` of :meth:`start_run`."""
         return self._native.generate(
@@ -173,7 +174,30 @@ class ModelSession:
             n_keep=n_keep,
             keep_context=keep_context,
             render_special=render_special,
+            logit_bias=options.logit_bias,
+            grammar=options.constraint.grammar if options.constraint is not None else None,
+            thinking=thinking,
+            logprobs=options.logprobs,
         )
+
+    def check_options(self, options: GenerationOptions) -> None:
+        """Raises what only the model can find wrong with options."""
+        for token, _ in options.logit_bias:
+            if token >= self.info.n_vocab:
+                raise ValueError(
+                    f"logit_bias has token {token}, which is outside the vocabulary of {self.info.n_vocab} tokens"
+                )
+        if options.constraint is None:
+            return
+        self._check_open()
+        with self._lifetime:
+            self._check_open()
+            try:
+                self._native.check_grammar(options.constraint.grammar)
+            except ValueError as error:
+                if options.constraint.argument == "grammar":
+                    raise
+                raise ValueError(f"{options.constraint.argument}: as a {error}") from None
 
     def start_run(
         self,

@@ -18,13 +18,20 @@ target_link_libraries(gpt4all-common PRIVATE ggml vendor::nlohmann)
 target_compile_definitions(gpt4all-common PRIVATE NDEBUG)
 
 set(GPT4ALL_SHIM_SOURCES
+  src/character_class.cpp
   src/chat.cpp
   src/chat_messages.cpp
   src/chat_template.cpp
   src/devices.cpp
   src/generate.cpp
+  src/generate_options.cpp
+  src/grammar.cpp
+  src/grammar_check.cpp
+  src/grammar_constraint.cpp
+  src/grammar_matcher.cpp
   src/library.cpp
   src/log.cpp
+  src/logprobs.cpp
   src/model.cpp
   src/prefix_cache.cpp
   src/sampling.cpp
@@ -35,7 +42,8 @@ set(GPT4ALL_SHIM_SOURCES
   src/text.cpp
   src/text_parts.cpp
   src/text_stream.cpp
-  src/token_marks.cpp)
+  src/token_marks.cpp
+  src/vocabulary.cpp)
 
 add_library(gpt4all-shim SHARED ${GPT4ALL_SHIM_SOURCES})
 # The compile commands are what scripts/check compiles with warnings as errors.

@@ -51,6 +51,9 @@
  *
  * Chats take the form that fake_chat.h describes, whatever the template.
  *
+ * Grammars are only looked at for a rule named root, and biases for sense; both
+ * are logged. Log-probabilities are made up: 1/2 for the token of the script.
+ *
  * Tokens: 0 is <|begin|>, 1 is <|end|>, 2 is <|unk|>, 3 to 258 are the bytes;
  * then come `piece` and `control` lines in the order of the script. Tokenising
  * gives bytes, and control tokens with PARSE_SPECIAL.
@@ -95,6 +98,7 @@ enum { STEP_TURN = -1, STEP_ECHO = -2 };
 enum { POLL_US = 500, GATE_LIMIT_US = 60 * 1000 * 1000 };
 /* A displaced context costs the caller's budget a fixed price, and is worth it from some tokens on. */
 enum { DISPLACED_TOKEN_BYTES = 1024, WORTH_COPYING = 16 };
+enum { MOST_TOP_LOGPROBS = 1000 };
 enum { CONTEXT_RESERVE = 4, SMALLEST_CONTEXT = 8, MOST_THREADS = 512, LARGEST_STRUCT = 4096 };
 
 /* A part of the script, changed in place while it is read. */
@@ -1079,6 +1083,50 @@ static gpt4all_status check_stops(const gpt4all_generate_options *o) {
     return GPT4ALL_OK;
 }
 
+static gpt4all_status check_biases(const gpt4all_model *model, const gpt4all_generate_options *o) {
+    const gpt4all_status bad = GPT4ALL_ERROR_INVALID_ARGUMENT;
+    if (o->n_logit_bias < 0) return fail(bad, "n_logit_bias %lld is negative", (long long)o->n_logit_bias);
+    if (o->n_logit_bias > 0 && o->logit_bias == NULL) return null_argument("logit_bias");
+    for (int64_t i = 0; i < o->n_logit_bias; i++) {
+        const gpt4all_token_bias *bias = &o->logit_bias[i];
+        if (bias->token < 0 || bias->token >= model->n_vocab)
+            return fail(bad, "logit_bias[%lld] is of token %d, outside the vocabulary of %lld", (long long)i,
+                        (int)bias->token, (long long)model->n_vocab);
+        if (isnan(bias->bias) || (isinf(bias->bias) && bias->bias > 0.0F))
+            return fail(bad, "logit_bias[%lld] is no number below infinity", (long long)i);
+    }
+    return GPT4ALL_OK;
+}
+
+/* A grammar is not followed, as the script says what is generated; only that it has a root is checked. */
+static gpt4all_status check_grammar(const char *grammar, int64_t length) {
+    static const char root[] = "root ::=";
+    const size_t root_length = sizeof root - 1;
+    if (length < 0) return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "grammar_len %lld is negative", (long long)length);
+    for (size_t at = 0; at + root_length <= (size_t)length; at++)
+        if (memcmp(grammar + at, root, root_length) == 0 && (at == 0 || grammar[at - 1] == '\n')) return GPT4ALL_OK;
+    return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "grammar: it has no rule 'root'");
+}
+
+gpt4all_status gpt4all_grammar_check(const gpt4all_model *model, const char *grammar, int64_t grammar_len) {
+    forget_error();
+    if (model == NULL) return null_argument("model");
+    if (grammar == NULL) return null_argument("grammar");
+    return check_grammar(grammar, grammar_len);
+}
+
+static gpt4all_status check_constraints(const gpt4all_model *model, const gpt4all_generate_options *o) {
+    const gpt4all_status bad = GPT4ALL_ERROR_INVALID_ARGUMENT;
+    gpt4all_status status = check_biases(model, o);
+    if (status != GPT4ALL_OK) return status;
+    if (o->thinking_open.length > 0 && o->thinking_close.length == 0)
+        return fail(bad, "thinking_open needs a thinking_close");
+    if (o->n_top_logprobs < 0 || o->n_top_logprobs > MOST_TOP_LOGPROBS)
+        return fail(bad, "n_top_logprobs %d is not from 0 to %d", (int)o->n_top_logprobs, (int)MOST_TOP_LOGPROBS);
+    if (o->reserved != 0) return fail(bad, "reserved is not 0");
+    return o->grammar.data == NULL ? GPT4ALL_OK : check_grammar(o->grammar.data, o->grammar.length);
+}
+
 static gpt4all_status check_generate_options(const gpt4all_generate_options *o) {
     const gpt4all_status bad = GPT4ALL_ERROR_INVALID_ARGUMENT;
     if (o->max_tokens < 0) return fail(bad, "max_tokens %d is negative", (int)o->max_tokens);
@@ -1342,11 +1390,29 @@ static void deliver(generation *g, int32_t token, size_t length) {
     if (g->n_held > 0) memmove(g->held, g->held + length, g->n_held);
 }
 
+/* The token of the script has probability 1/2, the one with the next id 1/4, and so on. */
+static bool report_logprobs(const generation *g, int32_t token) {
+    gpt4all_token_logprob entries[MOST_TOP_LOGPROBS + 1];
+    int32_t n_top = g->options.n_top_logprobs;
+    if (g->options.logprobs == NULL) return true;
+    if (n_top > g->model->n_vocab) n_top = (int32_t)g->model->n_vocab;
+    for (int32_t i = 0; i <= n_top; i++) {
+        const int32_t id = (int32_t)((token + i) % g->model->n_vocab);
+        const text_view text = text_of_token(g->model, id);
+        entries[i] = (gpt4all_token_logprob){id, -0.69314718F * (float)(i + 1), text.data, (int64_t)text.length};
+    }
+    return g->options.logprobs(&entries[0], entries, n_top, g->options.logprobs_payload) == 0;
+}
+
 /* Hands on what is safe of the held text with one more token's. */
 static gpt4all_status take_token(generation *g, int32_t token) {
     gpt4all_status status = hold_text(g, text_of_token(g->model, token));
     if (status != GPT4ALL_OK) return status;
     g->result.completion_tokens++;
+    if (!report_logprobs(g, token)) {
+        finish(g, GPT4ALL_FINISH_CANCELLED);
+        return GPT4ALL_OK;
+    }
     size_t length;
     if (find_stop(g, &length))
         finish(g, GPT4ALL_FINISH_STOP);
@@ -1407,6 +1473,12 @@ static void log_generate(const gpt4all_model *model, int32_t n_tokens, const gpt
              (double)o->top_p, (double)o->min_p, (double)o->repeat_penalty, (int)o->repeat_last_n, (unsigned)o->seed,
              (int)o->reuse_prefix, (int)o->n_keep, (int)o->keep_context, (long long)o->n_stop, o->cancel != NULL);
     for (int64_t i = 0; i < o->n_stop; i++) log_call("generate stop=%.*s", (int)o->stop[i].length, o->stop[i].data);
+    for (int64_t i = 0; i < o->n_logit_bias; i++)
+        log_call("generate logit_bias=%d:%g", (int)o->logit_bias[i].token, (double)o->logit_bias[i].bias);
+    if (o->grammar.data != NULL) log_call("generate grammar=%.*s", (int)o->grammar.length, o->grammar.data);
+    if (o->thinking_close.length > 0)
+        log_call("generate thinking=%.*s...%.*s", (int)o->thinking_open.length, o->thinking_open.data,
+                 (int)o->thinking_close.length, o->thinking_close.data);
 }
 
 gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
@@ -1419,6 +1491,7 @@ gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int
     if (status != GPT4ALL_OK) return status;
     status = read_struct(&g.options, sizeof g.options, options, "options");
     if (status == GPT4ALL_OK) status = check_generate_options(&g.options);
+    if (status == GPT4ALL_OK) status = check_constraints(model, &g.options);
     if (status == GPT4ALL_OK) status = check_prompt(model, tokens, n_tokens);
     if (status == GPT4ALL_OK) {
         g.result.prompt_tokens = n_tokens;

@@ -26,7 +26,7 @@
  * Threads. Different models may be used from different threads at once. One
  * model takes one call at a time; a second call that would need its context
  * gets GPT4ALL_ERROR_BUSY at once and does no harm. gpt4all_tokenize and
- * gpt4all_tokenize_parts, gpt4all_detokenize, gpt4all_chat_render and
+ * gpt4all_tokenize_parts, gpt4all_detokenize, gpt4all_chat_render, gpt4all_grammar_check and
  * gpt4all_model_get_info may run beside any call but gpt4all_model_free. Setting a call's cancel flag is allowed from
  * anywhere.
  *
@@ -95,6 +95,22 @@ typedef int32_t (*gpt4all_progress_callback)(float fraction, void *payload);
  * held back when the model ends its turn comes with the end token's id.
  * Non-zero ends the generation; what was delivered stays delivered. */
 typedef int32_t (*gpt4all_token_callback)(int32_t token, const char *text, int64_t text_len, void *payload);
+
+/* A token and the natural logarithm of its probability, -9999 at least. `text`
+ * is its bytes, which may end inside a character; control tokens have theirs. */
+typedef struct gpt4all_token_logprob {
+    int32_t token;
+    float logprob;
+    const char *text; /* valid during the call */
+    int64_t text_len;
+} gpt4all_token_logprob;
+
+/* What the model itself gave a token it is about to deliver, before biases,
+ * penalties, grammar and temperature, and its `n_top` likeliest tokens, the
+ * likeliest first. Once for every completion token, before its token callback.
+ * Non-zero ends the generation. */
+typedef int32_t (*gpt4all_logprobs_callback)(const gpt4all_token_logprob *chosen, const gpt4all_token_logprob *top,
+                                             int32_t n_top, void *payload);
 
 /* Bytes the caller owns and keeps alive during the call. */
 typedef struct gpt4all_string {
@@ -181,6 +197,12 @@ enum {
     GPT4ALL_TOKENIZE_PARSE_SPECIAL = 2 /* read control tokens written in the text as such */
 };
 
+/* Added to the logit of a token; minus infinity bans it. */
+typedef struct gpt4all_token_bias {
+    int32_t token;
+    float bias;
+} gpt4all_token_bias;
+
 typedef struct gpt4all_generate_options {
     uint32_t struct_size;
     int32_t max_tokens; /* 0 only computes the prompt */
@@ -199,6 +221,18 @@ typedef struct gpt4all_generate_options {
     const gpt4all_string *stop; /* n_stop texts, any of which ends the generation unseen; may be NULL */
     int64_t n_stop;
     const int32_t *cancel; /* caller's flag, polled during the call: non-zero stops it; may be NULL */
+    const gpt4all_token_bias *logit_bias; /* n_logit_bias of them; may be NULL */
+    int64_t n_logit_bias;
+    gpt4all_string grammar; /* GBNF that the answer keeps to, from its rule "root"; data NULL is none */
+    /* A reasoning model's thinking, to which the grammar does not apply: it ends
+     * with thinking_close and may come first if it begins with thinking_open. An
+     * empty thinking_open says that the prompt began it; both NULL: none. */
+    gpt4all_string thinking_open;
+    gpt4all_string thinking_close;
+    gpt4all_logprobs_callback logprobs; /* may be NULL, and then costs nothing */
+    void *logprobs_payload;
+    int32_t n_top_logprobs; /* alternatives reported with each token */
+    int32_t reserved;       /* 0 */
 } gpt4all_generate_options;
 
 enum { GPT4ALL_FINISH_STOP = 0, GPT4ALL_FINISH_LENGTH = 1, GPT4ALL_FINISH_CANCELLED = 2 };
@@ -298,6 +332,14 @@ GPT4ALL_API gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t 
 /* Copies the n_vocab logits of the last computed position to the caller's
  * memory, in which `capacity` floats fit. */
 GPT4ALL_API gpt4all_status gpt4all_last_logits(gpt4all_model *model, float *logits, int64_t capacity);
+
+/* Grammars */
+
+/* Whether gpt4all_generate takes `grammar`: GPT4ALL_OK, or
+ * GPT4ALL_ERROR_INVALID_ARGUMENT with what is wrong and where. A grammar may
+ * come from anywhere: its size and what it may compute are bounded. May run
+ * beside any call but gpt4all_model_free. */
+GPT4ALL_API gpt4all_status gpt4all_grammar_check(const gpt4all_model *model, const char *grammar, int64_t grammar_len);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,7 @@
+#include "generate_options.h"
+#include "grammar_constraint.h"
 #include "log.h"
+#include "logprobs.h"
 #include "model.h"
 #include "sampling.h"
 #include "text_stream.h"
@@ -6,8 +9,7 @@
 #include "ggml.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <memory>
 
 namespace gpt4all {
 namespace {
@@ -19,48 +21,6 @@ constexpr int32_t SEQUENCE = 0;
 
 // Tokens below which computing again is as quick as copying a context.
 constexpr std::size_t MIN_WORTH_COPYING = 16;
-
-gpt4all_generate_options default_options() {
-    gpt4all_generate_options options = {};
-    options.max_tokens = 200;
-    options.n_batch = 512;
-    options.top_k = 40;
-    options.temperature = 0.7f;
-    options.top_p = 0.4f;
-    options.min_p = 0.0f;
-    options.repeat_penalty = 1.18f;
-    options.repeat_last_n = 64;
-    options.seed = 0;
-    options.reuse_prefix = 1;
-    return options;
-}
-
-void check_options(const gpt4all_generate_options &options) {
-    if (options.max_tokens < 0) invalid_argument("max_tokens must not be negative");
-    if (options.n_batch < 1) invalid_argument("n_batch must be at least 1");
-    if (!std::isfinite(options.temperature) || options.temperature < 0)
-        invalid_argument("temperature must be 0 or more");
-    if (std::isnan(options.top_p)) invalid_argument("top_p is not a number");
-    if (!(options.min_p >= 0 && options.min_p <= 1)) invalid_argument("min_p must be from 0 to 1");
-    if (!std::isfinite(options.repeat_penalty) || options.repeat_penalty <= 0) {
-        invalid_argument("repeat_penalty must be more than 0");
-    }
-    if (options.repeat_last_n < -1) invalid_argument("repeat_last_n must be -1 or more");
-    if (options.n_keep < 0) invalid_argument("n_keep must not be negative");
-    if (options.n_stop < 0) invalid_argument("n_stop must not be negative");
-    if (options.n_stop > 0) require(options.stop, "stop");
-}
-
-std::vector<std::string> read_stops(const gpt4all_generate_options &options) {
-    std::vector<std::string> stops;
-    for (int64_t i = 0; i < options.n_stop; i++) {
-        const gpt4all_string &stop = options.stop[i];
-        if (stop.length < 1) invalid_argument("stop holds an empty text");
-        require(stop.data, "stop");
-        stops.emplace_back(stop.data, static_cast<std::size_t>(stop.length));
-    }
-    return stops;
-}
 
 void check_prompt(const gpt4all_model &model, const int32_t *tokens, int32_t n_tokens) {
     if (n_tokens < 1) invalid_argument("tokens must hold at least one token");
@@ -91,7 +51,8 @@ public:
                gpt4all_token_callback callback, void *payload, gpt4all_generate_result &result)
         : model_(model), context_(model.context.get()), memory_(llama_get_memory(context_)), prompt_(std::move(prompt)),
           options_(options), callback_(callback), payload_(payload), result_(result),
-          sampler_(options, model.vocab, model.n_ctx), stream_(read_stops(options)) {}
+          constraint_(make_constraint(options, model)), sampler_(options, model.vocab, model.n_ctx, constraint_.get()),
+          logprobs_(options, model.vocab), stream_(read_stops(options)) {}
 
     void run() {
         result_.prompt_tokens = static_cast<int32_t>(prompt_.size());
@@ -113,10 +74,12 @@ private:
     void after_interruption();
     int32_t generate();
     bool make_room();
-    std::string piece(llama_token token) const;
     bool deliver(llama_token token);
 
     bool cancelled() const { return is_set(options_.cancel); }
+
+    // Whether the grammar lets nothing follow.
+    bool complete() const { return constraint_ != nullptr && constraint_->finished(); }
 
     gpt4all_model &model_;
     llama_context *context_;
@@ -126,7 +89,9 @@ private:
     gpt4all_token_callback callback_;
     void *payload_;
     gpt4all_generate_result &result_;
+    std::unique_ptr<GrammarConstraint> constraint_; // null without a grammar
     Sampler sampler_;
+    LogprobReport logprobs_;
     TextStream stream_;
     std::vector<int8_t> outputs_; // which tokens of a batch want logits
 };
@@ -269,18 +234,6 @@ bool Generation::make_room() {
     return decode(rest.data(), rest.size(), static_cast<std::size_t>(std::min(options_.n_batch, model_.n_batch)));
 }
 
-std::string Generation::piece(llama_token token) const {
-    const bool special = options_.render_special != 0;
-    std::string text(32, '\0');
-    int32_t n = llama_token_to_piece(model_.vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
-    if (n < 0) {
-        text.resize(static_cast<std::size_t>(-n));
-        n = llama_token_to_piece(model_.vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
-    }
-    text.resize(static_cast<std::size_t>(std::max(n, 0)));
-    return text;
-}
-
 // Hands over what may be shown. False when the callback wants no more.
 bool Generation::deliver(llama_token token) {
     if (callback_ == nullptr) return true;
@@ -289,6 +242,8 @@ bool Generation::deliver(llama_token token) {
 }
 
 int32_t Generation::generate() {
+    // A grammar may allow the empty text and no other.
+    if (complete()) return GPT4ALL_FINISH_STOP;
     for (int32_t n = 0; n < options_.max_tokens; n++) {
         if (cancelled()) return GPT4ALL_FINISH_CANCELLED;
         float *logits = llama_get_logits_ith(context_, -1);
@@ -300,11 +255,14 @@ int32_t Generation::generate() {
             return deliver(token) ? GPT4ALL_FINISH_STOP : GPT4ALL_FINISH_CANCELLED;
         }
         result_.completion_tokens = n + 1;
-        const bool stopped = stream_.feed(piece(token));
-        const bool last = n + 1 == options_.max_tokens;
+        if (!logprobs_.report(logits, token)) return GPT4ALL_FINISH_CANCELLED;
+        if (constraint_ != nullptr) constraint_->accept(token);
+        const bool ends = complete();
+        const bool stopped = stream_.feed(token_text(model_.vocab, token, options_.render_special != 0));
+        const bool last = ends || n + 1 == options_.max_tokens;
         if (last && !stopped) stream_.finish();
         if (!deliver(token)) return GPT4ALL_FINISH_CANCELLED;
-        if (stopped) return GPT4ALL_FINISH_STOP;
+        if (stopped || ends) return GPT4ALL_FINISH_STOP;
         if (last) break;
         if (model_.cached.size() >= static_cast<std::size_t>(model_.n_ctx) && !make_room()) {
             if (cancelled()) return GPT4ALL_FINISH_CANCELLED;
@@ -320,7 +278,7 @@ int32_t Generation::generate() {
 } // namespace gpt4all
 
 gpt4all_status gpt4all_generate_options_init(gpt4all_generate_options *options, uint64_t size) {
-    return gpt4all::guarded([&] { gpt4all::write_defaults(options, size, gpt4all::default_options(), "options"); });
+    return gpt4all::guarded([&] { gpt4all::write_defaults(options, size, gpt4all::default_generate_options(), "options"); });
 }
 
 gpt4all_status gpt4all_generate_result_init(gpt4all_generate_result *result, uint64_t size) {
@@ -336,8 +294,8 @@ gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int
         require(result, "result");
         gpt4all_generate_result filled = {};
         write_result(result, filled, "result");
-        const gpt4all_generate_options checked = read_options(options, default_options(), "options");
-        check_options(checked);
+        const gpt4all_generate_options checked = read_options(options, default_generate_options(), "options");
+        check_generate_options(checked, *model);
         check_prompt(*model, tokens, n_tokens);
 
         Claim claim(*model);

@@ -2,6 +2,7 @@
 
 #include "library.h"
 #include "log.h"
+#include "vocabulary.h"
 
 #include "ggml-backend.h"
 

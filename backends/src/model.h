@@ -35,6 +35,7 @@ struct ModelFacts {
     std::string chat_template;
 };
 
+class Vocabulary;
 struct ChatState;
 std::shared_ptr<ChatState> make_chat_state();
 
@@ -62,6 +63,8 @@ struct gpt4all_model {
     // what a context shift moved would differ from a fresh computation.
     std::size_t exact = 0;
     bool has_logits = false;
+    // Made for the first grammar, and of use to every later one.
+    std::unique_ptr<gpt4all::Vocabulary> vocabulary;
     // Whether `cached` is a conversation that may be continued later.
     bool keep_context = false;
     gpt4all::PrefixCache displaced;

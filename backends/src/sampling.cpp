@@ -1,5 +1,7 @@
 #include "sampling.h"
 
+#include "grammar_constraint.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -31,12 +33,14 @@ bool weaker_last(const llama_token_data &a, const llama_token_data &b) {
 
 } // namespace
 
-Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx)
+Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx,
+                 GrammarConstraint *constraint)
     : greedy_(options.temperature <= 0 || options.top_k == 1 || options.top_p <= 0),
       n_vocab_(llama_vocab_n_tokens(vocab)),
       top_k_(options.top_k > 0 && options.top_k < n_vocab_ ? static_cast<std::size_t>(options.top_k) : 0),
       repeat_penalty_(options.repeat_penalty),
-      window_size_(static_cast<std::size_t>(options.repeat_last_n < 0 ? n_ctx : options.repeat_last_n)) {
+      window_size_(static_cast<std::size_t>(options.repeat_last_n < 0 ? n_ctx : options.repeat_last_n)),
+      biases_(options.logit_bias, options.logit_bias + options.n_logit_bias), constraint_(constraint) {
     if (repeat_penalty_ == 1.0f) window_size_ = 0;
     if (window_size_ > 0) in_window_.assign(static_cast<std::size_t>(n_vocab_), 0);
 
@@ -68,32 +72,49 @@ void Sampler::accept(llama_token token) {
     in_window_[static_cast<std::size_t>(token)]++;
 }
 
-void Sampler::penalize(float *logits) {
+void Sampler::change(float *logits, llama_token token, float value) {
+    saved_.push_back({token, logits[token]});
+    logits[token] = value;
+}
+
+// In the order of llama.cpp: biases, then penalties.
+void Sampler::adjust(float *logits) {
     saved_.clear();
-    for (llama_token token : suppressed_) {
-        saved_.push_back({token, logits[token]});
-        logits[token] = NEVER;
-    }
+    for (llama_token token : suppressed_) change(logits, token, NEVER);
+    for (const gpt4all_token_bias &bias : biases_) change(logits, bias.token, logits[bias.token] + bias.bias);
+    penalize(logits);
+}
+
+void Sampler::penalize(float *logits) {
     // A count above the mark says this occurrence was dealt with already.
     constexpr uint32_t DONE = 1u << 31;
     for (llama_token token : window_) {
         uint32_t &count = in_window_[static_cast<std::size_t>(token)];
         if ((count & DONE) != 0) continue;
         count |= DONE;
-        saved_.push_back({token, logits[token]});
-        float &logit = logits[token];
-        logit = logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_;
+        const float logit = logits[token];
+        change(logits, token, logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_);
     }
     for (llama_token token : window_) in_window_[static_cast<std::size_t>(token)] &= ~DONE;
 }
 
 llama_token Sampler::sample(float *logits) {
-    penalize(logits);
-    const llama_token token = pick(logits);
+    adjust(logits);
+    const llama_token token = draw(logits);
     for (auto saved = saved_.rbegin(); saved != saved_.rend(); ++saved) logits[saved->token] = saved->logit;
+    return token;
+}
+
+llama_token Sampler::draw(const float *logits) {
+    llama_token token = pick(logits);
     if (token < 0) {
+        if (!biases_.empty()) throw Error(GPT4ALL_ERROR_DECODE, "logit_bias leaves no token to choose");
         throw Error(GPT4ALL_ERROR_DECODE, "the model computed no usable number for any token; its file may be damaged");
     }
+    if (constraint_ == nullptr || constraint_->allows(token)) return token;
+    masked_.assign(logits, logits + n_vocab_);
+    token = constraint_->mask(masked_.data()) ? pick(masked_.data()) : -1;
+    if (token < 0) throw Error(GPT4ALL_ERROR_DECODE, "no token of the model goes on as the grammar wants");
     return token;
 }
 

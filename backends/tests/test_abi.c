@@ -35,6 +35,10 @@ static void print_option_structs(void) {
     FIELD(gpt4all_string, data);
     FIELD(gpt4all_string, length);
 
+    STRUCT(gpt4all_token_bias);
+    FIELD(gpt4all_token_bias, token);
+    FIELD(gpt4all_token_bias, bias);
+
     STRUCT(gpt4all_load_options);
     FIELD(gpt4all_load_options, struct_size);
     FIELD(gpt4all_load_options, n_ctx);
@@ -71,6 +75,15 @@ static void print_option_structs(void) {
     FIELD(gpt4all_generate_options, stop);
     FIELD(gpt4all_generate_options, n_stop);
     FIELD(gpt4all_generate_options, cancel);
+    FIELD(gpt4all_generate_options, logit_bias);
+    FIELD(gpt4all_generate_options, n_logit_bias);
+    FIELD(gpt4all_generate_options, grammar);
+    FIELD(gpt4all_generate_options, thinking_open);
+    FIELD(gpt4all_generate_options, thinking_close);
+    FIELD(gpt4all_generate_options, logprobs);
+    FIELD(gpt4all_generate_options, logprobs_payload);
+    FIELD(gpt4all_generate_options, n_top_logprobs);
+    FIELD(gpt4all_generate_options, reserved);
 }
 
 static void print_result_structs(void) {
@@ -81,6 +94,12 @@ static void print_result_structs(void) {
     FIELD(gpt4all_device_info, memory_free);
     FIELD(gpt4all_device_info, name);
     FIELD(gpt4all_device_info, description);
+
+    STRUCT(gpt4all_token_logprob);
+    FIELD(gpt4all_token_logprob, token);
+    FIELD(gpt4all_token_logprob, logprob);
+    FIELD(gpt4all_token_logprob, text);
+    FIELD(gpt4all_token_logprob, text_len);
 
     STRUCT(gpt4all_model_info);
     FIELD(gpt4all_model_info, struct_size);
@@ -170,7 +189,8 @@ static void print_constants(void) {
     X(generate_options_init)                                                                                           \
     X(generate_result_init)                                                                                            \
     X(generate)                                                                                                        \
-    X(last_logits)
+    X(last_logits)                                                                                                     \
+    X(grammar_check)
 
 #define MEMBER(name) __typeof__(gpt4all_##name) *name;
 static struct {
@@ -437,6 +457,7 @@ static void check_null_model(void) {
     check_invalid(lib.generate(NULL, &id, 1, &options, NULL, NULL, &result), "model",
                   "gpt4all_generate refuses a NULL model");
     check_invalid(lib.last_logits(NULL, &logit, 1), "model", "gpt4all_last_logits refuses a NULL model");
+    check_invalid(lib.grammar_check(NULL, "root ::= \"a\"", 12), "model", "gpt4all_grammar_check refuses a NULL model");
 }
 
 /* With a model that generates */
@@ -592,6 +613,75 @@ static void check_generate(gpt4all_model *model) {
                   "gpt4all_generate refuses unknown options");
 }
 
+/* Grammars, biases and log-probabilities: what any library refuses, and what it reports. */
+
+static void check_grammar(gpt4all_model *model) {
+    static const char good[] = "root ::= \"yes\" | \"no\"", rootless[] = "answer ::= \"yes\"";
+    check(lib.grammar_check(model, good, (int64_t)sizeof good - 1) == GPT4ALL_OK, "gpt4all_grammar_check");
+    check_invalid(lib.grammar_check(model, rootless, (int64_t)sizeof rootless - 1), "root",
+                  "gpt4all_grammar_check refuses a grammar without a root");
+    check_invalid(lib.grammar_check(model, NULL, 1), "grammar", "gpt4all_grammar_check refuses NULL");
+    check_invalid(lib.grammar_check(model, good, -1), "grammar_len", "gpt4all_grammar_check refuses length -1");
+}
+
+typedef struct report {
+    int calls, n_top;
+    int32_t answer;
+} report;
+
+static int32_t on_logprobs(const gpt4all_token_logprob *chosen, const gpt4all_token_logprob *top, int32_t n_top,
+                           void *payload) {
+    report *r = payload;
+    int32_t i;
+    r->calls++;
+    r->n_top = n_top;
+    check(chosen->logprob <= 0 && chosen->text != NULL && chosen->text_len >= 0, "a token has a log-probability");
+    for (i = 1; i < n_top; i++) check(top[i - 1].logprob >= top[i].logprob, "the likeliest token comes first");
+    return r->answer;
+}
+
+static void check_generate_extras(gpt4all_model *model) {
+    gpt4all_generate_options o;
+    gpt4all_generate_result result;
+    gpt4all_token_bias bias;
+    report r = {0, 0, 0};
+    int32_t ids[64] = {0}, count = 0;
+    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, ids, 64, &count);
+    lib.generate_options_init(&o, sizeof o);
+    lib.generate_result_init(&result, sizeof result);
+    o.max_tokens = 3;
+    o.temperature = 0;
+    o.logprobs = on_logprobs;
+    o.logprobs_payload = &r;
+    o.n_top_logprobs = 2;
+    check(lib.generate(model, ids, count, &o, NULL, NULL, &result) == GPT4ALL_OK, "a generation with logprobs");
+    check(r.calls == result.completion_tokens && r.n_top == 2, "every completion token is reported once");
+    r.calls = 0;
+    r.answer = 1;
+    check(lib.generate(model, ids, count, &o, NULL, NULL, &result) == GPT4ALL_OK && r.calls == 1 &&
+              result.finish_reason == GPT4ALL_FINISH_CANCELLED,
+          "a logprobs callback stops a generation");
+    o.logprobs = NULL;
+    o.n_top_logprobs = -1;
+    check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "n_top_logprobs", "n_top_logprobs -1");
+    o.n_top_logprobs = 0;
+    o.reserved = 1;
+    check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "reserved", "reserved 1");
+    o.reserved = 0;
+    o.n_logit_bias = 1;
+    check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "logit_bias", "NULL biases");
+    bias.token = -1;
+    bias.bias = 1.0F;
+    o.logit_bias = &bias;
+    check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "logit_bias", "a bias of token -1");
+    o.n_logit_bias = 0;
+    o.grammar.data = "answer ::= \"yes\"";
+    o.grammar.length = 16;
+    check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "root", "a grammar without a root");
+    o.grammar.length = -1;
+    check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "grammar", "a grammar of length -1");
+}
+
 static int32_t stop_load(float fraction, void *payload) {
     check(fraction >= 0.0F && fraction <= 1.0F, "progress is from 0 to 1");
     ++*(int *)payload;
@@ -617,6 +707,8 @@ static void check_model(const char *path) {
     check_parts(model);
     check_chat(model);
     check_generate(model);
+    check_grammar(model);
+    check_generate_extras(model);
     check(lib.model_free(model) == GPT4ALL_OK, "gpt4all_model_free");
 }
 

@@ -56,6 +56,18 @@ TokenCallback = ctypes.CFUNCTYPE(c_int32, c_int32, c_void_p, c_int64, c_void_p)
 PartCallback = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int64, c_int32, c_void_p)
 
 
+class TokenLogprob(ctypes.Structure):
+    _fields_ = [
+        ("token", c_int32),
+        ("logprob", c_float),
+        ("text", c_void_p),
+        ("text_len", c_int64),
+    ]
+
+
+LogprobsCallback = ctypes.CFUNCTYPE(c_int32, POINTER(TokenLogprob), POINTER(TokenLogprob), c_int32, c_void_p)
+
+
 class String(ctypes.Structure):
     _fields_ = [
         ("data", c_char_p),
@@ -126,6 +138,13 @@ class ModelInfo(ctypes.Structure):
     ]
 
 
+class TokenBias(ctypes.Structure):
+    _fields_ = [
+        ("token", c_int32),
+        ("bias", c_float),
+    ]
+
+
 class GenerateOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -145,6 +164,15 @@ class GenerateOptions(ctypes.Structure):
         ("stop", POINTER(String)),
         ("n_stop", c_int64),
         ("cancel", POINTER(c_int32)),
+        ("logit_bias", POINTER(TokenBias)),
+        ("n_logit_bias", c_int64),
+        ("grammar", String),
+        ("thinking_open", String),
+        ("thinking_close", String),
+        ("logprobs", LogprobsCallback),
+        ("logprobs_payload", c_void_p),
+        ("n_top_logprobs", c_int32),
+        ("reserved", c_int32),
     ]
 
 

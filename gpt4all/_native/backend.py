@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt4all._native import abi, loader
+from gpt4all._native.logprobs import Logprobs, TokenLogprob, collector
 from gpt4all.errors import ChatTemplateError
 
 logger = logging.getLogger("gpt4all")
@@ -89,6 +90,8 @@ class Outcome:
     completion_seconds: float
     #: What a reasoning model thought before it answered, ``None`` for others.
     reasoning: str | None = None
+    #: How likely each token was, ``None`` unless asked for.
+    logprobs: Logprobs | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,9 @@ class _Stored:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
+
+    def store(self, error: BaseException) -> None:
+        self.error = error
 
     def raise_if_any(self) -> None:
         error, self.error = self.error, None
@@ -390,8 +396,15 @@ class NativeModel:
         reuse_prefix: bool = True,
         keep_context: bool = False,
         render_special: bool = False,
+        logit_bias: Sequence[tuple[int, float]] = (),
+        grammar: str | None = None,
+        thinking: tuple[str, str] | None = None,
+        logprobs: int | None = None,
     ) -> Outcome:
-        """Continues ``tokens``; what ``on_token`` raises is raised here once the engine has stopped."""
+        """Continues ``tokens``; what ``on_token`` raises is raised here once the engine has stopped.
+
+        ``thinking`` are the marks around what the grammar does not apply to, the first ``""`` where the prompt has it.
+        """
         options = abi.GenerateOptions()
         self._cdll.gpt4all_generate_options_init(byref(options), ctypes.sizeof(options))
         options.max_tokens = max_tokens
@@ -412,8 +425,19 @@ class NativeModel:
         options.stop = ctypes.cast(strings, ctypes.POINTER(abi.String))
         options.n_stop = len(encoded)
         options.cancel = ctypes.pointer(cancel._value)
+        biases = (abi.TokenBias * len(logit_bias))(*(abi.TokenBias(token, bias) for token, bias in logit_bias))
+        options.logit_bias = ctypes.cast(biases, ctypes.POINTER(abi.TokenBias))
+        options.n_logit_bias = len(biases)
+        if grammar is not None:
+            options.grammar = _string(grammar)
+            if thinking is not None:
+                options.thinking_open, options.thinking_close = map(_string, thinking)
 
         stored = _Stored()
+        content: list[TokenLogprob] = []
+        if logprobs is not None:
+            options.logprobs = collector(content, stored.store)
+            options.n_top_logprobs = logprobs
         string_at = ctypes.string_at
 
         def token_callback(token: int, address: int, length: int, payload: int | None) -> int:
@@ -441,7 +465,13 @@ class NativeModel:
             context_shifts=result.context_shifts,
             prompt_seconds=result.prompt_us / 1e6,
             completion_seconds=result.completion_us / 1e6,
+            logprobs=None if logprobs is None else {"content": content},
         )
+
+    def check_grammar(self, grammar: str) -> None:
+        """Raises a ``ValueError`` that says what is wrong with a grammar."""
+        data = grammar.encode("utf-8")
+        self._cdll.gpt4all_grammar_check(self._handle, data, len(data))
 
     def last_logits(self) -> array[float]:
         """The logits of the last computed position, ``n_vocab`` floats."""
@@ -464,6 +494,12 @@ def _json(value: object, name: str) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} cannot be written as JSON: {error}") from None
+
+
+def _string(text: str) -> abi.String:
+    data = text.encode("utf-8")
+    # The struct keeps the bytes alive.
+    return abi.String(data, len(data))
 
 
 def _text(value: bytes | None) -> str:

@@ -75,6 +75,7 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
         GenerationError,
     ),
     "gpt4all_last_logits": ([Model, POINTER(c_float), c_int64], _STATUS, GPT4AllError),
+    "gpt4all_grammar_check": ([Model, c_char_p, c_int64], _STATUS, GPT4AllError),
 }
 
 _EXCEPTIONS: dict[int, type[Exception]] = {

@@ -1,0 +1,62 @@
+// Which tokens may come next so that an answer keeps to a grammar.
+#pragma once
+
+#include "grammar_matcher.h"
+#include "vocabulary.h"
+
+#include <string>
+#include <vector>
+
+namespace gpt4all {
+
+// Marks around a reasoning model's thinking, which the grammar leaves alone.
+struct ThinkingMarks {
+    std::string open; // empty: the prompt has it
+    std::string close;
+};
+
+class GrammarConstraint {
+public:
+    // `vocabulary` and `vocab` outlive this; without a closing mark nobody thinks.
+    GrammarConstraint(Grammar grammar, ThinkingMarks marks, const Vocabulary &vocabulary, const llama_vocab *vocab);
+
+    bool allows(llama_token token);
+
+    // Bans every token that may not come next. False when none is left.
+    bool mask(float *logits);
+
+    // Adds a token that may come next.
+    void accept(llama_token token);
+
+    // Whether nothing may follow.
+    bool finished() const { return at_.phase == Phase::ANSWER && matcher_.must_end(at_.place); }
+
+private:
+    enum class Phase {
+        UNDECIDED, // the answer may still turn out to begin with thinking
+        THINKING,
+        GAP, // after thinking, white space that is no part of the answer
+        ANSWER,
+    };
+    struct Position {
+        Phase phase;
+        GrammarMatcher::Place place;
+        std::string text;    // that may be part of a mark
+        int gap_tokens = 0;
+    };
+
+    bool advance(Position &at, llama_token token);
+    bool advance_undecided(Position &at, llama_token token);
+    bool advance_thinking(Position &at, const std::string &text);
+    bool advance_answer(Position &at, llama_token token);
+    bool may_end() const;
+    void find_allowed(std::vector<bool> &allowed);
+
+    GrammarMatcher matcher_;
+    ThinkingMarks marks_;
+    const Vocabulary &vocabulary_;
+    const llama_vocab *vocab_;
+    Position at_;
+};
+
+} // namespace gpt4all
