@@ -12,67 +12,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote
 
 from gpt4all._options_disjoint import disjoint
 from gpt4all._options_formats import FORMATS, UNSUPPORTED_FORMATS
+from gpt4all._options_keywords import KEYWORDS, UNSUPPORTED, WHOLE, bound, counts, decimal, is_a, mapping, whole
 from gpt4all._options_numbers import INTEGER, NUMBER, Bound, integer_range, number_range
 from gpt4all._options_patterns import bounded, pattern_grammar, quoted
 
 T = TypeVar("T")
 Schema = Any
 
-_KEYWORDS = {
-    "object": frozenset(
-        {
-            "additionalProperties",
-            "maxProperties",
-            "minProperties",
-            "patternProperties",
-            "properties",
-            "propertyNames",
-            "required",
-        }
-    ),
-    "array": frozenset({"additionalItems", "items", "maxItems", "minItems", "prefixItems", "uniqueItems"}),
-    "string": frozenset({"format", "maxLength", "minLength", "pattern"}),
-    "number": frozenset({"exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"}),
-}
-#: Each of them says all there is to say, so nothing else may stand beside it.
-_WHOLE = ("$ref", "anyOf", "oneOf", "allOf", "enum", "const")
-#: Keywords of the standard, of any draft, that no grammar here can do.
-UNSUPPORTED = frozenset(
-    {
-        "$dynamicAnchor",
-        "$dynamicRef",
-        "$recursiveAnchor",
-        "$recursiveRef",
-        "contains",
-        "dependencies",
-        "dependentRequired",
-        "dependentSchemas",
-        "disallow",
-        "divisibleBy",
-        "else",
-        "extends",
-        "if",
-        "maxContains",
-        "minContains",
-        "not",
-        "then",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-    }
-)
 _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 _MAX_SCHEMA_BYTES = 1 << 20
 _MAX_NESTING = 60
 #: Most multiples of ``multipleOf`` that are listed one by one.
 _MAX_MULTIPLES = 1000
-_MAX_DIGITS = 60
 
 #: The rules that any schema may use. White space is bounded, as a model could go on with it for ever.
 _BASE = {
@@ -158,7 +116,7 @@ class _Converter:
         unsupported = sorted(UNSUPPORTED & schema.keys())
         if unsupported:
             self._fail(path, f"the keyword {unsupported[0]!r} cannot be done")
-        for keyword in _WHOLE:
+        for keyword in WHOLE:
             if keyword in schema:
                 return self._whole(keyword, schema, path)
         types = self._types(schema, path)
@@ -176,7 +134,7 @@ class _Converter:
     def _types(self, schema: dict[str, Any], path: str) -> list[str] | None:
         """The types to generate: those declared, or those that other keywords are about; ``None`` for any value."""
         if "type" not in schema:
-            for name, keywords in _KEYWORDS.items():
+            for name, keywords in KEYWORDS.items():
                 if keywords & schema.keys():
                     return [name]
             return None
@@ -191,7 +149,7 @@ class _Converter:
     # Keywords that say everything
 
     def _whole(self, keyword: str, schema: dict[str, Any], path: str) -> str:
-        known = {"type", *_WHOLE}.union(*_KEYWORDS.values())
+        known = {"type", *WHOLE}.union(*KEYWORDS.values())
         beside = sorted((known & schema.keys()) - {keyword} - ({"type"} if keyword in ("enum", "const") else set()))
         if beside:
             self._fail(path, f"{keyword!r} and {beside[0]!r} side by side cannot be done")
@@ -219,7 +177,7 @@ class _Converter:
 
     def _literals(self, values: list[Any], schema: dict[str, Any], path: str) -> str:
         types = self._types(schema, path) if "type" in schema else None
-        fitting = [value for value in values if types is None or any(_is_a(value, name) for name in types)]
+        fitting = [value for value in values if types is None or any(is_a(value, name) for name in types)]
         if not fitting:
             self._fail(path, "none of the values has the declared type")
         return " | ".join(dict.fromkeys(quoted(_json(value)) for value in fitting))
@@ -247,7 +205,7 @@ class _Converter:
     # Types
 
     def _object(self, schema: dict[str, Any], path: str) -> str:
-        properties = self._mapping(schema, "properties", path)
+        properties = self._call(path, mapping, schema, "properties")
         required = schema.get("required", [])
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             self._fail(path, "required must be a list of names")
@@ -262,7 +220,7 @@ class _Converter:
         for keyword in ("patternProperties", "propertyNames"):
             if keyword in schema:
                 self._fail(path, f"{keyword!r} beside properties with names of their own cannot be done")
-        least, most = self._counts(schema, "minProperties", "maxProperties", path)
+        least, most = self._call(path, counts, schema, "minProperties", "maxProperties")
         if least > len(set(required)) or (most is not None and most < len(members)):
             self._fail(path, "minProperties and maxProperties cannot be done beside declared properties")
         return self._members(members, set(required), properties, path)
@@ -280,7 +238,7 @@ class _Converter:
 
     def _map(self, schema: dict[str, Any], path: str) -> str:
         """An object whose keys are not known."""
-        patterns = self._mapping(schema, "patternProperties", path)
+        patterns = self._call(path, mapping, schema, "patternProperties")
         value: Schema = schema.get("additionalProperties", True)
         key = "string"
         if patterns:
@@ -291,12 +249,12 @@ class _Converter:
             key = self._quoted_rule(self._call(path, pattern_grammar, pattern, "char"))
         elif "propertyNames" in schema:
             names = schema["propertyNames"]
-            if isinstance(names, dict) and "type" not in names and not any(word in names for word in _WHOLE):
+            if isinstance(names, dict) and "type" not in names and not any(word in names for word in WHOLE):
                 names = {**names, "type": "string"}
             if not disjoint(names, {"type": ["object", "array", "number", "boolean", "null"]}, self._resolve):
                 self._fail(path, "propertyNames must be a schema of strings")
             key = self._visit(names, f"{path}/propertyNames")
-        least, most = self._counts(schema, "minProperties", "maxProperties", path)
+        least, most = self._call(path, counts, schema, "minProperties", "maxProperties")
         if value is False:
             most = 0
         if most == 0 and least == 0:
@@ -314,7 +272,7 @@ class _Converter:
             prefix, items = items, schema.get("additionalItems", True)
         if not isinstance(prefix, list):
             self._fail(path, "prefixItems must be a list of schemas")
-        least, most = self._counts(schema, "minItems", "maxItems", path)
+        least, most = self._call(path, counts, schema, "minItems", "maxItems")
         if items is False:
             most = len(prefix) if most is None else min(most, len(prefix))
         if most is not None and least > most:
@@ -353,7 +311,7 @@ class _Converter:
         return f'"{opening}" ws {more} "{closing}"' if least == 0 else f'"{opening}" ws {more} ws "{closing}"'
 
     def _string(self, schema: dict[str, Any], path: str) -> str:
-        least, most = self._counts(schema, "minLength", "maxLength", path)
+        least, most = self._call(path, counts, schema, "minLength", "maxLength")
         limited = least > 0 or most is not None
         name = schema.get("format")
         if name in UNSUPPORTED_FORMATS:
@@ -381,16 +339,16 @@ class _Converter:
         return self._rule(f'"\\"" {self._rule(body)} "\\""')
 
     def _number(self, schema: dict[str, Any], path: str, name: str) -> str:
-        low = self._bound(schema, "minimum", "exclusiveMinimum", max, path)
-        high = self._bound(schema, "maximum", "exclusiveMaximum", min, path)
-        step = self._decimal(schema["multipleOf"], "multipleOf", path) if "multipleOf" in schema else None
+        low = self._call(path, bound, schema, "minimum", "exclusiveMinimum", max)
+        high = self._call(path, bound, schema, "maximum", "exclusiveMaximum", min)
+        step = self._call(path, decimal, schema, "multipleOf") if "multipleOf" in schema else None
         if step is not None and step <= 0:
             self._fail(path, "multipleOf must be more than 0")
         if step is not None and not (name == "integer" and step == 1):
             return self._multiples(step, low, high, name, path)
         if low is None and high is None:
             return name
-        body = number_range(low, high) if name == "number" else integer_range(_whole(low, 1), _whole(high, -1))
+        body = number_range(low, high) if name == "number" else integer_range(whole(low, 1), whole(high, -1))
         if body is None:
             self._fail(path, "no number is large enough and small enough")
         return self._rule(body)
@@ -400,7 +358,7 @@ class _Converter:
             self._fail(path, "multipleOf can only be done for integers")
         if low is None or high is None or (high.value - low.value) / step > _MAX_MULTIPLES:
             self._fail(path, f"multipleOf needs bounds with at most {_MAX_MULTIPLES} multiples between them")
-        first, last = _whole(low, 1), _whole(high, -1)
+        first, last = whole(low, 1), whole(high, -1)
         assert first is not None
         assert last is not None
         size = int(step)
@@ -408,71 +366,6 @@ class _Converter:
         if not numbers:
             self._fail(path, "no multiple is large enough and small enough")
         return " | ".join(f'"{number}"' for number in numbers)
-
-    # Values of keywords
-
-    def _mapping(self, schema: dict[str, Any], keyword: str, path: str) -> dict[str, Any]:
-        value = schema.get(keyword, {})
-        if not isinstance(value, dict):
-            self._fail(path, f"{keyword} must be an object")
-        return value
-
-    def _counts(self, schema: dict[str, Any], least: str, most: str, path: str) -> tuple[int, int | None]:
-        counts = []
-        for keyword in (least, most):
-            value: Any = schema.get(keyword)
-            if keyword in schema and (not _is_a(value, "integer") or value < 0):
-                self._fail(path, f"{keyword} must be an integer from 0")
-            counts.append(None if value is None else int(value))
-        return counts[0] or 0, counts[1]
-
-    def _bound(
-        self, schema: dict[str, Any], closed: str, opened: str, tighter: Callable[..., Bound], path: str
-    ) -> Bound | None:
-        bounds = []
-        for keyword, is_open in ((closed, False), (opened, True)):
-            if keyword in schema:
-                bounds.append(Bound(self._decimal(schema[keyword], keyword, path), is_open))
-        # Of equal ones the open one is tighter: it comes last for both.
-        return tighter(reversed(bounds), key=lambda bound: bound.value) if bounds else None
-
-    def _decimal(self, value: Any, keyword: str, path: str) -> Decimal:
-        if not _is_a(value, "number"):
-            self._fail(path, f"{keyword} must be a number, not {value!r}")
-        try:
-            number = Decimal(repr(value))
-        except InvalidOperation:
-            self._fail(path, f"{keyword} is no number that can be written")
-        if number and not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
-            self._fail(path, f"{keyword} is too large or too small")
-        return number
-
-
-def _whole(bound: Bound | None, inwards: int) -> int | None:
-    """The integer nearest to a bound, on the side that is inside."""
-    if bound is None:
-        return None
-    value = bound.value * inwards
-    nearest = -int((-value).to_integral_value(rounding="ROUND_FLOOR"))
-    if bound.open and nearest == value:
-        nearest += 1
-    return nearest * inwards
-
-
-def _is_a(value: Any, name: str) -> bool:
-    """Whether a JSON value has a type: ``true`` is no number, and 1.0 is an integer."""
-    if name in ("number", "integer"):
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return False
-        return name == "number" or float(value).is_integer()
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "object": dict,
-        "array": list,
-        "string": str,
-        "boolean": bool,
-        "null": type(None),
-    }
-    return isinstance(value, kinds[name])
 
 
 def _json(value: Any) -> str:

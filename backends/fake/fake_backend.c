@@ -1115,16 +1115,18 @@ gpt4all_status gpt4all_grammar_check(const gpt4all_model *model, const char *gra
     return check_grammar(grammar, grammar_len);
 }
 
+static int64_t length_of(const gpt4all_string *text) { return text == NULL ? 0 : text->length; }
+
 static gpt4all_status check_constraints(const gpt4all_model *model, const gpt4all_generate_options *o) {
     const gpt4all_status bad = GPT4ALL_ERROR_INVALID_ARGUMENT;
     gpt4all_status status = check_biases(model, o);
     if (status != GPT4ALL_OK) return status;
-    if (o->thinking_open.length > 0 && o->thinking_close.length == 0)
+    if (length_of(o->thinking_open) > 0 && length_of(o->thinking_close) == 0)
         return fail(bad, "thinking_open needs a thinking_close");
     if (o->n_top_logprobs < 0 || o->n_top_logprobs > MOST_TOP_LOGPROBS)
         return fail(bad, "n_top_logprobs %d is not from 0 to %d", (int)o->n_top_logprobs, (int)MOST_TOP_LOGPROBS);
     if (o->reserved != 0) return fail(bad, "reserved is not 0");
-    return o->grammar.data == NULL ? GPT4ALL_OK : check_grammar(o->grammar.data, o->grammar.length);
+    return o->grammar == NULL ? GPT4ALL_OK : check_grammar(o->grammar->data, o->grammar->length);
 }
 
 static gpt4all_status check_generate_options(const gpt4all_generate_options *o) {
@@ -1475,10 +1477,11 @@ static void log_generate(const gpt4all_model *model, int32_t n_tokens, const gpt
     for (int64_t i = 0; i < o->n_stop; i++) log_call("generate stop=%.*s", (int)o->stop[i].length, o->stop[i].data);
     for (int64_t i = 0; i < o->n_logit_bias; i++)
         log_call("generate logit_bias=%d:%g", (int)o->logit_bias[i].token, (double)o->logit_bias[i].bias);
-    if (o->grammar.data != NULL) log_call("generate grammar=%.*s", (int)o->grammar.length, o->grammar.data);
-    if (o->thinking_close.length > 0)
-        log_call("generate thinking=%.*s...%.*s", (int)o->thinking_open.length, o->thinking_open.data,
-                 (int)o->thinking_close.length, o->thinking_close.data);
+    if (o->grammar != NULL) log_call("generate grammar=%.*s", (int)o->grammar->length, o->grammar->data);
+    if (length_of(o->thinking_open) > 0)
+        log_call("generate thinking_open=%.*s", (int)o->thinking_open->length, o->thinking_open->data);
+    if (length_of(o->thinking_close) > 0)
+        log_call("generate thinking_close=%.*s", (int)o->thinking_close->length, o->thinking_close->data);
 }
 
 gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,

@@ -220,15 +220,15 @@ typedef struct gpt4all_generate_options {
     int32_t render_special;     /* 1 gives control tokens their text, which is empty otherwise */
     const gpt4all_string *stop; /* n_stop texts, any of which ends the generation unseen; may be NULL */
     int64_t n_stop;
-    const int32_t *cancel; /* caller's flag, polled during the call: non-zero stops it; may be NULL */
+    const int32_t *cancel;                /* caller's flag, polled during the call: non-zero stops it; may be NULL */
     const gpt4all_token_bias *logit_bias; /* n_logit_bias of them; may be NULL */
     int64_t n_logit_bias;
-    gpt4all_string grammar; /* GBNF that the answer keeps to, from its rule "root"; data NULL is none */
-    /* A reasoning model's thinking, to which the grammar does not apply: it ends
-     * with thinking_close and may come first if it begins with thinking_open. An
-     * empty thinking_open says that the prompt began it; both NULL: none. */
-    gpt4all_string thinking_open;
-    gpt4all_string thinking_close;
+    const gpt4all_string *grammar; /* GBNF that the answer keeps to, from its rule "root"; may be NULL */
+    /* A reasoning model's thinking, to which the grammar does not apply: it may
+     * come first, begins with thinking_open and ends with thinking_close. NULL or
+     * empty, the first says that the prompt began it, the second that there is none. */
+    const gpt4all_string *thinking_open;
+    const gpt4all_string *thinking_close;
     gpt4all_logprobs_callback logprobs; /* may be NULL, and then costs nothing */
     void *logprobs_payload;
     int32_t n_top_logprobs; /* alternatives reported with each token */

@@ -278,7 +278,8 @@ int32_t Generation::generate() {
 } // namespace gpt4all
 
 gpt4all_status gpt4all_generate_options_init(gpt4all_generate_options *options, uint64_t size) {
-    return gpt4all::guarded([&] { gpt4all::write_defaults(options, size, gpt4all::default_generate_options(), "options"); });
+    return gpt4all::guarded(
+        [&] { gpt4all::write_defaults(options, size, gpt4all::default_generate_options(), "options"); });
 }
 
 gpt4all_status gpt4all_generate_result_init(gpt4all_generate_result *result, uint64_t size) {

@@ -24,13 +24,15 @@ void check_biases(const gpt4all_generate_options &options, const gpt4all_model &
     }
 }
 
-void check_text(const gpt4all_string &text, const char *name) {
-    if (text.length < 0) invalid_argument(std::string(name) + " has a negative length");
-    if (text.length > 0) require(text.data, name);
+void check_text(const gpt4all_string *text, const char *name) {
+    if (text == nullptr) return;
+    if (text->length < 0) invalid_argument(std::string(name) + " has a negative length");
+    if (text->length > 0) require(text->data, name);
 }
 
-std::string read_text(const gpt4all_string &text) {
-    return text.data == nullptr ? "" : std::string(text.data, static_cast<std::size_t>(text.length));
+std::string read_text(const gpt4all_string *text) {
+    if (text == nullptr || text->length == 0) return "";
+    return std::string(text->data, static_cast<std::size_t>(text->length));
 }
 
 } // namespace
@@ -68,7 +70,7 @@ void check_generate_options(const gpt4all_generate_options &options, const gpt4a
     check_text(options.grammar, "grammar");
     check_text(options.thinking_open, "thinking_open");
     check_text(options.thinking_close, "thinking_close");
-    if (options.thinking_open.length > 0 && options.thinking_close.length == 0) {
+    if (!read_text(options.thinking_open).empty() && read_text(options.thinking_close).empty()) {
         invalid_argument("thinking_open needs a thinking_close");
     }
     if (options.n_top_logprobs < 0 || options.n_top_logprobs > MAX_TOP_LOGPROBS) {
@@ -89,7 +91,7 @@ std::vector<std::string> read_stops(const gpt4all_generate_options &options) {
 }
 
 std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, gpt4all_model &model) {
-    if (options.grammar.data == nullptr) return nullptr;
+    if (options.grammar == nullptr) return nullptr;
     Grammar grammar = parse_grammar(read_text(options.grammar), model.vocab);
     ThinkingMarks marks = {read_text(options.thinking_open), read_text(options.thinking_close)};
     if (model.vocabulary == nullptr) model.vocabulary = std::make_unique<Vocabulary>(model.vocab);

@@ -41,7 +41,7 @@ private:
     struct Position {
         Phase phase;
         GrammarMatcher::Place place;
-        std::string text;    // that may be part of a mark
+        std::string text; // that may be part of a mark
         int gap_tokens = 0;
     };
 

@@ -230,7 +230,8 @@ bool GrammarMatcher::feed_token(Place &place, int32_t token, std::string_view te
         if (same == (element(id).kind == GrammarElement::TOKEN)) pending.push_back(after(id));
     }
     // Both readings go on, but the token's is whole characters.
-    if (place.missing == 0) pending.insert(pending.end(), states_[place.state].stacks.begin(), states_[place.state].stacks.end());
+    if (place.missing == 0)
+        pending.insert(pending.end(), states_[place.state].stacks.begin(), states_[place.state].stacks.end());
     place = Place();
     place.state = state_after(pending);
     return true;

@@ -644,6 +644,7 @@ static void check_generate_extras(gpt4all_model *model) {
     gpt4all_generate_options o;
     gpt4all_generate_result result;
     gpt4all_token_bias bias;
+    gpt4all_string grammar = {"answer ::= \"yes\"", 16};
     report r = {0, 0, 0};
     int32_t ids[64] = {0}, count = 0;
     lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, ids, 64, &count);
@@ -675,10 +676,9 @@ static void check_generate_extras(gpt4all_model *model) {
     o.logit_bias = &bias;
     check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "logit_bias", "a bias of token -1");
     o.n_logit_bias = 0;
-    o.grammar.data = "answer ::= \"yes\"";
-    o.grammar.length = 16;
+    o.grammar = &grammar;
     check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "root", "a grammar without a root");
-    o.grammar.length = -1;
+    grammar.length = -1;
     check_invalid(lib.generate(model, ids, count, &o, NULL, NULL, &result), "grammar", "a grammar of length -1");
 }
 

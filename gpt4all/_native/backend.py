@@ -496,10 +496,10 @@ def _json(value: object, name: str) -> bytes:
         raise ValueError(f"{name} cannot be written as JSON: {error}") from None
 
 
-def _string(text: str) -> abi.String:
+def _string(text: str) -> Any:
     data = text.encode("utf-8")
-    # The struct keeps the bytes alive.
-    return abi.String(data, len(data))
+    # The pointer keeps the struct alive, and that the bytes.
+    return ctypes.pointer(abi.String(data, len(data)))
 
 
 def _text(value: bytes | None) -> str:

@@ -1,0 +1,231 @@
+"""JSON Schemas for tests, and a validator that checks formats as well."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, time
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+
+ANIMAL = {
+    "type": "object",
+    "properties": {"kind": {"const": "cat"}, "lives": {"type": "integer", "minimum": 1, "maximum": 9}},
+    "required": ["kind", "lives"],
+}
+OTHER_ANIMAL = {
+    "type": "object",
+    "properties": {"kind": {"const": "dog"}, "name": {"type": "string", "maxLength": 8}},
+    "required": ["kind", "name"],
+}
+
+#: By name; each can be done.
+SCHEMAS: dict[str, Any] = {
+    "anything": {},
+    "any object": {"type": "object"},
+    "any array": {"type": "array"},
+    "enum": {"enum": ["red", 'gr"een\\', 3, 2.5, None, True, ["x", {"y": "é\n"}]]},
+    "enum with type": {"type": "string", "enum": ["a", 1, "b"]},
+    "const": {"const": {"a": [1, 2]}},
+    "string": {"type": "string"},
+    "string length": {"type": "string", "minLength": 2, "maxLength": 5},
+    "string at least": {"minLength": 3},
+    "long string": {"type": "string", "maxLength": 10**9},
+    "integer": {"type": "integer"},
+    "integer range": {"type": "integer", "minimum": -37, "maximum": 1204},
+    "integer from": {"type": "integer", "minimum": 17},
+    "integer up to": {"type": "integer", "exclusiveMaximum": -5},
+    "integer fraction bounds": {"type": "integer", "exclusiveMinimum": 0.5, "exclusiveMaximum": 12},
+    "integer both bounds": {"type": "integer", "minimum": 3, "exclusiveMinimum": 3, "maximum": 9},
+    "multiples": {"type": "integer", "multipleOf": 5, "minimum": -12, "maximum": 40},
+    "number": {"type": "number"},
+    "probability": {"type": "number", "minimum": 0, "maximum": 1},
+    "open interval": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    "narrow interval": {"type": "number", "minimum": 0.25, "exclusiveMaximum": 0.75},
+    "around zero": {"type": "number", "minimum": -1.5, "maximum": 2.25},
+    "negative numbers": {"type": "number", "minimum": -12.75, "exclusiveMaximum": -0.5},
+    "positive numbers": {"type": "number", "exclusiveMinimum": 0},
+    "numbers up to": {"type": "number", "maximum": -3.125},
+    "small steps": {"type": "number", "minimum": 9.99, "maximum": 10.01},
+    "boolean or null": {"type": ["boolean", "null"]},
+    "several types": {"type": ["integer", "string", "array"], "maxLength": 3, "maximum": 5, "maxItems": 1},
+    "array of enum": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2, "maxItems": 4},
+    "array at least": {"type": "array", "items": {"type": "boolean"}, "minItems": 1},
+    "empty array": {"type": "array", "maxItems": 0},
+    "many items": {"type": "array", "items": {"type": "integer"}, "maxItems": 10**9},
+    "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "boolean"}], "minItems": 2, "maxItems": 2},
+    "tuple and rest": {
+        "type": "array",
+        "prefixItems": [{"type": "boolean"}, {"type": "null"}],
+        "items": {"type": "integer"},
+        "minItems": 1,
+    },
+    "tuple and no rest": {"prefixItems": [{"type": "boolean"}, {"type": "null"}], "items": False},
+    "old tuple": {"type": "array", "items": [{"type": "boolean"}], "additionalItems": {"type": "null"}, "minItems": 3},
+    "object": {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, 'b"\\\n': {"type": "null"}, "ключ": {"type": "boolean"}},
+        "required": ["ключ"],
+        "additionalProperties": False,
+    },
+    "all optional": {"properties": {"a": {"const": 1}, "b": {"const": 2}, "c": {"const": 3}}},
+    "required and unknown": {"type": "object", "properties": {"a": {"const": 1}}, "required": ["z", "a"]},
+    "map": {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1, "maxProperties": 3},
+    "map of known names": {"propertyNames": {"enum": ["x", "y"]}, "additionalProperties": {"type": "boolean"}},
+    "map of named so": {"type": "object", "patternProperties": {"^x_[0-9]$": {"type": "null"}}},
+    "no properties": {"type": "object", "additionalProperties": False},
+    "nested": {
+        "type": "object",
+        "properties": {"o": {"type": "object", "properties": {"p": {"type": "array", "items": {"type": "null"}}}}},
+        "required": ["o"],
+    },
+    "any of": {"anyOf": [{"type": "string", "maxLength": 2}, {"type": "null"}, {"type": "array", "maxItems": 0}]},
+    "one of types": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+    "one of tagged": {"oneOf": [ANIMAL, OTHER_ANIMAL], "discriminator": {"propertyName": "kind"}},
+    "all of one": {"allOf": [{"$ref": "#/$defs/cat"}], "default": None, "$defs": {"cat": ANIMAL}},
+    "references": {
+        "type": "object",
+        "properties": {"pet": {"$ref": "#/$defs/a~1b%20c"}, "old": {"$ref": "#/$defs/list/anyOf/1"}},
+        "required": ["pet", "old"],
+        "$defs": {"a/b c": ANIMAL, "list": {"anyOf": [{"type": "null"}, {"type": "boolean"}]}},
+    },
+    "recursive": {
+        "$ref": "#/$defs/tree",
+        "$defs": {
+            "tree": {
+                "type": "object",
+                "properties": {"left": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]}},
+                "required": ["left"],
+            }
+        },
+    },
+    "recursive root": {"type": "object", "properties": {"next": {"$ref": "#"}}},
+    "pattern": {"type": "string", "pattern": "^[A-Z]{2}-\\d{3,4}$"},
+    "pattern of anything": {"type": "string", "pattern": "^.*$"},
+    "pattern not anchored": {"type": "string", "pattern": "ab+c|^x|y$"},
+    "pattern negated": {"type": "string", "pattern": '^[^a-z"]{3}[^\\s\\w]$'},
+    "pattern groups": {"type": "string", "pattern": "^(?:a|bb)*(?P<x>c?)\\.(d|\\/)+?\\\\$"},
+    "pattern escapes": {"type": "string", "pattern": "^\\t\\x41\\u0042[\\]\\-\\\\^]\\W\\S\\D$"},
+    "pattern of quotes": {"type": "string", "pattern": '^["\\\\\\n]{4}$'},
+    "free words": {"type": "string", "x-order": 3, "example": "words no standard knows", "format": "password"},
+    **{
+        f"format {name}": {"type": "string", "format": name}
+        for name in (
+            "date",
+            "time",
+            "date-time",
+            "duration",
+            "uuid",
+            "uuid4",
+            "ipv4",
+            "ipv6",
+            "hostname",
+            "email",
+            "uri",
+        )
+    },
+}
+
+#: A schema, and what the error must say.
+REFUSED: dict[str, tuple[Any, str]] = {
+    "false": (False, "nothing matches"),
+    "no schema": ({"items": 3}, "#/items: a schema is an object, not 3"),
+    "not": ({"not": {"type": "string"}}, "#: the keyword 'not' cannot be done"),
+    "if": ({"if": {}, "then": {}}, "'if'"),
+    "deep": ({"properties": {"a": {"contains": {}}}}, "#/properties/a: the keyword 'contains'"),
+    "unevaluated": ({"type": "object", "unevaluatedProperties": False}, "'unevaluatedProperties'"),
+    "dependent": ({"dependentRequired": {"a": ["b"]}}, "'dependentRequired'"),
+    "unique": ({"type": "array", "uniqueItems": True}, "uniqueItems cannot be done"),
+    "unknown type": ({"type": "text"}, "there is no type 'text'"),
+    "no type": ({"type": []}, "type is empty"),
+    "enum of another type": ({"type": "integer", "enum": ["a"]}, "none of the values"),
+    "empty enum": ({"enum": []}, "enum must be a list that is not empty"),
+    "ref and more": ({"$ref": "#/$defs/a", "minimum": 3, "$defs": {"a": {}}}, "'$ref' and 'minimum' side by side"),
+    "ref elsewhere": ({"$ref": "https://example.com/a.json"}, "only the schema itself"),
+    "ref to nothing": ({"$ref": "#/$defs/a"}, "leads nowhere"),
+    "ref to itself": ({"$ref": "#"}, "never ends"),
+    "endless": ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "never ends"),
+    "any of and type": ({"type": "object", "anyOf": [{"required": ["a"]}]}, "side by side"),
+    "one of alike": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "alternatives 0 and 1 may both"),
+    "one of objects": ({"oneOf": [ANIMAL, {"type": "object"}]}, "may both accept"),
+    "all of": ({"allOf": [{"type": "object"}, {"required": ["a"]}]}, "allOf of more than one"),
+    "pattern and length": ({"pattern": "^a$", "minLength": 1}, "a length and pattern side by side"),
+    "format and length": ({"type": "string", "format": "date", "maxLength": 3}, "a length and format"),
+    "format": ({"type": "string", "format": "json-pointer"}, "the format 'json-pointer' cannot be done"),
+    "pattern look": ({"pattern": "^(?=a)"}, "of groups with ? only"),
+    "pattern back": ({"pattern": "(a)\\1"}, "\\1 can not be done"),
+    "pattern boundary": ({"pattern": "\\bword"}, "\\b can not be done"),
+    "pattern group": ({"pattern": "(a"}, "not closed"),
+    "pattern anchor": ({"pattern": "(a|^b)"}, "anchor"),
+    "pattern nothing": ({"pattern": "^*a"}, "nothing to repeat"),
+    "pattern possessive": ({"pattern": "a++"}, "can not be repeated"),
+    "pattern many": ({"pattern": "a{20000}"}, "too many"),
+    "pattern backwards": ({"pattern": "[z-a]"}, "makes no sense"),
+    "items backwards": ({"type": "array", "minItems": 3, "maxItems": 2}, "no array"),
+    "items that must be many": ({"type": "array", "minItems": 10**9}, "too many"),
+    "length backwards": ({"type": "string", "minLength": 3, "maxLength": 2}, "no string"),
+    "length of a kind": ({"type": "string", "minLength": -1}, "minLength must be an integer from 0"),
+    "bounds backwards": ({"type": "number", "minimum": 3, "maximum": 2}, "no number"),
+    "bounds meet": ({"type": "number", "minimum": 3, "exclusiveMaximum": 3}, "no number"),
+    "no integer between": ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 4}, "no number"),
+    "bound of a kind": ({"type": "number", "minimum": "3"}, "minimum must be a number"),
+    "old bound": ({"type": "number", "minimum": 3, "exclusiveMinimum": True}, "must be a number"),
+    "huge bound": ({"type": "number", "minimum": 1e300}, "too large"),
+    "multiples of fractions": ({"type": "number", "multipleOf": 0.01}, "only be done for integers"),
+    "multiples without end": ({"type": "integer", "multipleOf": 3}, "needs bounds"),
+    "names": ({"properties": {"a": {}}, "propertyNames": {"maxLength": 3}}, "'propertyNames' beside properties"),
+    "names that are none": ({"propertyNames": {"type": "integer"}}, "must be a schema of strings"),
+    "more members": ({"properties": {"a": {}}, "minProperties": 2}, "minProperties and maxProperties"),
+    "members that may be one": ({"type": "object", "minProperties": 2}, "minProperties of more than 1"),
+    "required and forbidden": ({"required": ["a"], "additionalProperties": False}, "required, and not allowed"),
+    "required of a kind": ({"properties": {}, "required": "a"}, "required must be a list"),
+}
+
+_FORMATS = jsonschema.FormatChecker(("date", "uuid", "ipv4", "ipv6", "email"))
+
+
+def _utc(value: str) -> str:
+    # Python 3.10 reads neither Z nor a fraction of any length.
+    return re.sub(r"\.\d+", "", value).replace("Z", "+00:00")
+
+
+@_FORMATS.checks("date-time", raises=ValueError)
+def _is_date_time(value: object) -> bool:
+    return isinstance(value, str) and datetime.fromisoformat(_utc(value)).tzinfo is not None
+
+
+@_FORMATS.checks("time", raises=ValueError)
+def _is_time(value: object) -> bool:
+    return isinstance(value, str) and time.fromisoformat(_utc(value)).tzinfo is not None
+
+
+@_FORMATS.checks("duration")
+def _is_duration(value: object) -> bool:
+    pattern = r"P(?!$)(\d+D)?(T(?!$)(\d+H(?=\d+M|$))?(\d+M)?(\d+S)?)?"
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+@_FORMATS.checks("uuid4")
+def _is_uuid4(value: object) -> bool:
+    return isinstance(value, str) and value[14] == "4" and value[19] in "89ab" and len(value) == 36
+
+
+@_FORMATS.checks("hostname")
+def _is_hostname(value: object) -> bool:
+    label = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+    return isinstance(value, str) and len(value) < 254 and re.fullmatch(rf"{label}(\.{label})*", value) is not None
+
+
+@_FORMATS.checks("uri", raises=ValueError)
+def _is_uri(value: object) -> bool:
+    parts = urlsplit(value) if isinstance(value, str) else None
+    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def check_instance(value: Any, schema: Any) -> None:
+    """Raises where ``schema`` does not accept ``value``."""
+    old = isinstance(schema, dict) and isinstance(schema.get("items"), list)
+    kind = jsonschema.Draft7Validator if old else jsonschema.Draft202012Validator
+    kind.check_schema(schema)
+    kind(schema, format_checker=_FORMATS).validate(value)

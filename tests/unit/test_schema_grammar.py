@@ -1,0 +1,103 @@
+"""JSON Schemas as grammars: random texts of each grammar are JSON that the schema accepts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gpt4all._options_disjoint import disjoint
+from gpt4all._options_schema import schema_grammar
+from tests.gbnf import Texts
+from tests.schemas import REFUSED, SCHEMAS, check_instance
+
+DRAWS = 60
+#: What only the engine's reader of grammars finds.
+FOUND_LATER = ("ref to itself", "endless")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_text_of_the_grammar_validates(name: str) -> None:
+    texts = Texts(schema_grammar(SCHEMAS[name]))
+    for seed in range(DRAWS):
+        text = texts.draw(seed)
+        try:
+            check_instance(json.loads(text), SCHEMAS[name])
+        except Exception as error:
+            pytest.fail(f"{text!r}: {error}")
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name not in FOUND_LATER])
+def test_what_cannot_be_done_is_an_error_that_says_where(name: str) -> None:
+    schema, message = REFUSED[name]
+    with pytest.raises(ValueError, match="^json_schema") as caught:
+        schema_grammar(schema)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "wanted"),
+    [
+        ({"type": "integer", "minimum": 8, "maximum": 12}, {"8", "9", "10", "11", "12"}),
+        ({"type": "boolean"}, {"true", "false"}),
+        ({"type": "integer", "multipleOf": 4, "minimum": -5, "exclusiveMaximum": 8}, {"-4", "0", "4"}),
+        ({"enum": ["a", "a", 1]}, {'"a"', "1"}),
+        ({"type": "string", "pattern": "^(ab|c)?$"}, {'""', '"ab"', '"c"'}),
+    ],
+)
+def test_a_small_schema_gives_all_its_values(schema: dict[str, Any], wanted: set[str]) -> None:
+    texts = Texts(schema_grammar(schema))
+    assert {texts.draw(seed) for seed in range(300)} == wanted
+
+
+def test_a_grammar_does_not_grow_with_the_times_a_schema_is_used() -> None:
+    address = {"type": "object", "properties": {"street": {"type": "string", "maxLength": 50}}}
+    one = schema_grammar({"properties": {"a": address}})
+    many = schema_grammar({"properties": {f"{letter}": address for letter in "abcdefgh"}})
+    assert many.count("char{0,50}") == one.count("char{0,50}") == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"const": float("nan")}, "is not JSON"),
+        ({"const": {1, 2}}, "is not JSON"),
+        ({"enum": ["x" * (1 << 20)]}, "larger than"),
+    ],
+)
+def test_what_is_no_schema(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        schema_grammar(schema)
+
+
+def test_a_schema_that_is_nested_too_deeply() -> None:
+    schema: dict[str, Any] = {"type": "null"}
+    for _ in range(100):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(ValueError, match="nested more than 60 deep"):
+        schema_grammar(schema)
+    for _ in range(100_000):
+        schema = {"items": schema}
+    with pytest.raises(ValueError, match="json_schema"):
+        schema_grammar(schema)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ({"type": "string"}, {"type": "null"}, True),
+        ({"type": "integer"}, {"type": "number"}, False),
+        ({"const": 1}, {"const": 1.0}, False),
+        ({"const": 1}, {"const": True}, True),
+        ({"enum": ["a", "b"]}, {"enum": ["c"]}, True),
+        ({"enum": ["a", "b"]}, {"enum": ["b"]}, False),
+        ({"const": "a"}, {"type": "string"}, False),
+        ({}, {"type": "string"}, False),
+        ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, {"type": ["string", "array"]}, True),
+        ({"$ref": "#"}, {"$ref": "#"}, False),
+    ],
+)
+def test_disjoint(one: dict[str, Any], other: dict[str, Any], apart: bool) -> None:
+    assert disjoint(one, other, lambda reference: {}) is apart
+    assert disjoint(other, one, lambda reference: {}) is apart
