@@ -40,7 +40,11 @@ def _schema_of(json_schema: object) -> object:
     # A pydantic model, told by what it can do: pydantic may not be installed.
     describe = getattr(json_schema, "model_json_schema", None)
     if isinstance(json_schema, type) and callable(describe):
-        return describe()
+        try:
+            return describe()
+        except Exception as error:
+            # What has no schema is pydantic's own kind of error.
+            raise ValueError(f"json_schema: {json_schema.__name__} has no JSON Schema: {error}") from error
     raise TypeError(f"json_schema must be a dict, a pydantic model class or None, not {type(json_schema).__name__}")
 
 

@@ -227,7 +227,8 @@ class _Converter:
 
     def _members(self, members: dict[str, Schema], required: set[str], properties: dict[str, Any], path: str) -> str:
         """An object's members in order: what may come first, and after each what may come next."""
-        first, following = "", "ws"
+        # A bare empty alternative would go on in the next line.
+        first, following = '""', "ws"
         for name in reversed(members):
             where = f"{path}/properties/{name}" if name in properties else f"{path}/additionalProperties"
             pair = self._rule(f'{quoted(_json(name))} ":" ws {self._visit(members[name], where)}')

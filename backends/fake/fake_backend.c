@@ -1477,7 +1477,10 @@ static void log_generate(const gpt4all_model *model, int32_t n_tokens, const gpt
     for (int64_t i = 0; i < o->n_stop; i++) log_call("generate stop=%.*s", (int)o->stop[i].length, o->stop[i].data);
     for (int64_t i = 0; i < o->n_logit_bias; i++)
         log_call("generate logit_bias=%d:%g", (int)o->logit_bias[i].token, (double)o->logit_bias[i].bias);
-    if (o->grammar != NULL) log_call("generate grammar=%.*s", (int)o->grammar->length, o->grammar->data);
+    if (o->grammar != NULL) {
+        log_call("generate grammar:");
+        log_bytes(GPT4ALL_LOG_DEBUG, o->grammar->data, (size_t)o->grammar->length);
+    }
     if (length_of(o->thinking_open) > 0)
         log_call("generate thinking_open=%.*s", (int)o->thinking_open->length, o->thinking_open->data);
     if (length_of(o->thinking_close) > 0)

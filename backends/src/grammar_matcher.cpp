@@ -12,14 +12,14 @@ constexpr uint32_t BOTTOM = 0;
 constexpr uint32_t LOST = 0;
 constexpr uint32_t UNKNOWN = std::numeric_limits<uint32_t>::max();
 
-// What one token may cost, in expanded elements: a second or two at most.
-constexpr std::size_t MAX_WORK = 20'000'000;
+// What one token may cost, in expanded elements: about a second.
+constexpr std::size_t MAX_WORK = 4'000'000;
 // What may be remembered before it is tidied up, and what makes a grammar
-// hopeless: some hundred megabytes.
+// hopeless: about a hundred megabytes.
 constexpr std::size_t TIDY_STATES = 10'000;
 constexpr std::size_t MAX_STATES = 100'000;
 constexpr std::size_t TIDY_STORED = 1'000'000;
-constexpr std::size_t MAX_STORED = 8'000'000;
+constexpr std::size_t MAX_STORED = 2'500'000;
 
 [[noreturn]] void too_ambiguous() {
     invalid_argument("grammar: it is too ambiguous: there are too many ways to read the same text; give alternatives "
@@ -194,7 +194,8 @@ bool GrammarMatcher::feed(Place &place, unsigned char byte) {
     // Only characters that begin so are still possible.
     const uint32_t first = place.code << 6 * place.missing;
     const uint32_t last = first | ((1u << 6 * place.missing) - 1);
-    spend(states_[place.state].stacks.size());
+    // Looking at a stack is much cheaper than expanding it.
+    spend(1 + states_[place.state].stacks.size() / 32);
     if (!may_follow(place.state, std::max(first, place.least), last)) {
         place.state = LOST;
         place.missing = 0;

@@ -51,6 +51,16 @@ BAD_GENERATE: dict[str, tuple[list[Any], list[Any]]] = {
         ["", [""], ["a", ""], "\ud800", ["\udfff"]],
     ),
     "parse_special": (NOT_FLAGS, []),
+    "logit_bias": (
+        [1, "1", [1, 2], True, {"1": 1.0}, {True: 1.0}, {1: "1"}, {1: None}, {1.5: 1}],
+        [{-1: 1.0}, {2**31: 1.0}, {1: NAN}, {1: INF}, {1: 1e39}, {1: -1e39}, {1: HUGE}, {10**6: 1.0}],
+    ),
+    "grammar": ([1, True, b"root ::= []", ["root"]], ["", "\ud800", "answer ::= [a]"]),
+    "json_schema": (
+        [1, "{}", True, [], dict, NoNumber, NoNumber()],
+        [{"not": {}}, {"type": 1}, {"const": NAN}, {"const": {1}}, {"$ref": "#/$defs/a"}],
+    ),
+    "logprobs": ([value for value in NOT_INTEGERS if value is not None], [-1, 21, HUGE]),
 }
 
 BAD_LOAD: dict[str, tuple[list[Any], list[Any]]] = {
