@@ -105,6 +105,14 @@ def test_what_the_limit_cuts_off_says_so(smollm2: GPT4All) -> None:
     assert smollm2.last_generation.finish_reason == "stop"
 
 
+def keeping(ids: list[int]) -> Callable[[int, str], bool]:
+    def callback(token: int, text: str) -> bool:
+        ids.append(token)
+        return True
+
+    return callback
+
+
 def test_tokens_by_their_names(smollm2: GPT4All) -> None:
     (rome,) = smollm2.tokenize(" Rome")
     assert smollm2.generate(CAPITAL, temp=0, grammar=f'root ::= <[{rome}]> "!"') == " Rome!"
@@ -114,14 +122,12 @@ def test_tokens_by_their_names(smollm2: GPT4All) -> None:
         CAPITAL,
         temp=0,
         grammar='root ::= <|im_start|> "a"',
-        callback=lambda token, text: bool(ids.append(token)) or True,
+        callback=keeping(ids),
     )
     assert ids == [*smollm2.model.tokenize("<|im_start|>", parse_special=True), *smollm2.tokenize("a")]
     text = smollm2.generate(CAPITAL, temp=0, grammar=f"root ::= !<[{rome}]> !<[{rome}]>")
     assert text == " Paris."
-    smollm2.generate(
-        CAPITAL, temp=0, grammar='root ::= "<|im_start|>"', callback=lambda token, text: bool(ids.append(token)) or True
-    )
+    smollm2.generate(CAPITAL, temp=0, grammar='root ::= "<|im_start|>"', callback=keeping(ids))
     assert ids.count(ids[0]) == 1
 
 
@@ -221,6 +227,11 @@ def constrained(
     model: GPT4All, prompt: str, grammar: str, thinking: tuple[str, str], **options: Any
 ) -> tuple[str, Outcome]:
     pieces: list[bytes] = []
+
+    def on_token(token: int, data: bytes) -> bool:
+        pieces.append(data)
+        return True
+
     arguments: dict[str, Any] = {
         "max_tokens": 60,
         "n_batch": 512,
@@ -234,7 +245,7 @@ def constrained(
     }
     outcome = model.model._native.generate(
         model.model.prompt_tokens(prompt),
-        on_token=lambda token, data: bool(pieces.append(data)) or True,
+        on_token=on_token,
         cancel=CancelFlag(),
         grammar=grammar,
         thinking=thinking,
