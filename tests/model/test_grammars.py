@@ -72,6 +72,16 @@ def test_random_weights_keep_to_it_too(tiny: Callable[..., GPT4All], name: str) 
         assert re.fullmatch(r"\{[a-z]{1,3}(, [a-z]{1,3}){0,2}\}", text), text
 
 
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-mamba"])
+def test_a_grammar_outlives_the_context(tiny: Callable[..., GPT4All], name: str) -> None:
+    model = tiny(name, n_ctx=64)
+    grammar = 'root ::= "{" ([a-z]{20} ", "){8} "}"'
+    text = model.generate("x", max_tokens=400, temp=1.0, seed=1, grammar=grammar)
+    assert re.fullmatch(r"\{([a-z]{20}, ){8}\}", text), text
+    assert model.last_generation is not None
+    assert model.last_generation.context_shifts > 0
+
+
 def test_pieces_are_the_text(smollm2: GPT4All) -> None:
     grammar = 'root ::= " 🦙🦙 é" [0-9]{4}'
     whole = smollm2.generate(CAPITAL, temp=0, grammar=grammar)
