@@ -79,6 +79,13 @@ class Library:
         self.check(status)
         return Model(self, handle)
 
+    def memory(self, path: Path | str, **options: Any) -> list[abi.MemoryNeed]:
+        """What a load would take: main memory, then every GPU with layers."""
+        needs, count = (abi.MemoryNeed * 8)(), c_int32()
+        raw, chosen = str(path).encode(), self.load_options(**options)
+        self.check(self.c.gpt4all_model_memory(raw, byref(chosen), needs, len(needs), byref(count)))
+        return list(needs[: count.value])
+
     def devices(self) -> list[abi.DeviceInfo]:
         count = c_int32()
         self.check(self.c.gpt4all_device_count(byref(count)))

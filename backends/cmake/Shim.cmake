@@ -25,7 +25,9 @@ set(GPT4ALL_SHIM_SOURCES
   src/generate.cpp
   src/library.cpp
   src/log.cpp
+  src/memory.cpp
   src/model.cpp
+  src/placement.cpp
   src/prefix_cache.cpp
   src/sampling.cpp
   src/template_guard.cpp
@@ -46,6 +48,7 @@ target_include_directories(gpt4all-shim PRIVATE include)
 target_link_libraries(gpt4all-shim PRIVATE gpt4all-common llama ggml)
 # As system headers: warnings are for our own files.
 target_include_directories(gpt4all-shim SYSTEM PRIVATE
+  "${LLAMA_CPP_SOURCE_DIR}/src"
   "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
   "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
 target_compile_definitions(gpt4all-shim PRIVATE
