@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt4all._native import abi
+from gpt4all._native import abi, install_hints
 from gpt4all._native.prototypes import bind
 from gpt4all.errors import BackendLoadError
 
@@ -26,10 +26,6 @@ _SUFFIXES = {"win32": ".dll", "darwin": ".dylib"}
 #: The program headers of a shared library stand right behind its first header.
 _ELF_HEAD = 4096
 _ELF_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
-_INSTALL_HINTS = {
-    "cpu": "reinstall the package (pip install --force-reinstall gpt4all), or build it in a clone: "
-    "./build_backends.sh cpu --native",
-}
 
 _loaded: dict[str, Library] = {}
 _lock = threading.Lock()
@@ -99,7 +95,7 @@ def load(backend: str) -> Library:
 
 def _failure_message(backend: str, failures: list[str]) -> str:
     lines = [f"the {backend!r} backend could not be loaded; tried", *failures]
-    hint = _INSTALL_HINTS.get(backend)
+    hint = install_hints.for_backend(backend)
     lines.append(f"To repair this, {hint}." if hint else "This installation has no such backend.")
     return "\n".join(lines)
 
@@ -111,7 +107,8 @@ def _load_library(backend: str, path: Path) -> Library:
     try:
         cdll = ctypes.CDLL(str(path), mode=_load_mode())
     except OSError as error:
-        raise BackendLoadError(str(error)) from error
+        hint = install_hints.for_dependency(str(error))
+        raise BackendLoadError(f"{error}; {hint}" if hint is not None else str(error)) from error
     try:
         version = int(cdll.gpt4all_abi_version())
     except AttributeError:
