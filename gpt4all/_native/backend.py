@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpt4all._native import abi, loader
-from gpt4all._native.device_memory import Device, MemoryNeed, list_devices, measure_model
+from gpt4all._native.device_memory import Device, MemoryNeed, count_devices, list_devices, measure_model, read_device
 from gpt4all._native.load_options import LoadArguments, load_options
 from gpt4all.errors import ChatTemplateError
 
@@ -136,6 +136,10 @@ class Backend:
 
     def devices(self) -> list[Device]:
         return list_devices(self._cdll)
+
+    def device(self, index: int) -> Device | None:
+        """One of :meth:`devices`, without asking the others for their memory."""
+        return read_device(self._cdll, index) if 0 <= index < count_devices(self._cdll) else None
 
     def model_memory(self, path: str | os.PathLike[str], **arguments: Unpack[LoadArguments]) -> list[MemoryNeed]:
         """What ``load_model`` would take with these arguments, without allocating it: main memory first."""

@@ -58,12 +58,16 @@ class MemoryNeed:
 
 
 def list_devices(cdll: ctypes.CDLL) -> list[Device]:
+    return [read_device(cdll, index) for index in range(count_devices(cdll))]
+
+
+def count_devices(cdll: ctypes.CDLL) -> int:
     count = c_int32()
     cdll.gpt4all_device_count(byref(count))
-    return [_device(cdll, index) for index in range(count.value)]
+    return count.value
 
 
-def _device(cdll: ctypes.CDLL, index: int) -> Device:
+def read_device(cdll: ctypes.CDLL, index: int) -> Device:
     info = abi.DeviceInfo(struct_size=ctypes.sizeof(abi.DeviceInfo))
     cdll.gpt4all_device_get_info(index, byref(info))
     return Device(
