@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpt4all.errors import InsufficientMemoryError
@@ -20,66 +19,109 @@ _CONTEXT_STEP = 256
 _SMALLEST_CONTEXT = 8
 
 
-@dataclass(frozen=True)
-class Shortage:
-    """A device on which a model does not fit."""
-
-    device: str
-    need: MemoryNeed
-
-    def __str__(self) -> str:
-        need = self.need
-        return (
-            f"{self.device} has {byte_text(need.memory_free)} free, and {byte_text(need.total)} are needed "
-            f"({byte_text(need.weights)} for weights, {byte_text(need.context)} for the context, "
-            f"{byte_text(need.compute)} for work buffers)"
-        )
-
-
 def too_large(needs: Sequence[MemoryNeed]) -> list[MemoryNeed]:
     """The devices that have too little. One that doesn't tell its memory has enough; main memory isn't judged here."""
     return [need for need in needs if need.device is not None and need.memory_total and need.total > need.memory_free]
 
 
 def insufficient_memory(
-    request: str, shortages: Sequence[Shortage], measure: Measure | None, *, ngl: int, n_ctx: int | None
+    request: str,
+    names: Mapping[int, str],
+    measured: Sequence[Sequence[MemoryNeed]],
+    measure: Measure | None,
+    *,
+    ngl: int,
+    n_ctx: int | None,
 ) -> InsufficientMemoryError:
-    """The error, with what would fit where ``measure`` measures."""
-    largest = max(shortages, key=lambda shortage: shortage.need.memory_free)
+    """The error for a model that was measured on one device after the other.
+
+    Args:
+        request: what was asked for, for people.
+        names: what the devices are called.
+        measured: the needs on each.
+        measure: measures on the one with most free memory what would fit; ``None`` leaves that out.
+        ngl, n_ctx: what was asked for.
+    """
+    best = max(measured, key=most_free)
+    lacking = max(too_large(best), key=lambda need: need.total - need.memory_free)
     lines = [f"too little memory for {request} with n_ctx={n_ctx} and ngl={ngl}:"]
-    lines += [f"  - {shortage}" for shortage in shortages]
+    lines += [f"  - {_describe(need, names)}" for needs in measured for need in too_large(needs)]
     max_ngl = max_n_ctx = None
     if measure is not None and n_ctx is not None:
-        max_ngl, max_n_ctx = what_fits(measure, ngl, n_ctx)
+        max_ngl, max_n_ctx = what_fits(measure, best, ngl, n_ctx)
         fitting = [f"ngl={max_ngl} with this n_ctx" if max_ngl else "no layer with this n_ctx"]
         fitting.append("no context with this ngl" if max_n_ctx is None else f"n_ctx={max_n_ctx} with this ngl")
-        where = f" on {largest.device}" if len(shortages) > 1 else ""
+        where = f" on {_name(lacking, names)}" if len(measured) > 1 else ""
         lines.append(f"What would fit{where}: {', '.join(fitting)}.")
     return InsufficientMemoryError(
         "\n".join(lines),
-        required=largest.need.total,
-        free=largest.need.memory_free,
+        required=lacking.total,
+        free=lacking.memory_free,
         max_ngl=max_ngl,
         max_n_ctx=max_n_ctx,
     )
 
 
-def what_fits(measure: Measure, ngl: int, n_ctx: int) -> tuple[int, int | None]:
-    """For what does not fit: the most layers with this context, and the longest context with these layers, if any."""
-    layers = min(ngl, sum(need.n_layers for need in measure(ngl, n_ctx)))
-    max_ngl = _largest(0, layers - 1, lambda count: not too_large(measure(count, n_ctx)))
-    if too_large(measure(ngl, _SMALLEST_CONTEXT)):
+def what_fits(measure: Measure, needs: Sequence[MemoryNeed], ngl: int, n_ctx: int) -> tuple[int, int | None]:
+    """The most layers with this context, and the longest context with these layers, if any.
+
+    ``needs`` is what these layers and this context take, which is too much.
+    """
+    layers = min(ngl, sum(need.n_layers for need in needs))
+    missing = _slack(needs)
+    # Without layers, nothing is taken.
+    max_ngl = _largest(0, layers, most_free(needs), missing, lambda count: _slack(measure(count, n_ctx)))
+    with_least = _slack(measure(ngl, _SMALLEST_CONTEXT))
+    if with_least < 0:
         return max_ngl, None
-    steps = _largest(0, (n_ctx - 1) // _CONTEXT_STEP, lambda count: not too_large(measure(ngl, count * _CONTEXT_STEP)))
+    steps = _largest(
+        0,
+        -(-n_ctx // _CONTEXT_STEP),
+        with_least,
+        missing,
+        lambda count: _slack(measure(ngl, count * _CONTEXT_STEP)),
+    )
     return max_ngl, steps * _CONTEXT_STEP or _SMALLEST_CONTEXT
 
 
-def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
-    """The largest number that fits, where ``low`` does and all smaller ones than a fitting one do."""
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
+def _slack(needs: Sequence[MemoryNeed]) -> int:
+    """Bytes left where there are fewest, negative where some are missing."""
+    left = [need.memory_free - need.total for need in needs if need.device is not None and need.memory_total]
+    return min(left, default=0)
+
+
+def most_free(needs: Sequence[MemoryNeed]) -> int:
+    """Free bytes of the largest device that has too little."""
+    return max((need.memory_free for need in too_large(needs)), default=0)
+
+
+def _largest(low: int, high: int, at_low: int, at_high: int, slack: Callable[[int], int]) -> int:
+    """The largest number that leaves slack: ``low`` does, ``high`` does not, and the slack falls between them.
+
+    Measuring a model takes as long as reading its vocabulary, and need grows
+    almost in a straight line, so the next number is guessed from that line.
+    """
+    step = 0
+    while high - low > 1:
+        step += 1
+        # Where the line is far from straight, halving still ends it soon.
+        guess = (low + high) // 2 if step % 3 == 0 else low + (high - low) * at_low // (at_low - at_high)
+        guess = min(max(guess, low + 1), high - 1)
+        left = slack(guess)
+        if left >= 0:
+            low, at_low = guess, left
         else:
-            high = middle - 1
+            high, at_high = guess, left
     return low
+
+
+def _describe(need: MemoryNeed, names: Mapping[int, str]) -> str:
+    return (
+        f"{_name(need, names)} has {byte_text(need.memory_free)} free, and {byte_text(need.total)} are needed "
+        f"({byte_text(need.weights)} for weights, {byte_text(need.context)} for the context, "
+        f"{byte_text(need.compute)} for work buffers)"
+    )
+
+
+def _name(need: MemoryNeed, names: Mapping[int, str]) -> str:
+    return names.get(-1 if need.device is None else need.device, f"device {need.device}")

@@ -18,7 +18,7 @@ from gpt4all.errors import (
     UnsupportedModelError,
 )
 from gpt4all.gpus import Gpu
-from gpt4all.memory_fit import Shortage, insufficient_memory, too_large
+from gpt4all.memory_fit import insufficient_memory, most_free, too_large
 from gpt4all.options import LoadOptions
 from gpt4all.session import Location, ModelSession, open_model
 
@@ -125,24 +125,25 @@ class _Locator:
 
     def locate(self, backend: Backend, arguments: LoadArguments) -> Location:
         """Runs on the thread that loads."""
-        names = _metal_devices(backend) if not self._gpus else _still_there(backend, self._gpus)
-        if not names:
-            raise DeviceError(
-                f"no device for device={self._request.device!r}: "
-                + (
-                    f"{self._gpus[0].full_name} was there when the driver was asked, but is not any more"
-                    if self._gpus
-                    else f"the {backend.name} backend found none"
-                )
-            )
-        shortages: dict[int, list[MemoryNeed]] = {}
+        found = _still_there(backend, self._gpus) if self._gpus else _metal_devices(backend)
         # A split takes all of them, whichever is named.
-        for index in list(names)[: 1 if self._options.tensor_split else None]:
-            lacking = too_large(self._measure(backend, arguments, index))
-            if not lacking:
-                return Location(index, names if self._gpus else {})
-            shortages[index] = lacking
-        raise self._insufficient(backend, arguments, names, shortages)
+        split = dict(found) if self._options.tensor_split else {}
+        names: dict[int, str] = {}
+        measured: dict[int, list[MemoryNeed]] = {}
+        for index, name in list(split.items())[:1] or found:
+            names[index] = name
+            measured[index] = self._measure(backend, arguments, index)
+            if not too_large(measured[index]):
+                return Location(index, (split or names) if self._gpus else {})
+        if not measured:
+            raise DeviceError(self._vanished(backend))
+        raise self._insufficient(backend, arguments, split or names, measured)
+
+    def _vanished(self, backend: Backend) -> str:
+        problem = f"the {backend.name} backend found none"
+        if self._gpus:
+            problem = f"{self._gpus[0].full_name} was there when the driver was asked, but is not any more"
+        return f"no device for device={self._request.device!r}: {problem}"
 
     def _measure(self, backend: Backend, arguments: LoadArguments, index: int) -> list[MemoryNeed]:
         asked = arguments.copy()
@@ -150,13 +151,9 @@ class _Locator:
         return backend.model_memory(self._path, **asked)
 
     def _insufficient(
-        self,
-        backend: Backend,
-        arguments: LoadArguments,
-        names: dict[int, str],
-        shortages: dict[int, list[MemoryNeed]],
+        self, backend: Backend, arguments: LoadArguments, names: dict[int, str], measured: dict[int, list[MemoryNeed]]
     ) -> InsufficientMemoryError:
-        best = max(shortages, key=lambda index: shortages[index][0].memory_free)
+        best = max(measured, key=lambda index: most_free(measured[index]))
 
         def measure(ngl: int, n_ctx: int) -> list[MemoryNeed]:
             asked = arguments.copy()
@@ -166,12 +163,8 @@ class _Locator:
 
         return insufficient_memory(
             f"device={self._request.device!r}",
-            [
-                Shortage(f"{backend.name}:{names.get(need.device, '')}", need)
-                for needs in shortages.values()
-                for need in needs
-                if need.device is not None
-            ],
+            {index: f"{backend.name}:{name}" for index, name in names.items()},
+            list(measured.values()),
             # Where the load goes on elsewhere, nobody waits for advice.
             None if self._request.may_fall_back else measure,
             ngl=self._options.n_gpu_layers,
@@ -179,24 +172,24 @@ class _Locator:
         )
 
 
-def _metal_devices(backend: Backend) -> dict[int, str]:
-    return {device.index: _METAL for device in backend.devices() if device.type in ("gpu", "integrated")}
+def _metal_devices(backend: Backend) -> Iterator[tuple[int, str]]:
+    for device in backend.devices():
+        if device.type in ("gpu", "integrated"):
+            yield device.index, _METAL
 
 
-def _still_there(backend: Backend, gpus: Sequence[Gpu]) -> dict[int, str]:
-    """The index in this process of each GPU that the probe found, with its name.
+def _still_there(backend: Backend, gpus: Sequence[Gpu]) -> Iterator[tuple[int, str]]:
+    """The index in this process of each GPU that the probe found, with its name, one after the other.
 
-    Only asked about are those that matter: to tell a device's free memory,
-    CUDA makes a context on it, which stays.
+    To tell a device's free memory, CUDA makes a context on it, which stays, so
+    those that turn out not to be needed are left alone.
     """
-    found: dict[int, str] = {}
     for gpu in gpus:
         device = backend.device(gpu.engine_index)
         if device is None or not _is(device, gpu):
             device = next((other for other in backend.devices() if _is(other, gpu)), None)
         if device is not None:
-            found[device.index] = gpu.name
-    return found
+            yield device.index, gpu.name
 
 
 def _is(device: Device, gpu: Gpu) -> bool:

@@ -58,7 +58,8 @@
  * gives bytes, and control tokens with PARSE_SPECIAL.
  *
  * Fixed when compiling, as no file is read before them: FAKE_ABI_VERSION,
- * FAKE_BACKEND_NAME ("cpu"), FAKE_INIT_STATUS (of gpt4all_init), FAKE_DEVICES
+ * FAKE_BACKEND_NAME ("cpu"), FAKE_INIT_STATUS (of gpt4all_init), FAKE_LOAD_STATUS
+ * (of gpt4all_model_load, once the script has been read), FAKE_DEVICES
  * (gpt4all_device_info initialisers, each followed by a comma, after the CPU).
  */
 #include "fake_chat.h"
@@ -85,6 +86,9 @@
 #endif
 #ifndef FAKE_INIT_STATUS
 #define FAKE_INIT_STATUS GPT4ALL_OK
+#endif
+#ifndef FAKE_LOAD_STATUS
+#define FAKE_LOAD_STATUS GPT4ALL_OK
 #endif
 #ifndef FAKE_DEVICES
 #define FAKE_DEVICES
@@ -765,6 +769,7 @@ static gpt4all_status load_into(gpt4all_model *model, const char *path, const gp
     log_load(model, path, options);
     status = report_progress(model, options);
     if (status != GPT4ALL_OK) return status;
+    if (FAKE_LOAD_STATUS != GPT4ALL_OK) return fail(FAKE_LOAD_STATUS, "this fake was compiled to fail here");
     if (model->load_failure.status != GPT4ALL_OK)
         return fail(model->load_failure.status, "%s", model->load_failure.message);
     model->n_batch = options->n_batch;

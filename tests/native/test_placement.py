@@ -55,6 +55,8 @@ def libraries(tmp_path_factory: pytest.TempPathFactory, fake_library: Path) -> P
     build_fake(root / "kompute", "kompute", FAKE_DEVICES=IRIS + RTX + RTX_2 + LLVMPIPE)
     build_fake(root / "one-left", "kompute", FAKE_DEVICES=IRIS + RTX_2)
     build_fake(root / "none-left", "kompute")
+    build_fake(root / "no-room", "kompute", FAKE_DEVICES=RTX, FAKE_LOAD_STATUS="GPT4ALL_ERROR_OUT_OF_MEMORY")
+    build_fake(root / "broken", "kompute", FAKE_DEVICES=RTX, FAKE_LOAD_STATUS="GPT4ALL_ERROR_MODEL_LOAD")
     build_fake(root / "metal", "metal", FAKE_DEVICES=M1)
     build_fake(root / "no-metal", "metal", FAKE_INIT_STATUS="GPT4ALL_ERROR_INTERNAL")
     build_fake_driver(root / "drivers")
@@ -186,6 +188,27 @@ def test_the_next_device_is_taken_where_the_best_is_too_small(use: Use, load: Lo
         load("nvidia", weights=11 * GIB)
 
 
+def test_only_the_devices_that_matter_are_asked_for_their_memory(
+    use: Use, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA keeps a context on each that is."""
+    asked: list[int] = []
+    ask = backend.Backend.device
+
+    def note(self: backend.Backend, index: int) -> Any:
+        asked.append(index)
+        return ask(self, index)
+
+    monkeypatch.setattr(backend.Backend, "device", note)
+    monkeypatch.setattr(backend.Backend, "devices", lambda self: pytest.fail("all devices were asked"))
+    use("cuda")
+    load("cuda")
+    assert asked == [2]
+    asked.clear()
+    load("cuda:0")
+    assert asked == [1]
+
+
 def test_too_little_memory(use: Use, load: Load, engine_log: EngineLog, handles: list[backend.NativeModel]) -> None:
     use("kompute")
     with pytest.raises(InsufficientMemoryError) as caught:
@@ -281,6 +304,17 @@ def test_a_file_that_is_no_good_anywhere(
     with pytest.raises(error, match="the reason"):
         GPT4All(fake_model("a", fail_load=(status.encode(), "the reason")), device="auto")
     assert not handles
+
+
+@pytest.mark.parametrize(("installed", "error"), [("no-room", InsufficientMemoryError), ("broken", ModelLoadError)])
+def test_a_gpu_that_fails_although_there_is_room(use: Use, load: Load, installed: str, error: type[Exception]) -> None:
+    use(installed)
+    with pytest.raises(error, match="compiled to fail"):
+        load("gpu")
+    model = load("auto")
+    assert model.backend == "cpu"
+    assert model.fallback_reason is not None
+    assert "kompute: this fake was compiled to fail here" in model.fallback_reason
 
 
 @pytest.mark.parametrize("request_", ["gpu", "cuda", "cuda:0", "intel", "kompute:NVIDIA RTX 4090"])
