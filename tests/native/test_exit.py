@@ -149,7 +149,7 @@ def test_a_pool_finishes_its_work(fake_model: FakeModel) -> None:
         pool = ThreadPoolExecutor(2)
         for number in range(4):
             # One write each: print() writes the line end apart, so lines of two threads mix.
-            pool.submit(lambda: sys.stdout.write(model.generate("x", max_tokens=3) + "\n"))
+            pool.submit(lambda: sys.stdout.write(model.generate("x", max_tokens=3) + "\\n"))
         """,
         fake_model("a"),
         out="aaa\n" * 4,
