@@ -94,8 +94,10 @@ def _unusable(answer: Probe) -> list[Gpu]:
 
 def _why_none(request: DeviceRequest, answer: Probe) -> str:
     backend = answer.backend
+    if not answer.gpus:
+        return f"the {backend} backend found none"
     if not answer.usable:
-        return f"the {backend} backend has none that it can use" + (", among" if answer.gpus else "")
+        return f"the {backend} backend has none that it can use, among"
     if request.vendor is not None:
         return f"the {backend} backend has none of this vendor, among"
     if request.index is not None:

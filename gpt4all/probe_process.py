@@ -48,7 +48,7 @@ def ask(backend: str) -> Mapping[str, Any]:
     # Slow to import, and most programs never get here.
     import subprocess
 
-    command = [_interpreter(), "-c", _PROGRAM, backend, *sys.path]
+    command = [_interpreter(), *_flags(), "-c", _PROGRAM, backend, *sys.path]
     try:
         child = subprocess.Popen(
             command,
@@ -119,6 +119,12 @@ def _end(child: Popen[str]) -> None:
     for stream in (child.stdout, child.stderr):
         if stream is not None:
             stream.close()
+
+
+def _flags() -> list[str]:
+    """What keeps this interpreter from the environment and from directories keeps the child from them."""
+    flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
+    return [flag for flag, is_set in flags.items() if is_set]
 
 
 def _interpreter() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -230,6 +231,14 @@ def test_the_child_sees_the_modules_of_this_process(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "")
     assert len(probe("kompute").usable) == 2
+
+
+@pytest.mark.parametrize("flags", [[], ["-E"], ["-s", "-S"], ["-E", "-s"]])
+def test_the_child_keeps_away_from_what_this_interpreter_keeps_away_from(flags: list[str]) -> None:
+    program = "import sys; sys.path[:] = sys.argv[1:]; from gpt4all import probe_process; print(probe_process._flags())"
+    command = [sys.executable, *flags, "-c", program, *sys.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == repr(flags)
 
 
 def test_threads_share_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
