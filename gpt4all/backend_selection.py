@@ -23,11 +23,13 @@ class Candidate:
     Attributes:
         backend: its name.
         gpus: those that match the request, best first; none for backends that are not probed.
+        others: those that could be used but do not match, best first.
         error: what rules the backend out.
     """
 
     backend: str
     gpus: tuple[Gpu, ...] = ()
+    others: tuple[Gpu, ...] = ()
     error: BackendLoadError | DeviceError | None = None
 
 
@@ -41,9 +43,11 @@ def select(request: DeviceRequest, probe: Callable[[str], Probe]) -> Iterator[Ca
         if answer.load_error is not None:
             yield Candidate(backend, error=_load_error(request, answer.load_error))
             continue
-        matching = tuple(gpu for gpu in best_first(answer.usable) if _matches(request, gpu, answer.usable))
+        usable = best_first(answer.usable)
+        matching = tuple(gpu for gpu in usable if _matches(request, gpu, usable))
+        others = tuple(gpu for gpu in usable if gpu not in matching)
         error = None if matching else DeviceError(_no_device_message(request, answer))
-        yield Candidate(backend, matching, error)
+        yield Candidate(backend, matching, others, error)
 
 
 def best_first(gpus: Sequence[Gpu]) -> list[Gpu]:

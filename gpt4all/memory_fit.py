@@ -28,6 +28,7 @@ def insufficient_memory(
     request: str,
     names: Mapping[int, str],
     measured: Sequence[Sequence[MemoryNeed]],
+    others: Sequence[str],
     measure: Measure | None,
     *,
     ngl: int,
@@ -39,6 +40,7 @@ def insufficient_memory(
         request: what was asked for, for people.
         names: what the devices are called.
         measured: the needs on each.
+        others: devices that were not asked for, for people.
         measure: measures on the one with most free memory what would fit; ``None`` leaves that out.
         ngl, n_ctx: what was asked for.
     """
@@ -46,6 +48,8 @@ def insufficient_memory(
     lacking = max(too_large(best), key=lambda need: need.total - need.memory_free)
     lines = [f"too little memory for {request} with n_ctx={n_ctx} and ngl={ngl}:"]
     lines += [f"  - {_describe(need, names)}" for needs in measured for need in too_large(needs)]
+    if others:
+        lines += ["not asked for:", *(f"  - {other}" for other in others)]
     max_ngl = max_n_ctx = None
     if measure is not None and n_ctx is not None:
         max_ngl, max_n_ctx = what_fits(measure, best, ngl, n_ctx)

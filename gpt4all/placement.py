@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from gpt4all._native.device_memory import Device, MemoryNeed
     from gpt4all._native.load_options import LoadArguments
 
-#: What Metal's device is called in messages; it needs no name elsewhere, as there is one.
-_METAL = "the GPU"
-
 
 def usable_gpus() -> list[Gpu]:
     """The GPUs of every backend that is there, best first within each."""
@@ -102,7 +99,7 @@ class Placement:
             raise candidate.error
         if candidate.backend == "cpu":
             return open_model("cpu", path, self._options)
-        locator = _Locator(self._request, candidate.gpus, path, self._options, n_ctx_train)
+        locator = _Locator(self._request, candidate, path, self._options, n_ctx_train)
         return open_model(candidate.backend, path, self._options, locator.locate)
 
 
@@ -112,13 +109,14 @@ class _Locator:
     def __init__(
         self,
         request: DeviceRequest,
-        gpus: Sequence[Gpu],
+        candidate: Candidate,
         path: Path,
         options: LoadOptions,
         n_ctx_train: int | None,
     ) -> None:
         self._request = request
-        self._gpus = gpus
+        self._gpus = candidate.gpus
+        self._others = candidate.others
         self._path = path
         self._options = options
         self._n_ctx = options.n_ctx or n_ctx_train
@@ -165,6 +163,7 @@ class _Locator:
             f"device={self._request.device!r}",
             {index: f"{backend.name}:{name}" for index, name in names.items()},
             list(measured.values()),
+            [backend_selection.describe(gpu) for gpu in self._others],
             # Where the load goes on elsewhere, nobody waits for advice.
             None if self._request.may_fall_back else measure,
             ngl=self._options.n_gpu_layers,
@@ -175,7 +174,7 @@ class _Locator:
 def _metal_devices(backend: Backend) -> Iterator[tuple[int, str]]:
     for device in backend.devices():
         if device.type in ("gpu", "integrated"):
-            yield device.index, _METAL
+            yield device.index, device.description
 
 
 def _still_there(backend: Backend, gpus: Sequence[Gpu]) -> Iterator[tuple[int, str]]:

@@ -184,8 +184,10 @@ def test_some_layers_on_the_gpu(use: Use, load: Load) -> None:
 def test_the_next_device_is_taken_where_the_best_is_too_small(use: Use, load: Load) -> None:
     use("kompute")
     assert load("gpu", weights=11 * GIB).device == "Intel Iris Xe"
-    with pytest.raises(InsufficientMemoryError, match="NVIDIA RTX 4090"):
+    with pytest.raises(InsufficientMemoryError, match="NVIDIA RTX 4090") as caught:
         load("nvidia", weights=11 * GIB)
+    assert "not asked for:\n  - kompute:NVIDIA RTX 4090 (2) (discrete" in str(caught.value)
+    assert f"kompute:Intel Iris Xe (integrated, {12 * GIB} bytes (12.0 GiB) of" in str(caught.value)
 
 
 def test_only_the_devices_that_matter_are_asked_for_their_memory(
@@ -424,8 +426,10 @@ def test_metal_by_name_does_not_fall_back(
     use: Use, load: Load, apple_silicon: None, installed: str, weights: int, error: type[Exception]
 ) -> None:
     use(installed)
-    with pytest.raises(error):
+    with pytest.raises(error, match="metal") as caught:
         load("gpu", weights=weights)
+    if error is InsufficientMemoryError:
+        assert "metal:Apple M1 has" in str(caught.value)
 
 
 def test_rosetta_is_a_reason(use: Use, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

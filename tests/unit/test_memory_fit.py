@@ -75,6 +75,6 @@ def test_main_memory_is_not_judged() -> None:
 
 
 def test_without_measuring_there_is_no_advice() -> None:
-    error = insufficient_memory("device='auto'", {1: "a"}, [needs(FREE + 1, layers=33)], None, ngl=100, n_ctx=512)
+    error = insufficient_memory("device='auto'", {1: "a"}, [needs(FREE + 1, layers=33)], [], None, ngl=100, n_ctx=512)
     assert (error.required, error.free, error.max_ngl, error.max_n_ctx) == (FREE + 1, FREE, None, None)
     assert "would fit" not in str(error)
