@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform as host
 import sys
 from dataclasses import dataclass
 
@@ -39,10 +38,11 @@ class Platform:
     def current(cls) -> Platform:
         if sys.platform != "darwin":
             return cls(sys.platform)
-        native = host.machine() == "arm64"
+        system = os.uname()
+        native = system.machine == "arm64"
         # To a translated process the machine is an x86_64, but the kernel's
         # version still says what it was built for.
-        return cls("darwin", apple_silicon=native, rosetta=not native and "ARM64" in os.uname().version)
+        return cls("darwin", apple_silicon=native, rosetta=not native and "ARM64" in system.version)
 
 
 @dataclass(frozen=True)

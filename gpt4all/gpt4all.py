@@ -27,7 +27,6 @@ from gpt4all.options import (
     check_flag,
     check_text,
 )
-from gpt4all.placement import Placement, usable_gpus
 from gpt4all.session import ModelSession
 from gpt4all.verbosity import hide_log, show_log
 
@@ -104,6 +103,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
     ) -> None:
+        # With what it needs in turn, a good part of the time that importing the package would take.
+        from gpt4all.placement import Placement
+
         super().__init__()
         self.model_type = model_type
         request = parse_device(device)
@@ -154,6 +156,8 @@ class GPT4All(ModelLibrary, ChatMethods):
 
         The best come first. Metal's GPU has no name and is not among them.
         """
+        from gpt4all.placement import usable_gpus
+
         try:
             return [gpu.full_name for gpu in usable_gpus()]
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +96,9 @@ def for_vulkan_driver() -> str:
 
 
 def _advice(package: _Package) -> str:
+    # Slow to import, and seldom wanted.
+    import shutil
+
     for manager, name in package.packages.items():
         if sys.platform == "linux" and shutil.which(manager):
             return f"to install {package.what}: {_MANAGERS[manager]} {name}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt4all._native import abi, install_hints
+from gpt4all._native import abi
 from gpt4all._native.prototypes import bind
 from gpt4all.errors import BackendLoadError
 
@@ -94,6 +94,8 @@ def load(backend: str) -> Library:
 
 
 def _failure_message(backend: str, failures: list[str]) -> str:
+    from gpt4all._native import install_hints
+
     lines = [f"the {backend!r} backend could not be loaded; tried", *failures]
     hint = install_hints.for_backend(backend)
     lines.append(f"To repair this, {hint}." if hint else "This installation has no such backend.")
@@ -107,6 +109,8 @@ def _load_library(backend: str, path: Path) -> Library:
     try:
         cdll = ctypes.CDLL(str(path), mode=_load_mode())
     except OSError as error:
+        from gpt4all._native import install_hints
+
         hint = install_hints.for_dependency(str(error))
         raise BackendLoadError(f"{error}; {hint}" if hint is not None else str(error)) from error
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from typing import Any
 
@@ -164,6 +163,5 @@ def test_the_platform_of_this_process(
     monkeypatch: pytest.MonkeyPatch, system: str, machine: str, version: str, expected: Platform
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "", "", version, machine)))
     assert Platform.current() == expected
