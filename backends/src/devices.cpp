@@ -1,5 +1,6 @@
 #include "guard.h"
 #include "library.h"
+#include "vulkan_devices.h"
 
 #include "ggml-backend.h"
 
@@ -9,6 +10,7 @@ namespace gpt4all {
 namespace {
 
 int32_t type_of(ggml_backend_dev_t device) {
+    if (is_software_gpu(device)) return GPT4ALL_DEVICE_SOFTWARE_GPU;
     switch (ggml_backend_dev_type(device)) {
     case GGML_BACKEND_DEVICE_TYPE_CPU: return GPT4ALL_DEVICE_CPU;
     case GGML_BACKEND_DEVICE_TYPE_GPU: return GPT4ALL_DEVICE_GPU;

@@ -106,6 +106,10 @@ def _load_library(backend: str, path: Path) -> Library:
     if not path.is_file():
         raise BackendLoadError("no such file")
     _check_elf(path)
+    if backend == "cuda":
+        from gpt4all._native import cuda_runtime
+
+        cuda_runtime.prepare(path.parent)
     try:
         cdll = ctypes.CDLL(str(path), mode=_load_mode())
     except OSError as error:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass
 
 from nativebuild.report import BuildError
 
 __all__ = ["BACKENDS", "SANITIZERS", "VARIANTS", "Backend", "BuildOptions", "backends_named"]
 
 VARIANTS = ("native", "all")
+_PLATFORM_NAMES = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 SANITIZERS = ("address", "thread", "undefined")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One backend's name and the CMake definitions it adds."""
+    """One backend's name, and where it can be built (as ``sys.platform`` has it; empty for everywhere)."""
 
     name: str
-    definitions: dict[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
 
 
-BACKENDS = {backend.name: backend for backend in (Backend("cpu"),)}
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("cpu"),
+        Backend("kompute", ("linux", "win32")),
+        Backend("cuda", ("linux", "win32")),
+        Backend("metal", ("darwin",)),
+    )
+}
+#: What ``all`` means: what a wheel of the package carries. CUDA is a distribution of its own.
+_IN_WHEEL = ("cpu", "kompute", "metal")
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,10 @@ class BuildOptions:
     debug: bool = False
     sanitize: str = ""
     jobs: int = 0
+    #: For the cuda backend, as CMake has them; empty for the release's set.
+    cuda_architectures: str = ""
+    #: Further CMake definitions, for development.
+    extra: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,13 +71,22 @@ class BuildOptions:
         if self.debug:
             # A model at -O0 generates too slowly to debug anything with it.
             definitions["CMAKE_C_FLAGS_DEBUG"] = definitions["CMAKE_CXX_FLAGS_DEBUG"] = "-Og -g"
-        return definitions
+        return definitions | dict(self.extra)
 
 
-def backends_named(name: str) -> list[Backend]:
-    """The backends that a name on the command line means."""
+def backends_named(name: str, platform: str = sys.platform) -> list[Backend]:
+    """The backends that a name on the command line means on this platform."""
     if name == "all":
-        return list(BACKENDS.values())
+        return [BACKENDS[known] for known in _IN_WHEEL if _is_built_on(BACKENDS[known], platform)]
     if name not in BACKENDS:
         raise BuildError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}, all")
-    return [BACKENDS[name]]
+    backend = BACKENDS[name]
+    if not _is_built_on(backend, platform):
+        places = " and ".join(_PLATFORM_NAMES[place] for place in backend.platforms)
+        here = _PLATFORM_NAMES.get(platform, platform)
+        raise BuildError(f"the {name} backend is built on {places} only, and this is {here}")
+    return [backend]
+
+
+def _is_built_on(backend: Backend, platform: str) -> bool:
+    return not backend.platforms or platform in backend.platforms

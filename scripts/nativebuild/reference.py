@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nativebuild.area import BuildArea
 from nativebuild.build import Build, compile_targets, configure
 from nativebuild.cache import lock
-from nativebuild.fetch import llama_cpp_source
 from nativebuild.options import BACKENDS, BuildOptions
 from nativebuild.report import BuildError
-from nativebuild.tools import find_build_tools, find_compilers
+from nativebuild.tools import find_build_tools
 
 __all__ = ["PROGRAMS", "build_reference", "reference_directory"]
 
@@ -20,9 +18,7 @@ PROGRAMS = ("llama-completion", "llama-bench")
 
 def _native_build(jobs: int = 0) -> Build:
     """The native release build: comparing with it compares our code, not compiler flags."""
-    backend, options, compilers = BACKENDS["cpu"], BuildOptions(jobs=jobs), find_compilers()
-    engine = llama_cpp_source()
-    return Build(backend, options, engine, compilers, BuildArea.find(backend, options, engine, compilers))
+    return Build.of(BACKENDS["cpu"], BuildOptions(jobs=jobs))
 
 
 def reference_directory() -> Path:
