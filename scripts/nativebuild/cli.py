@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for backend in backends:
             build_backend(backend, how, clean=options.clean)
         if options.reference:
-            build_reference(options.jobs)
+            build_reference(BuildOptions(jobs=options.jobs))
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
