@@ -113,10 +113,7 @@ def _load_library(backend: str, path: Path) -> Library:
     try:
         cdll = ctypes.CDLL(str(path), mode=_load_mode())
     except OSError as error:
-        from gpt4all._native import install_hints
-
-        hint = install_hints.for_dependency(str(error))
-        raise BackendLoadError(f"{error}; {hint}" if hint is not None else str(error)) from error
+        raise BackendLoadError(_with_hint(str(error))) from error
     try:
         version = int(cdll.gpt4all_abi_version())
     except AttributeError:
@@ -130,8 +127,20 @@ def _load_library(backend: str, path: Path) -> Library:
         bind(cdll)
     except AttributeError as error:
         raise BackendLoadError(f"incomplete library: {error}") from error
-    cdll.gpt4all_init()
+    try:
+        cdll.gpt4all_init()
+    except BackendLoadError as error:
+        # A part that is loaded only now may lack the driver's library.
+        raise BackendLoadError(_with_hint(str(error))) from error
     return Library(backend, path, cdll)
+
+
+def _with_hint(message: str) -> str:
+    """The dynamic linker's message, with how to install what it misses."""
+    from gpt4all._native import install_hints
+
+    hint = install_hints.for_dependency(message)
+    return message if hint is None else f"{message}; {hint}"
 
 
 def _load_mode() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from dataclasses import dataclass
 
@@ -16,10 +17,14 @@ SANITIZERS = ("address", "thread", "undefined")
 
 @dataclass(frozen=True)
 class Backend:
-    """One backend's name, and where it can be built (as ``sys.platform`` has it; empty for everywhere)."""
+    """One backend's name, and where it can be built.
+
+    ``platforms`` are as ``sys.platform`` has them, ``machines`` as ``platform.machine()``; empty for everywhere.
+    """
 
     name: str
     platforms: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
 
 
 BACKENDS = {
@@ -28,7 +33,7 @@ BACKENDS = {
         Backend("cpu"),
         Backend("kompute", ("linux", "win32")),
         Backend("cuda", ("linux", "win32")),
-        Backend("metal", ("darwin",)),
+        Backend("metal", ("darwin",), ("arm64",)),
     )
 }
 #: What ``all`` means: what a wheel of the package carries. CUDA is a distribution of its own.
@@ -74,19 +79,23 @@ class BuildOptions:
         return definitions | dict(self.extra)
 
 
-def backends_named(name: str, platform: str = sys.platform) -> list[Backend]:
-    """The backends that a name on the command line means on this platform."""
+def backends_named(name: str, system: str = sys.platform, machine: str = platform.machine()) -> list[Backend]:
+    """The backends that a name on the command line means on this machine."""
     if name == "all":
-        return [BACKENDS[known] for known in _IN_WHEEL if _is_built_on(BACKENDS[known], platform)]
+        return [BACKENDS[known] for known in _IN_WHEEL if _problem(BACKENDS[known], system, machine) is None]
     if name not in BACKENDS:
         raise BuildError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}, all")
-    backend = BACKENDS[name]
-    if not _is_built_on(backend, platform):
+    if problem := _problem(BACKENDS[name], system, machine):
+        raise BuildError(problem)
+    return [BACKENDS[name]]
+
+
+def _problem(backend: Backend, system: str, machine: str) -> str | None:
+    """Why the backend cannot be built there."""
+    if backend.platforms and system not in backend.platforms:
         places = " and ".join(_PLATFORM_NAMES[place] for place in backend.platforms)
-        here = _PLATFORM_NAMES.get(platform, platform)
-        raise BuildError(f"the {name} backend is built on {places} only, and this is {here}")
-    return [backend]
-
-
-def _is_built_on(backend: Backend, platform: str) -> bool:
-    return not backend.platforms or platform in backend.platforms
+        here = _PLATFORM_NAMES.get(system, system)
+        return f"the {backend.name} backend is built on {places} only, and this is {here}"
+    if backend.machines and machine not in backend.machines:
+        return f"the {backend.name} backend is for {' or '.join(backend.machines)}, and this is {machine}"
+    return None

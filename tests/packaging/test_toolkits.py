@@ -32,31 +32,34 @@ def program(path: Path, script: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "platform", "built"),
+    ("name", "system", "machine", "built"),
     [
-        ("all", "linux", ["cpu", "kompute"]),
-        ("all", "win32", ["cpu", "kompute"]),
-        ("all", "darwin", ["cpu", "metal"]),
-        ("cpu", "darwin", ["cpu"]),
-        ("cuda", "linux", ["cuda"]),
-        ("metal", "darwin", ["metal"]),
+        ("all", "linux", "x86_64", ["cpu", "kompute"]),
+        ("all", "linux", "aarch64", ["cpu", "kompute"]),
+        ("all", "win32", "AMD64", ["cpu", "kompute"]),
+        ("all", "darwin", "arm64", ["cpu", "metal"]),
+        ("all", "darwin", "x86_64", ["cpu"]),
+        ("cpu", "darwin", "x86_64", ["cpu"]),
+        ("cuda", "linux", "x86_64", ["cuda"]),
+        ("metal", "darwin", "arm64", ["metal"]),
     ],
 )
-def test_names_mean_backends(name: str, platform: str, built: list[str]) -> None:
-    assert [backend.name for backend in backends_named(name, platform)] == built
+def test_names_mean_backends(name: str, system: str, machine: str, built: list[str]) -> None:
+    assert [backend.name for backend in backends_named(name, system, machine)] == built
 
 
 @pytest.mark.parametrize(
-    ("name", "platform", "message"),
+    ("name", "system", "machine", "message"),
     [
-        ("metal", "linux", "the metal backend is built on macOS only, and this is Linux"),
-        ("cuda", "darwin", "the cuda backend is built on Linux and Windows only, and this is macOS"),
-        ("kompute", "darwin", "the kompute backend is built on Linux and Windows only, and this is macOS"),
+        ("metal", "linux", "x86_64", "the metal backend is built on macOS only, and this is Linux"),
+        ("metal", "darwin", "x86_64", "the metal backend is for arm64, and this is x86_64"),
+        ("cuda", "darwin", "arm64", "the cuda backend is built on Linux and Windows only, and this is macOS"),
+        ("kompute", "darwin", "arm64", "the kompute backend is built on Linux and Windows only, and this is macOS"),
     ],
 )
-def test_a_backend_that_cannot_be_built_here(name: str, platform: str, message: str) -> None:
+def test_a_backend_that_cannot_be_built_here(name: str, system: str, machine: str, message: str) -> None:
     with pytest.raises(BuildError, match=message):
-        backends_named(name, platform)
+        backends_named(name, system, machine)
 
 
 def test_the_toolkit_is_part_of_what_a_build_area_is_for(build_cache: Path) -> None:
