@@ -43,30 +43,63 @@ gpt4all_memory_need need_on(const llama_context *context, ggml_backend_dev_t gpu
     return need;
 }
 
-// Builds the model and its context without their memory.
-std::vector<gpt4all_memory_need> measure(const char *path, const gpt4all_load_options &options) {
-    const Placement placement(options);
-    llama_model_params params = placement.model_params(options);
-    params.no_alloc = true;
-    params.load_mode = LLAMA_LOAD_MODE_NONE;
+// A context's bookkeeping takes some 50 bytes of main memory a token, also where
+// its cache is not allocated: longer ones are reckoned, not made.
+constexpr int32_t LONGEST_MADE = 1 << 20;
+
+using Needs = std::vector<gpt4all_memory_need>;
+
+// A model without the memory of its weights.
+class Measure {
+public:
+    Measure(const char *path, const gpt4all_load_options &options) : options_(options), placement_(options) {
+        llama_model_params params = placement_.model_params(options);
+        params.no_alloc = true;
+        params.load_mode = LLAMA_LOAD_MODE_NONE;
+        ErrorCapture errors;
+        weights_.reset(llama_model_load_from_file(path, params));
+        if (weights_ == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
+    }
+
+    Needs needs() const {
+        const int32_t n_ctx = context_size(options_, weights_.get());
+        if (n_ctx <= LONGEST_MADE) return needs_of(n_ctx);
+        Needs needs = needs_of(LONGEST_MADE);
+        const Needs half = needs_of(LONGEST_MADE / 2);
+        const double steps = static_cast<double>(n_ctx - LONGEST_MADE) / (LONGEST_MADE / 2);
+        for (std::size_t i = 0; i < needs.size(); i++) {
+            needs[i].context += static_cast<int64_t>(steps * static_cast<double>(needs[i].context - half[i].context));
+            needs[i].compute += static_cast<int64_t>(steps * static_cast<double>(needs[i].compute - half[i].compute));
+        }
+        return needs;
+    }
+
+private:
+    Needs needs_of(int32_t n_ctx) const {
+        ErrorCapture errors;
+        std::unique_ptr<llama_context, FreeContext> context(
+            llama_init_from_model(weights_.get(), context_params(options_, n_ctx)));
+        if (context == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
+        Needs needs(1);
+        int32_t n_left = llama_model_n_layer(weights_.get()) + 1;
+        for (ggml_backend_dev_t gpu : placement_.devices()) {
+            const int32_t n_layers = layers_on(weights_.get(), gpu);
+            needs.push_back(need_on(context.get(), gpu, n_layers));
+            n_left -= n_layers;
+        }
+        needs[0] = need_on(context.get(), nullptr, n_left);
+        return needs;
+    }
+
+    const gpt4all_load_options &options_;
+    const Placement placement_;
+    std::unique_ptr<llama_model, FreeWeights> weights_;
+};
+
+Needs measure(const char *path, const gpt4all_load_options &options) {
     // What is said here will be said again by the load.
     MuteLog mute;
-    ErrorCapture errors;
-    std::unique_ptr<llama_model, FreeWeights> weights(llama_model_load_from_file(path, params));
-    if (weights == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
-    std::unique_ptr<llama_context, FreeContext> context(
-        llama_init_from_model(weights.get(), context_params(options, context_size(options, weights.get()))));
-    if (context == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
-
-    std::vector<gpt4all_memory_need> needs(1);
-    int32_t n_left = llama_model_n_layer(weights.get()) + 1;
-    for (ggml_backend_dev_t gpu : placement.devices()) {
-        const int32_t n_layers = layers_on(weights.get(), gpu);
-        needs.push_back(need_on(context.get(), gpu, n_layers));
-        n_left -= n_layers;
-    }
-    needs[0] = need_on(context.get(), nullptr, n_left);
-    return needs;
+    return Measure(path, options).needs();
 }
 
 } // namespace
@@ -100,7 +133,7 @@ gpt4all_status gpt4all_model_memory(const char *path, const gpt4all_load_options
         require(count, "count");
         if (capacity < 0) invalid_argument("capacity must not be negative");
         if (capacity > 0) require(needs, "needs");
-        const std::vector<gpt4all_memory_need> measured = measure(path, checked_load_options(options));
+        const Needs measured = measure(path, checked_load_options(options));
         *count = static_cast<int32_t>(measured.size());
         std::copy_n(measured.begin(), std::min(capacity, *count), needs);
         if (*count > capacity) {
