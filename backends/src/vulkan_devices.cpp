@@ -115,8 +115,8 @@ std::vector<std::size_t> read_indices(std::string text, std::size_t n_devices) {
     std::vector<std::size_t> indices;
     for (std::size_t index = 0; words >> index;) {
         if (index >= n_devices) {
-            invalid_argument(std::string(VISIBLE) + " names Vulkan device " + std::to_string(index) +
-                             ", but there are " + std::to_string(n_devices));
+            throw Error(GPT4ALL_ERROR_INTERNAL, std::string(VISIBLE) + " names Vulkan device " + std::to_string(index) +
+                                                    ", but there are " + std::to_string(n_devices));
         }
         indices.push_back(index);
     }

@@ -93,18 +93,19 @@ def test_a_token_callback_stops(load: Load) -> None:
 
 def test_a_prompt_is_stopped_between_batches(load: Load) -> None:
     """No driver polls a flag while it computes, so the longest wait is one batch."""
-    model = load(n_ctx=2048, n_batch=8)
-    prompt = [token % 200 + 10 for token in range(2000)]
+    model = load(n_ctx=1024, n_batch=4)
+    prompt = [token % 200 + 10 for token in range(1000)]
     for _ in range(20):
         cancel = CancelFlag()
         stopper = threading.Timer(0.0, cancel.set)
         stopper.start()
-        _, outcome = run(model, prompt, max_tokens=0, n_batch=8, cancel=cancel)
+        _, outcome = run(model, prompt, max_tokens=0, n_batch=4, cancel=cancel)
         stopper.join()
         if outcome.finish_reason == "cancelled":
             break
     assert outcome.finish_reason == "cancelled"
     # What was computed until then is whole batches, and still good.
-    _, outcome = run(model, prompt, max_tokens=1, reuse=True)
-    assert outcome.cached_tokens % 8 == 0
-    assert outcome.completion_tokens == 1
+    fresh, _ = run(load(n_ctx=1024, n_batch=4), prompt[:9], max_tokens=2)
+    again, outcome = run(model, prompt[:9], max_tokens=2, reuse=True)
+    assert outcome.cached_tokens in (0, 4, 8)
+    assert again == fresh

@@ -83,11 +83,21 @@ def test_need_grows_with_layers_and_context(kompute: Backend, gpu: Device, model
         assert device.n_layers == ngl
         return device.weights, device.context
 
-    weights, context = need(10, 512)
-    more_weights, more_context = need(20, 512)
-    assert more_weights == pytest.approx(2 * weights, rel=0.2)
-    assert more_context == pytest.approx(2 * context, rel=0.2)
-    assert need(10, 1024) == (weights, 2 * context)
+    (few, some, most), contexts = zip(*(need(ngl, 512) for ngl in (5, 10, 15)), strict=True)
+    # The first of them is the output, which is larger and has no cache.
+    assert most - some == pytest.approx(some - few, rel=0.1)
+    assert contexts[0] // 4 == contexts[1] // 9 == contexts[2] // 14
+    assert need(10, 1024) == (some, 2 * contexts[1])
+
+
+def test_a_context_too_long_to_be_made_is_reckoned(
+    kompute: Backend, gpu: Device, model_file: Callable[[str], Path]
+) -> None:
+    def context(n_ctx: int) -> int:
+        needs = kompute.model_memory(model_file("tiny-llama"), n_ctx=n_ctx, device=gpu.index, n_gpu_layers=100)
+        return needs[1].context
+
+    assert context(2**30) == 2**10 * context(2**20) == 2**20 * context(2**10)
 
 
 def test_two_models_at_once(load: Load) -> None:
