@@ -75,7 +75,31 @@ class DeviceError(GPT4AllError, ValueError):
 
 
 class InsufficientMemoryError(DeviceError):
-    """The device matches the request but has too little free memory."""
+    """The device matches the request but has too little free memory.
+
+    Attributes:
+        required: bytes the model would take of the device that has most.
+        free: bytes that are free there.
+        max_ngl: the most layers that would fit, with the same context.
+        max_n_ctx: the longest context that would fit, with the same layers.
+
+    Each is ``None`` where it was not, or could not be, found out.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        required: int | None = None,
+        free: int | None = None,
+        max_ngl: int | None = None,
+        max_n_ctx: int | None = None,
+    ) -> None:
+        self.required = required
+        self.free = free
+        self.max_ngl = max_ngl
+        self.max_n_ctx = max_n_ctx
+        super().__init__(message)
 
 
 class ContextWindowExceededError(GPT4AllError, ValueError):

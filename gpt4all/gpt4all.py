@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 MessageType = dict[str, str]
 
+logger = logging.getLogger("gpt4all")
+
 
 def empty_response_callback(token_id: int, response: str) -> bool:
     """The default ``callback``: goes on."""
@@ -56,14 +59,19 @@ class GPT4All(ModelLibrary, ChatMethods):
         model_type: kept as :attr:`model_type`, otherwise unused.
         allow_download: ``False`` never opens a socket.
         n_threads: CPU threads; ``None`` takes the physical cores this process may use.
-        device: ``None`` or ``"cpu"``.
+        device: ``None`` is the CPU, or on Apple silicon Metal where that works;
+            ``"cpu"``; ``"gpu"`` (the best GPU of the kompute backend, or Metal),
+            ``"kompute"``, ``"cuda"``; ``"amd"``, ``"nvidia"``, ``"intel"``; a name
+            from :meth:`list_gpus`, or with an index as ``"cuda:0"``; ``"auto"``
+            takes the best there is, the CPU at last.
         n_ctx: context size in tokens; 0 or ``None`` is the length the model was trained with.
-        ngl: layers to put on a GPU.
+        ngl: layers to put on a GPU; the output counts as one, and 0 puts none.
         verbose: also shows the ``gpt4all`` logger's lines on stderr.
         kv_type: type of the KV cache, such as ``"f16"`` or ``"q8_0"``.
         flash_attention: ``"auto"``, ``True`` or ``False``.
-        main_gpu: index of the GPU that holds what is not split.
-        tensor_split: share of the model for each GPU.
+        main_gpu: index of the GPU that computes the output of a model in ``tensor_split``.
+        tensor_split: share of the model for each GPU of the backend, in the order
+            that indices count; all of it is on one GPU without it.
         progress: called with the fraction loaded; ``False`` stops the load with a
             :class:`~gpt4all.errors.CancellationError`.
 
@@ -71,6 +79,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         FileNotFoundError: no such directory or file.
         ModelLoadError: the file is no model this engine can load.
         BackendLoadError: the native library is missing or broken.
+        DeviceError: no device matches; an InsufficientMemoryError if one does but
+            has too little memory. What asks for a GPU never ends on the CPU,
+            except ``"auto"`` and, on Apple silicon, ``None``.
         ValueError, TypeError: an argument makes no sense; the message names it.
     """
 
@@ -92,10 +103,10 @@ class GPT4All(ModelLibrary, ChatMethods):
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
     ) -> None:
-        super().__init__()
         # ctypes and all that is native, for those who load a model: importing the package stays cheap.
-        from gpt4all.session import open_model
+        from gpt4all.placement import Placement
 
+        super().__init__()
         self.model_type = model_type
         request = parse_device(device)
         options = LoadOptions.create(
@@ -110,12 +121,15 @@ class GPT4All(ModelLibrary, ChatMethods):
         )
         if check_flag("verbose", verbose):
             show_log(self)
+        placement = Placement(request, options)
         self.config: ConfigType = self.retrieve_model(
             model_name, model_path=model_path, allow_download=allow_download, verbose=verbose
         )
         path = Path(self.config["path"])
-        gguf.preflight(path)
-        self.model: ModelSession = open_model(request.backend, path, options)
+        header = gguf.preflight(path)
+        self.model: ModelSession = placement.open(path, header.context_length)
+        #: Why the model is not where ``device`` wanted it most, ``None`` where it is.
+        self.fallback_reason: str | None = placement.fallback_reason
         #: How the last call of :meth:`generate` ended, ``None`` before the first.
         self.last_generation: Outcome | None = None
         info = self.model.info
@@ -128,13 +142,27 @@ class GPT4All(ModelLibrary, ChatMethods):
 
     @property
     def backend(self) -> str:
-        """Name of the backend in use: ``"cpu"``."""
+        """Name of the backend in use: ``"cpu"``, ``"kompute"``, ``"cuda"`` or ``"metal"``."""
         return self.model.backend
 
     @property
     def device(self) -> str | None:
-        """Name of the GPU in use, ``None`` on the CPU."""
+        """Name of the GPU in use, without its backend; ``None`` on the CPU and with Metal."""
         return self.model.device
+
+    @staticmethod
+    def list_gpus() -> list[str]:
+        """GPUs that ``device=`` takes, such as ``"kompute:NVIDIA RTX 4090"``; empty where there are none.
+
+        The best come first. Metal's GPU has no name and is not among them.
+        """
+        from gpt4all.placement import usable_gpus
+
+        try:
+            return [gpu.full_name for gpu in usable_gpus()]
+        except Exception as error:
+            logger.warning("the GPUs could not be listed: %s", error)
+            return []
 
     def __enter__(self) -> GPT4All:
         self.model.check_open()

@@ -78,14 +78,21 @@ class LoadOptions:
             raise ValueError(f"kv_type {kv_type!r} needs flash attention, but flash_attention is False")
         if progress is not None and not callable(progress):
             raise TypeError("progress must be callable or None")
+        split = _shares("tensor_split", tensor_split)
+        main_gpu = check_integer("main_gpu", main_gpu, 0)
+        if main_gpu > 0 and not split:
+            raise ValueError(
+                f"main_gpu is {main_gpu}, but only a model that tensor_split spreads has one; "
+                "a single GPU is chosen with device, as 'cuda:1'"
+            )
         return cls(
             n_ctx=n_ctx,
             n_threads=check_thread_count(n_threads),
             n_gpu_layers=check_integer("ngl", ngl, 0),
             kv_type=kv_type,
             flash_attention=None if isinstance(flash_attention, str) else flash_attention,
-            main_gpu=check_integer("main_gpu", main_gpu, 0),
-            tensor_split=_shares("tensor_split", tensor_split),
+            main_gpu=main_gpu,
+            tensor_split=split,
             progress=progress,
         )
 
@@ -210,4 +217,7 @@ def _shares(name: str, shares: object) -> tuple[float, ...]:
         return ()
     if not isinstance(shares, Iterable) or isinstance(shares, (str, bytes)):
         raise TypeError(f"{name} must be a list of numbers or None, not {type(shares).__name__}")
-    return tuple(check_number(name, share, 0.0) for share in shares)
+    split = tuple(check_number(name, share, 0.0) for share in shares)
+    if split and not any(split):
+        raise ValueError(f"{name} has only shares of 0")
+    return split

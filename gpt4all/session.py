@@ -8,10 +8,11 @@ import operator
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt4all import loading
 from gpt4all._native.backend import (
@@ -36,6 +37,9 @@ from gpt4all.streaming import Run
 from gpt4all.turns import Turn, TurnQueue
 from gpt4all.workers import FORKED, call_where_no_signal_comes, end_thread_if_exiting, stop_all
 
+if TYPE_CHECKING:
+    from gpt4all._native.load_options import LoadArguments
+
 #: Room a prompt leaves for the answer, as in 2.8.
 MIN_ANSWER_ROOM = 4
 
@@ -51,14 +55,16 @@ class ModelSession:
     Attributes:
         model_path: the model's file.
         backend: name of the backend that runs it.
-        device: name of its device, ``None`` on the CPU.
+        device: name of its GPU, ``None`` on the CPU and with Metal.
         info: facts about the model.
     """
 
-    def __init__(self, backend: Backend, native: NativeModel, model_path: Path, n_threads: int) -> None:
+    def __init__(
+        self, backend: Backend, native: NativeModel, model_path: Path, n_threads: int, device: str | None = None
+    ) -> None:
         self.model_path = str(model_path)
         self.backend = backend.name
-        self.device: str | None = None
+        self.device = device
         self.info: ModelInfo = native.info
         self._native = native
         self._n_threads = n_threads
@@ -315,29 +321,48 @@ class ModelSession:
             )
 
 
-def open_model(backend_name: str, path: Path, options: LoadOptions) -> ModelSession:
-    """Loads the backend's library, then the model."""
-    backends: list[Backend] = []
+@dataclass(frozen=True)
+class Location:
+    """Where a model goes: the index of a device, -1 for the CPU, and what the devices are called."""
+
+    device: int = -1
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def name(self, info: ModelInfo) -> str | None:
+        """The device that a loaded model is on, by name; ``None`` where none has one."""
+        return self.names.get(self.device if info.device is None else info.device)
+
+
+def open_model(
+    backend_name: str,
+    path: Path,
+    options: LoadOptions,
+    locate: Callable[[Backend, LoadArguments], Location] | None = None,
+) -> ModelSession:
+    """Loads the backend's library, then the model where ``locate`` says, on the CPU without it."""
+    opened: list[tuple[Backend, Location]] = []
 
     def load(on_progress: OnProgress) -> NativeModel:
         backend = load_backend(backend_name)
-        backends.append(backend)
         _backends_in_use[backend] = os.getpid()
-        return backend.load_model(
-            path,
-            n_ctx=options.n_ctx,
-            n_threads=options.n_threads,
-            n_gpu_layers=options.n_gpu_layers,
-            main_gpu=options.main_gpu,
-            tensor_split=options.tensor_split,
-            flash_attention=options.flash_attention,
-            kv_type=options.kv_type,
-            progress=on_progress,
-        )
+        arguments: LoadArguments = {
+            "n_ctx": options.n_ctx,
+            "n_threads": options.n_threads,
+            "n_gpu_layers": options.n_gpu_layers,
+            "main_gpu": options.main_gpu,
+            "tensor_split": options.tensor_split,
+            "flash_attention": options.flash_attention,
+            "kv_type": options.kv_type,
+        }
+        location = Location() if locate is None else locate(backend, arguments)
+        arguments["device"] = location.device
+        opened.append((backend, location))
+        return backend.load_model(path, progress=on_progress, **arguments)
 
     _register_for_exit()
     native = loading.run(load, options.progress)
-    return ModelSession(backends[0], native, path, options.n_threads)
+    ((backend, location),) = opened
+    return ModelSession(backend, native, path, options.n_threads, location.name(native.info))
 
 
 def _token_ids(tokens: Sequence[int], n_vocab: int) -> list[int]:

@@ -20,6 +20,8 @@ from nativebuild.report import BuildError
 from nativebuild.wheel_tag import platform_tag
 
 _LIBRARIES = Path("gpt4all", "_native", "lib")
+#: Packed by distributions of their own.
+_ELSEWHERE = {"cuda"}
 
 
 class NativeLibraryHook(BuildHookInterface[Any]):
@@ -43,6 +45,7 @@ class NativeLibraryHook(BuildHookInterface[Any]):
     @staticmethod
     def _backends(root: Path) -> list[Path]:
         folders = sorted((root / _LIBRARIES).glob("[!.]*"))
+        folders = [path for path in folders if path.name not in _ELSEWHERE]
         return [path for path in folders if any(path.glob(f"*gpt4all-{path.name}.*"))]
 
     @staticmethod

@@ -37,6 +37,8 @@ class Library:
 
     def __init__(self, path: Path, *, init: bool = True) -> None:
         self.path = path
+        #: Load options that go before those of each call.
+        self.defaults: dict[str, Any] = {}
         self.c: Any = ctypes.CDLL(str(path))
         for name, (argtypes, restype, _) in PROTOTYPES.items():
             function = getattr(self.c, name)
@@ -58,7 +60,7 @@ class Library:
         self.check(self.c.gpt4all_load_options_init(byref(options), sizeof(options)))
         options.n_ctx = 128
         options.n_threads = options.n_threads_batch = 1
-        _set(options, values)
+        _set(options, {**self.defaults, **values})
         return options
 
     def generate_options(self, **values: Any) -> abi.GenerateOptions:
@@ -78,6 +80,13 @@ class Library:
             assert handle.value is None, "a failed load left a model"
         self.check(status)
         return Model(self, handle)
+
+    def memory(self, path: Path | str, **options: Any) -> list[abi.MemoryNeed]:
+        """What a load would take: main memory, then every GPU with layers."""
+        needs, count = (abi.MemoryNeed * 8)(), c_int32()
+        raw, chosen = str(path).encode(), self.load_options(**options)
+        self.check(self.c.gpt4all_model_memory(raw, byref(chosen), needs, len(needs), byref(count)))
+        return list(needs[: count.value])
 
     def devices(self) -> list[abi.DeviceInfo]:
         count = c_int32()

@@ -86,6 +86,19 @@ def build_fake(directory: Path, backend: str = "cpu", *flags: str, **defines: ob
     return library
 
 
+def build_fake_driver(directory: Path) -> Path:
+    """Compile Vulkan's loader and NVIDIA's driver, scripted, into ``directory``, which suits ``LD_LIBRARY_PATH``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    arguments = ("-shared", "-fPIC", "-std=c11", "-O1", "-g")
+    for source, library in (
+        ("fake_vulkan.c", "libvulkan.so.1"),
+        ("fake_cuda.c", "libcuda.so.1"),
+        ("fake_cuda.c", "libnvidia-ml.so.1"),
+    ):
+        _compile(SOURCE.with_name(source), directory / library, *arguments)
+    return directory
+
+
 def build_c_test(program: Path, *flags: str) -> Path:
     """Compile ``backends/tests/test_abi.c``; returns the program."""
     _compile(C_TEST, program, *flags, "-ldl")

@@ -30,9 +30,13 @@ endif()
 if(NOT MSVC)
   # Assertions carry file names: without the builder's directories two builds
   # of the same source are equal, and libraries tell nothing about the machine.
-  add_compile_options(
-    "-ffile-prefix-map=${LLAMA_CPP_SOURCE_DIR}/=llama.cpp/"
-    "-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=backends/")
+  foreach(option
+      "-ffile-prefix-map=${LLAMA_CPP_SOURCE_DIR}/=llama.cpp/"
+      "-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=backends/")
+    add_compile_options(
+      "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${option}>"
+      "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${option}>")
+  endforeach()
 endif()
 
 if(UNIX)
@@ -70,4 +74,5 @@ find_program(GPT4ALL_CCACHE ccache)
 if(GPT4ALL_CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER "${GPT4ALL_CCACHE}")
   set(CMAKE_CXX_COMPILER_LAUNCHER "${GPT4ALL_CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${GPT4ALL_CCACHE}")
 endif()

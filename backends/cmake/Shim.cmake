@@ -32,7 +32,9 @@ set(GPT4ALL_SHIM_SOURCES
   src/library.cpp
   src/log.cpp
   src/logprobs.cpp
+  src/memory.cpp
   src/model.cpp
+  src/placement.cpp
   src/prefix_cache.cpp
   src/sampling.cpp
   src/template_guard.cpp
@@ -54,12 +56,19 @@ target_include_directories(gpt4all-shim PRIVATE include)
 target_link_libraries(gpt4all-shim PRIVATE gpt4all-common llama ggml)
 # As system headers: warnings are for our own files.
 target_include_directories(gpt4all-shim SYSTEM PRIVATE
+  "${LLAMA_CPP_SOURCE_DIR}/src"
   "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
   "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
 target_compile_definitions(gpt4all-shim PRIVATE
   "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"")
 if(GPT4ALL_ALL_CPU_VARIANTS)
-  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_CPU_MODULES)
+  target_sources(gpt4all-shim PRIVATE src/modules.cpp)
+  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_CPU_MODULES "GPT4ALL_GPU_MODULE=\"${GPT4ALL_GPU_TARGET}\"")
+endif()
+if(GPT4ALL_BACKEND STREQUAL "kompute")
+  target_sources(gpt4all-shim PRIVATE src/vulkan_devices.cpp)
+  target_include_directories(gpt4all-shim SYSTEM PRIVATE "${Vulkan_INCLUDE_DIR}")
+  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_VULKAN)
 endif()
 if(GPT4ALL_SANITIZE)
   target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_SANITIZED)

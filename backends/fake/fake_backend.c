@@ -16,6 +16,8 @@
  * Model facts
  *     architecture TEXT, name TEXT, description TEXT, quantization TEXT, chat_template TEXT
  *     n_ctx_train N, n_embd N, n_layer N, n_params N, weights_bytes N
+ *     context_bytes N     for each token of the context; default 1024
+ *     compute_bytes N     of work buffers on every device with layers; default 4096
  *     n_vocab N           at least the tokens there are, which is also the default
  *     add_bos 0|1         default 1
  *     traits WORD...      of: encoder decoder recurrent embedding diffusion can_shift;
@@ -59,10 +61,12 @@
  * gives bytes, and control tokens with PARSE_SPECIAL.
  *
  * Fixed when compiling, as no file is read before them: FAKE_ABI_VERSION,
- * FAKE_BACKEND_NAME ("cpu"), FAKE_INIT_STATUS (of gpt4all_init), FAKE_DEVICES
+ * FAKE_BACKEND_NAME ("cpu"), FAKE_INIT_STATUS (of gpt4all_init), FAKE_LOAD_STATUS
+ * (of gpt4all_model_load, once the script has been read), FAKE_DEVICES
  * (gpt4all_device_info initialisers, each followed by a comma, after the CPU).
  */
 #include "fake_chat.h"
+#include "fake_placement.h"
 #include "gpt4all_backend.h"
 
 #include <errno.h>
@@ -85,6 +89,9 @@
 #endif
 #ifndef FAKE_INIT_STATUS
 #define FAKE_INIT_STATUS GPT4ALL_OK
+#endif
+#ifndef FAKE_LOAD_STATUS
+#define FAKE_LOAD_STATUS GPT4ALL_OK
 #endif
 #ifndef FAKE_DEVICES
 #define FAKE_DEVICES
@@ -135,7 +142,7 @@ struct gpt4all_model {
     char *file; /* holds every text of the script */
     char byte_texts[256];
     char *architecture, *name, *description, *quantization, *chat_template;
-    int64_t n_ctx_train, n_vocab, n_embd, n_layer, n_params, weights_bytes, add_bos;
+    int64_t n_ctx_train, n_vocab, n_embd, n_layer, n_params, weights_bytes, context_bytes, compute_bytes, add_bos;
     int64_t delay_us, prompt_delay_us, wait_cancel_after, wait_cancel_in_prompt, progress_steps, log_calls;
     int32_t traits;
     scripted_token *tokens;
@@ -145,6 +152,7 @@ struct gpt4all_model {
     int64_t calls; /* of gpt4all_generate that reached the script */
     scripted_failure load_failure, generate_failure;
 
+    placement placed;
     int32_t n_ctx, n_batch;
     int32_t *memory; /* n_ctx tokens, those "in the KV cache" first */
     int32_t n_memory;
@@ -327,10 +335,11 @@ gpt4all_status gpt4all_init(void) {
     return GPT4ALL_OK;
 }
 
-static const gpt4all_device_info devices[] = {
-    {sizeof(gpt4all_device_info), GPT4ALL_DEVICE_CPU, INT64_C(8) << 30, INT64_C(4) << 30, "CPU", "Fake processor"},
-    FAKE_DEVICES};
+static const gpt4all_device_info devices[] = {{sizeof(gpt4all_device_info), GPT4ALL_DEVICE_CPU, INT64_C(8) << 30,
+                                               INT64_C(4) << 30, "CPU", "Fake processor", "", "CPU"},
+                                              FAKE_DEVICES};
 enum { N_DEVICES = sizeof devices / sizeof devices[0] };
+_Static_assert((int)N_DEVICES <= (int)MOST_DEVICES, "FAKE_DEVICES has too many");
 
 gpt4all_status gpt4all_device_count(int32_t *count) {
     forget_error();
@@ -416,6 +425,8 @@ static const struct {
     {"n_layer", offsetof(gpt4all_model, n_layer), 1, INT32_MAX},
     {"n_params", offsetof(gpt4all_model, n_params), 0, INT64_MAX},
     {"weights_bytes", offsetof(gpt4all_model, weights_bytes), 0, INT64_MAX},
+    {"context_bytes", offsetof(gpt4all_model, context_bytes), 0, INT32_MAX},
+    {"compute_bytes", offsetof(gpt4all_model, compute_bytes), 0, INT32_MAX},
     {"add_bos", offsetof(gpt4all_model, add_bos), 0, 1},
     {"delay_us", offsetof(gpt4all_model, delay_us), 0, INT32_MAX},
     {"prompt_delay_us", offsetof(gpt4all_model, prompt_delay_us), 0, INT32_MAX},
@@ -687,7 +698,10 @@ static gpt4all_status check_load_options(const gpt4all_load_options *options) {
     if (options->prefix_cache_bytes < 0)
         return fail(bad, "prefix_cache_bytes %lld is negative", (long long)options->prefix_cache_bytes);
     if (options->main_gpu < 0) return fail(bad, "main_gpu %d is negative", (int)options->main_gpu);
-    return check_device_index("device", options->device, -1);
+    status = check_device_index("device", options->device, -1);
+    if (status != GPT4ALL_OK) return status;
+    const char *problem = split_problem(devices, N_DEVICES, options);
+    return problem == NULL ? GPT4ALL_OK : fail(bad, "%s", problem);
 }
 
 static void destroy(gpt4all_model *model) {
@@ -713,6 +727,8 @@ static gpt4all_model *create(void) {
     model->n_layer = 2;
     model->n_params = 1000;
     model->weights_bytes = 4000;
+    model->context_bytes = 1024;
+    model->compute_bytes = 4096;
     model->add_bos = 1;
     model->wait_cancel_after = model->wait_cancel_in_prompt = -1;
     model->progress_steps = 4;
@@ -740,18 +756,26 @@ static void log_load(const gpt4all_model *model, const char *path, const gpt4all
              path);
 }
 
-static gpt4all_status load_into(gpt4all_model *model, const char *path, const gpt4all_load_options *options) {
+static gpt4all_status read_model(gpt4all_model *model, const char *path, const gpt4all_load_options *options) {
     bytes file = {NULL, 0};
     gpt4all_status status = read_file(path, &file);
     model->file = file.data;
     if (status == GPT4ALL_OK) status = parse_script(model, path, &file);
     if (status != GPT4ALL_OK) return status;
+    model->n_ctx = options->n_ctx == 0 ? (int32_t)model->n_ctx_train : options->n_ctx;
+    model->placed = place_layers(devices, N_DEVICES, options, (int32_t)model->n_layer + 1);
+    return GPT4ALL_OK;
+}
+
+static gpt4all_status load_into(gpt4all_model *model, const char *path, const gpt4all_load_options *options) {
+    gpt4all_status status = read_model(model, path, options);
+    if (status != GPT4ALL_OK) return status;
     log_load(model, path, options);
     status = report_progress(model, options);
     if (status != GPT4ALL_OK) return status;
+    if (FAKE_LOAD_STATUS != GPT4ALL_OK) return fail(FAKE_LOAD_STATUS, "this fake was compiled to fail here");
     if (model->load_failure.status != GPT4ALL_OK)
         return fail(model->load_failure.status, "%s", model->load_failure.message);
-    model->n_ctx = options->n_ctx == 0 ? (int32_t)model->n_ctx_train : options->n_ctx;
     model->n_batch = options->n_batch;
     model->displaced_budget = options->prefix_cache_bytes;
     model->memory = malloc((size_t)model->n_ctx * sizeof *model->memory);
@@ -775,6 +799,43 @@ gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *
         *model = loaded;
     else
         destroy(loaded);
+    return status;
+}
+
+static gpt4all_memory_need need_on(const gpt4all_model *model, int32_t device) {
+    const model_sizes sizes = {model->weights_bytes, model->context_bytes * model->n_ctx, model->compute_bytes};
+    return need_of(&model->placed, &sizes, device, &devices[device < 0 ? 0 : device]);
+}
+
+gpt4all_status gpt4all_model_memory(const char *path, const gpt4all_load_options *options, gpt4all_memory_need *needs,
+                                    int32_t capacity, int32_t *count) {
+    gpt4all_load_options known = load_defaults;
+    forget_error();
+    if (path == NULL) return null_argument("path");
+    if (count == NULL) return null_argument("count");
+    if (capacity < 0) return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "capacity %d is negative", (int)capacity);
+    if (needs == NULL && capacity > 0) return null_argument("needs");
+    gpt4all_status status = read_struct(&known, sizeof known, options, "options");
+    if (status == GPT4ALL_OK) status = need_init();
+    if (status == GPT4ALL_OK) status = check_load_options(&known);
+    if (status != GPT4ALL_OK) return status;
+    gpt4all_model *model = create();
+    if (model == NULL) return out_of_memory();
+    status = read_model(model, path, &known);
+    if (status == GPT4ALL_OK && model->log_calls)
+        log_call("memory n_ctx=%d n_gpu_layers=%d device=%d", (int)known.n_ctx, (int)known.n_gpu_layers,
+                 (int)known.device);
+    if (status == GPT4ALL_OK) {
+        int32_t n = 0;
+        for (int32_t device = -1; device < N_DEVICES; device++) {
+            if (device >= 0 && model->placed.layers[device] == 0) continue;
+            if (n < capacity) needs[n] = need_on(model, device);
+            n++;
+        }
+        *count = n;
+        if (n > capacity) status = fail(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "needs holds %d of %d", (int)capacity, (int)n);
+    }
+    destroy(model);
     return status;
 }
 
@@ -818,6 +879,12 @@ gpt4all_status gpt4all_model_get_info(const gpt4all_model *model, gpt4all_model_
     known.quantization = model->quantization;
     known.name = model->name;
     known.chat_template = model->chat_template;
+    known.n_layers_offloaded = model->placed.n_offloaded;
+    known.device = model->placed.device;
+    for (int32_t device = 0; device < N_DEVICES; device++) {
+        const gpt4all_memory_need need = need_on(model, device);
+        known.device_bytes += need.weights + need.context + need.compute;
+    }
     write_struct(info, &known, sizeof known);
     return GPT4ALL_OK;
 }

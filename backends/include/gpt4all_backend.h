@@ -132,7 +132,14 @@ typedef struct gpt4all_text_part {
     int32_t reserved; /* 0 */
 } gpt4all_text_part;
 
-enum { GPT4ALL_DEVICE_CPU = 0, GPT4ALL_DEVICE_GPU = 1, GPT4ALL_DEVICE_INTEGRATED_GPU = 2, GPT4ALL_DEVICE_OTHER = 3 };
+/* A software GPU is a GPU's interface computed by the processor. */
+enum {
+    GPT4ALL_DEVICE_CPU = 0,
+    GPT4ALL_DEVICE_GPU = 1,
+    GPT4ALL_DEVICE_INTEGRATED_GPU = 2,
+    GPT4ALL_DEVICE_OTHER = 3,
+    GPT4ALL_DEVICE_SOFTWARE_GPU = 4
+};
 
 typedef struct gpt4all_device_info {
     uint32_t struct_size;
@@ -141,6 +148,8 @@ typedef struct gpt4all_device_info {
     int64_t memory_free;
     const char *name;        /* the engine's name, "CPU" or "Vulkan0"; the library owns the strings */
     const char *description; /* the product's name */
+    const char *id;          /* PCI address, "0000:01:00.0"; "" where unknown */
+    const char *api;         /* what drives it: "CPU", "Vulkan", "CUDA", "MTL" */
 } gpt4all_device_info;
 
 typedef struct gpt4all_load_options {
@@ -149,13 +158,13 @@ typedef struct gpt4all_load_options {
     int32_t n_batch;           /* most tokens computed at once, sizes the work buffers */
     int32_t n_threads;         /* for single tokens */
     int32_t n_threads_batch;   /* for prompts */
-    int32_t n_gpu_layers;      /* layers on the GPU; none without a device */
-    int32_t device;            /* index for gpt4all_device_get_info; -1 is the CPU */
-    int32_t main_gpu;          /* device that holds what is not split */
+    int32_t n_gpu_layers;      /* layers on the GPU, the output counts as one; 0 leaves the GPU alone */
+    int32_t device;            /* index for gpt4all_device_get_info; -1 is the CPU, and no GPU is touched */
+    int32_t main_gpu;          /* which GPU has the output with tensor_split; the last one if it has no share */
     int32_t flash_attention;   /* -1 where it helps, 0 never, 1 always */
     int32_t use_mmap;          /* 0 reads the file into memory */
     const char *kv_type;       /* type of the KV cache, "f16" where NULL */
-    const float *tensor_split; /* share of each device, n_tensor_split of them; may be NULL */
+    const float *tensor_split; /* share of each GPU in the devices' order, instead of all on `device`; may be NULL */
     int64_t n_tensor_split;
     int64_t prefix_cache_bytes;         /* main memory for displaced contexts marked keep_context */
     gpt4all_progress_callback progress; /* may be NULL */
@@ -190,7 +199,21 @@ typedef struct gpt4all_model_info {
     const char *quantization;
     const char *name;
     const char *chat_template;
+    int32_t n_layers_offloaded; /* on GPUs, of n_layer + 1: the output counts as one */
+    int32_t device;             /* index of the GPU with the output, else of the first that holds layers; -1 for none */
+    int64_t device_bytes;       /* what weights, context and work buffers take on GPUs */
 } gpt4all_model_info;
+
+/* What a model takes of one memory, in bytes. */
+typedef struct gpt4all_memory_need {
+    int32_t device;   /* index for gpt4all_device_get_info; -1 is main memory */
+    int32_t n_layers; /* of n_layer + 1 */
+    int64_t weights;  /* in main memory, the part of the file that is mapped there */
+    int64_t context;
+    int64_t compute;      /* work buffers */
+    int64_t memory_total; /* 0 where unknown */
+    int64_t memory_free;
+} gpt4all_memory_need;
 
 enum {
     GPT4ALL_TOKENIZE_ADD_SPECIAL = 1,  /* add the begin and end tokens the model wants */
@@ -278,6 +301,13 @@ GPT4ALL_API gpt4all_status gpt4all_device_get_info(int32_t index, gpt4all_device
 GPT4ALL_API gpt4all_status gpt4all_load_options_init(gpt4all_load_options *options, uint64_t size);
 GPT4ALL_API gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *options,
                                               gpt4all_model **model);
+
+/* What loading that file with those options would take, without allocating it.
+ * Writes main memory first, then each GPU that would hold layers, up to
+ * `capacity` of them, and their number to `count`; with too small a buffer the
+ * number needed is written and GPT4ALL_ERROR_BUFFER_TOO_SMALL returned. */
+GPT4ALL_API gpt4all_status gpt4all_model_memory(const char *path, const gpt4all_load_options *options,
+                                                gpt4all_memory_need *needs, int32_t capacity, int32_t *count);
 
 /* NULL is fine. GPT4ALL_ERROR_BUSY, with nothing freed, while a call runs. */
 GPT4ALL_API gpt4all_status gpt4all_model_free(gpt4all_model *model);

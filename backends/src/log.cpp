@@ -16,6 +16,7 @@ gpt4all_log_callback callback = nullptr;
 void *callback_payload = nullptr;
 
 thread_local int abort_scopes = 0;
+thread_local int mutes = 0;
 thread_local bool in_log_callback = false;
 thread_local std::string *captured_errors = nullptr;
 thread_local std::string last_error;
@@ -36,7 +37,7 @@ void emit_line(ggml_log_level level, const std::string &line) {
         *captured_errors += line;
     }
     // What a callback itself makes the library say is dropped.
-    if (in_log_callback) return;
+    if (in_log_callback || mutes > 0) return;
     std::shared_lock lock(callback_mutex);
     if (callback == nullptr) return;
     in_log_callback = true;
@@ -88,6 +89,9 @@ ErrorCapture::ErrorCapture() : previous_(captured_errors) { captured_errors = &l
 ErrorCapture::~ErrorCapture() { captured_errors = previous_; }
 
 std::string ErrorCapture::text(const char *fallback) const { return lines_.empty() ? fallback : lines_; }
+
+MuteLog::MuteLog() { mutes++; }
+MuteLog::~MuteLog() { mutes--; }
 
 void install_log_hooks() {
     llama_log_set(on_log, nullptr);

@@ -25,4 +25,13 @@ private:
     std::string lines_;
 };
 
+// Drops this thread's log lines while it lives; errors are still captured.
+class MuteLog {
+public:
+    MuteLog();
+    ~MuteLog();
+    MuteLog(const MuteLog &) = delete;
+    MuteLog &operator=(const MuteLog &) = delete;
+};
+
 } // namespace gpt4all

@@ -2,6 +2,8 @@
 
 #include "library.h"
 #include "log.h"
+#include "memory.h"
+#include "placement.h"
 #include "vocabulary.h"
 
 #include "ggml-backend.h"
@@ -63,6 +65,9 @@ ModelFacts read_facts(const llama_model *weights, const llama_context *context) 
     if (llama_model_is_diffusion(weights)) facts.traits |= GPT4ALL_TRAIT_DIFFUSION;
     // A recurrent memory says it can shift, but cannot drop tokens from the middle.
     if (memory != nullptr && !recurrent && llama_memory_can_shift(memory)) facts.traits |= GPT4ALL_TRAIT_CAN_SHIFT;
+    facts.n_layers_offloaded = layers_on_gpus(weights);
+    facts.device = device_index(output_gpu(weights));
+    facts.device_bytes = bytes_on_gpus(context);
     return facts;
 }
 
@@ -101,6 +106,7 @@ void check_load_options(const gpt4all_load_options &options) {
     }
     if (options.prefix_cache_bytes < 0) invalid_argument("prefix_cache_bytes must not be negative");
     if (options.n_gpu_layers < 0) invalid_argument("n_gpu_layers must not be negative");
+    if (options.main_gpu < 0) invalid_argument("main_gpu must not be negative");
     if (options.flash_attention < -1 || options.flash_attention > 1)
         invalid_argument("flash_attention must be -1, 0 or 1");
     if (options.device < -1 || options.device >= static_cast<int32_t>(ggml_backend_dev_count())) {
@@ -130,20 +136,8 @@ bool on_progress(float fraction, void *payload) {
 }
 
 void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_options &options) {
-    llama_model_params params = llama_model_default_params();
-    ggml_backend_dev_t devices[2] = {nullptr, nullptr};
-    if (options.device >= 0) devices[0] = ggml_backend_dev_get(static_cast<std::size_t>(options.device));
-    if (devices[0] != nullptr && ggml_backend_dev_type(devices[0]) == GGML_BACKEND_DEVICE_TYPE_CPU)
-        devices[0] = nullptr;
-    params.devices = devices;
-    params.n_gpu_layers = devices[0] == nullptr ? 0 : options.n_gpu_layers;
-    params.main_gpu = options.main_gpu;
-    params.load_mode = options.use_mmap != 0 ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
-    std::vector<float> split(llama_max_devices(), 0.0f);
-    if (options.n_tensor_split > 0) {
-        std::copy_n(options.tensor_split, options.n_tensor_split, split.begin());
-        params.tensor_split = split.data();
-    }
+    const Placement placement(options);
+    llama_model_params params = placement.model_params(options);
     LoadProgress progress = {options.progress, options.progress_payload, false};
     if (options.progress != nullptr) {
         params.progress_callback = on_progress;
@@ -153,7 +147,9 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
     model.weights.reset(llama_model_load_from_file(path, params));
     if (progress.cancelled) throw Error(GPT4ALL_ERROR_CANCELLED, "loading was cancelled");
     if (model.weights == nullptr) {
-        throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
+        const std::string reason = errors.text("the engine gave no reason");
+        if (!placement.devices().empty()) check_memory(path, options);
+        throw Error(GPT4ALL_ERROR_MODEL_LOAD, reason);
     }
     model.vocab = llama_model_get_vocab(model.weights.get());
     if (llama_vocab_type(model.vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(model.vocab) < 1) {
@@ -163,12 +159,43 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
 
 bool abort_requested(void *payload) { return is_set(static_cast<gpt4all_model *>(payload)->cancel); }
 
-void make_context(gpt4all_model &model, const gpt4all_load_options &options) {
-    const int32_t trained = llama_model_n_ctx_train(model.weights.get());
-    model.n_ctx = options.n_ctx != 0 ? options.n_ctx : std::max(trained, 8);
+void make_context(gpt4all_model &model, const char *path, const gpt4all_load_options &options) {
+    model.n_ctx = context_size(options, model.weights.get());
+    llama_context_params params = context_params(options, model.n_ctx);
+    params.abort_callback = abort_requested;
+    params.abort_callback_data = &model;
 
+    ErrorCapture errors;
+    model.context.reset(llama_init_from_model(model.weights.get(), params));
+    if (model.context == nullptr) {
+        const std::string reason = "no context of " + std::to_string(model.n_ctx) +
+                                   " tokens could be made: " + errors.text("the engine gave no reason");
+        if (output_gpu(model.weights.get()) != nullptr) {
+            model.weights.reset();
+            check_memory(path, options);
+        }
+        throw Error(GPT4ALL_ERROR_MODEL_LOAD, reason);
+    }
+    model.n_batch = static_cast<int32_t>(llama_n_ubatch(model.context.get()));
+}
+
+} // namespace
+
+gpt4all_load_options checked_load_options(const gpt4all_load_options *options) {
+    const gpt4all_load_options checked = read_options(options, default_load_options(), "options");
+    require_initialized();
+    check_load_options(checked);
+    parse_kv_type(checked.kv_type);
+    return checked;
+}
+
+int32_t context_size(const gpt4all_load_options &options, const llama_model *weights) {
+    return options.n_ctx != 0 ? options.n_ctx : std::max(llama_model_n_ctx_train(weights), 8);
+}
+
+llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx) {
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(model.n_ctx);
+    params.n_ctx = static_cast<uint32_t>(n_ctx);
     params.n_batch = static_cast<uint32_t>(options.n_batch);
     params.n_ubatch = static_cast<uint32_t>(options.n_batch);
     // Only the last position's logits are ever read; a batch of outputs would
@@ -180,20 +207,9 @@ void make_context(gpt4all_model &model, const gpt4all_load_options &options) {
     params.type_k = parse_kv_type(options.kv_type);
     params.type_v = params.type_k;
     params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
-    params.swa_full = model.n_ctx <= FULL_WINDOW_CACHE_MAX_CTX;
-    params.abort_callback = abort_requested;
-    params.abort_callback_data = &model;
-
-    ErrorCapture errors;
-    model.context.reset(llama_init_from_model(model.weights.get(), params));
-    if (model.context == nullptr) {
-        throw Error(GPT4ALL_ERROR_MODEL_LOAD, "no context of " + std::to_string(model.n_ctx) +
-                                                  " tokens could be made: " + errors.text("the engine gave no reason"));
-    }
-    model.n_batch = static_cast<int32_t>(llama_n_ubatch(model.context.get()));
+    params.swa_full = n_ctx <= FULL_WINDOW_CACHE_MAX_CTX;
+    return params;
 }
-
-} // namespace
 
 void FreeThreadPool::operator()(ggml_threadpool *pool) const {
     cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);
@@ -274,14 +290,10 @@ gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *
         require(model, "model");
         *model = nullptr;
         require(path, "path");
-        const gpt4all_load_options checked = read_options(options, default_load_options(), "options");
-        require_initialized();
-        check_load_options(checked);
-        parse_kv_type(checked.kv_type);
-
+        const gpt4all_load_options checked = checked_load_options(options);
         auto loaded = std::make_unique<gpt4all_model>();
         load_weights(*loaded, path, checked);
-        make_context(*loaded, checked);
+        make_context(*loaded, path, checked);
         loaded->facts = read_facts(loaded->weights.get(), loaded->context.get());
         loaded->set_threads(checked.n_threads, checked.n_threads_batch);
         loaded->displaced.set_budget(static_cast<std::size_t>(checked.prefix_cache_bytes));
@@ -321,6 +333,9 @@ gpt4all_status gpt4all_model_get_info(const gpt4all_model *model, gpt4all_model_
         filled.quantization = model->facts.quantization.c_str();
         filled.name = model->facts.name.c_str();
         filled.chat_template = model->facts.chat_template.c_str();
+        filled.n_layers_offloaded = model->facts.n_layers_offloaded;
+        filled.device = model->facts.device;
+        filled.device_bytes = model->facts.device_bytes;
         gpt4all::write_result(info, filled, "info");
     });
 }

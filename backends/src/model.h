@@ -33,6 +33,9 @@ struct ModelFacts {
     std::string quantization;
     std::string name;
     std::string chat_template;
+    int32_t n_layers_offloaded = 0;
+    int32_t device = -1;
+    int64_t device_bytes = 0;
 };
 
 class Vocabulary;
@@ -84,6 +87,13 @@ struct gpt4all_model {
 };
 
 namespace gpt4all {
+
+// The caller's load options, or an error that names what is wrong with them.
+gpt4all_load_options checked_load_options(const gpt4all_load_options *options);
+
+// The context that the options ask for: the trained length for 0.
+int32_t context_size(const gpt4all_load_options &options, const llama_model *weights);
+llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx);
 
 bool is_set(const int32_t *flag);
 

@@ -94,6 +94,8 @@ static void print_result_structs(void) {
     FIELD(gpt4all_device_info, memory_free);
     FIELD(gpt4all_device_info, name);
     FIELD(gpt4all_device_info, description);
+    FIELD(gpt4all_device_info, id);
+    FIELD(gpt4all_device_info, api);
 
     STRUCT(gpt4all_token_logprob);
     FIELD(gpt4all_token_logprob, token);
@@ -119,6 +121,18 @@ static void print_result_structs(void) {
     FIELD(gpt4all_model_info, quantization);
     FIELD(gpt4all_model_info, name);
     FIELD(gpt4all_model_info, chat_template);
+    FIELD(gpt4all_model_info, n_layers_offloaded);
+    FIELD(gpt4all_model_info, device);
+    FIELD(gpt4all_model_info, device_bytes);
+
+    STRUCT(gpt4all_memory_need);
+    FIELD(gpt4all_memory_need, device);
+    FIELD(gpt4all_memory_need, n_layers);
+    FIELD(gpt4all_memory_need, weights);
+    FIELD(gpt4all_memory_need, context);
+    FIELD(gpt4all_memory_need, compute);
+    FIELD(gpt4all_memory_need, memory_total);
+    FIELD(gpt4all_memory_need, memory_free);
 
     STRUCT(gpt4all_generate_result);
     FIELD(gpt4all_generate_result, struct_size);
@@ -154,6 +168,7 @@ static void print_constants(void) {
     CONSTANT(GPT4ALL_DEVICE_GPU);
     CONSTANT(GPT4ALL_DEVICE_INTEGRATED_GPU);
     CONSTANT(GPT4ALL_DEVICE_OTHER);
+    CONSTANT(GPT4ALL_DEVICE_SOFTWARE_GPU);
     CONSTANT(GPT4ALL_TRAIT_ENCODER);
     CONSTANT(GPT4ALL_TRAIT_DECODER);
     CONSTANT(GPT4ALL_TRAIT_RECURRENT);
@@ -179,6 +194,7 @@ static void print_constants(void) {
     X(device_get_info)                                                                                                 \
     X(load_options_init)                                                                                               \
     X(model_load)                                                                                                      \
+    X(model_memory)                                                                                                    \
     X(model_free)                                                                                                      \
     X(model_get_info)                                                                                                  \
     X(model_set_threads)                                                                                               \
@@ -354,6 +370,7 @@ static void check_devices(void) {
         check(lib.device_get_info(i, &info) == GPT4ALL_OK, "gpt4all_device_get_info");
         check(info.struct_size == sizeof info, "struct_size of a device stays");
         check(info.name != NULL && info.name[0] != '\0' && info.description != NULL, "a device has a name");
+        check(info.id != NULL && info.api != NULL && info.api[0] != '\0', "a device says what drives it");
         n_cpus += info.type == GPT4ALL_DEVICE_CPU;
     }
     check(n_cpus >= 1, "the CPU is a device");
@@ -541,6 +558,8 @@ static void check_model_calls(gpt4all_model *model) {
     check(info.n_ctx == 64 && info.n_vocab > 0 && info.architecture != NULL && info.chat_template != NULL &&
               info.name != NULL && info.quantization != NULL && info.description != NULL,
           "gpt4all_model_get_info fills its struct");
+    check(info.n_layers_offloaded == 0 && info.device == -1 && info.device_bytes == 0,
+          "a model on the CPU has nothing on a device");
     check_invalid(lib.model_get_info(model, NULL), "info", "gpt4all_model_get_info refuses NULL");
     check(lib.model_set_threads(model, 1, 2) == GPT4ALL_OK, "gpt4all_model_set_threads");
     check_invalid(lib.model_set_threads(model, 0, 1), "n_threads", "gpt4all_model_set_threads refuses 0");
@@ -688,6 +707,32 @@ static int32_t stop_load(float fraction, void *payload) {
     return 1;
 }
 
+static void check_memory(const char *path) {
+    gpt4all_load_options o;
+    gpt4all_memory_need needs[16];
+    int32_t count = 0;
+    lib.load_options_init(&o, sizeof o);
+    o.n_ctx = 64;
+    check(lib.model_memory(path, &o, needs, 16, &count) == GPT4ALL_OK && count == 1, "gpt4all_model_memory");
+    check(needs[0].device == -1 && needs[0].n_layers > 0 && needs[0].weights > 0 && needs[0].context > 0 &&
+              needs[0].compute > 0 && needs[0].memory_total >= needs[0].memory_free,
+          "without a device, all of it is in main memory");
+    check_fails(lib.model_memory(path, &o, NULL, 0, &count), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
+                "gpt4all_model_memory without a buffer");
+    check(count == 1, "gpt4all_model_memory tells the size it needs");
+    check_fails(lib.model_memory(missing_file, &o, needs, 16, &count), GPT4ALL_ERROR_MODEL_LOAD, "missing.gguf",
+                "gpt4all_model_memory names a missing file");
+    check_invalid(lib.model_memory(NULL, &o, needs, 16, &count), "path", "gpt4all_model_memory refuses a NULL path");
+    check_invalid(lib.model_memory(path, NULL, needs, 16, &count), "options",
+                  "gpt4all_model_memory refuses NULL options");
+    check_invalid(lib.model_memory(path, &o, NULL, 16, &count), "needs", "gpt4all_model_memory refuses NULL needs");
+    check_invalid(lib.model_memory(path, &o, needs, -1, &count), "capacity",
+                  "gpt4all_model_memory refuses a negative capacity");
+    check_invalid(lib.model_memory(path, &o, needs, 16, NULL), "count", "gpt4all_model_memory refuses a NULL count");
+    o.n_ctx = -1;
+    check_invalid(lib.model_memory(path, &o, needs, 16, &count), "n_ctx", "gpt4all_model_memory refuses n_ctx -1");
+}
+
 static void check_model(const char *path) {
     gpt4all_load_options o;
     gpt4all_model *model = NULL;
@@ -703,6 +748,7 @@ static void check_model(const char *path) {
     check(lib.model_load(path, &o, &model) == GPT4ALL_OK && model != NULL, "gpt4all_model_load");
     if (model == NULL) return;
     check_model_calls(model);
+    check_memory(path);
     check_text(model);
     check_parts(model);
     check_chat(model);

@@ -34,6 +34,7 @@ DEVICE_CPU = 0
 DEVICE_GPU = 1
 DEVICE_INTEGRATED_GPU = 2
 DEVICE_OTHER = 3
+DEVICE_SOFTWARE_GPU = 4
 
 TRAIT_ENCODER = 1
 TRAIT_DECODER = 2
@@ -92,6 +93,8 @@ class DeviceInfo(ctypes.Structure):
         ("memory_free", c_int64),
         ("name", c_char_p),
         ("description", c_char_p),
+        ("id", c_char_p),
+        ("api", c_char_p),
     ]
 
 
@@ -135,6 +138,21 @@ class ModelInfo(ctypes.Structure):
         ("quantization", c_char_p),
         ("name", c_char_p),
         ("chat_template", c_char_p),
+        ("n_layers_offloaded", c_int32),
+        ("device", c_int32),
+        ("device_bytes", c_int64),
+    ]
+
+
+class MemoryNeed(ctypes.Structure):
+    _fields_ = [
+        ("device", c_int32),
+        ("n_layers", c_int32),
+        ("weights", c_int64),
+        ("context", c_int64),
+        ("compute", c_int64),
+        ("memory_total", c_int64),
+        ("memory_free", c_int64),
     ]
 
 

@@ -12,11 +12,16 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import byref, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt4all._native import abi, loader
+from gpt4all._native.device_memory import Device, MemoryNeed, count_devices, list_devices, measure_model, read_device
+from gpt4all._native.load_options import LoadArguments, load_options
 from gpt4all._native.logprobs import Logprobs, TokenLogprob, collector
 from gpt4all.errors import ChatTemplateError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger("gpt4all")
 
@@ -75,6 +80,12 @@ class ModelInfo:
     is_recurrent: bool
     can_generate: bool
     can_shift: bool
+    #: Layers on GPUs, of ``n_layer + 1``: the output counts as one.
+    n_layers_offloaded: int
+    #: Index of the GPU with the output, else of the first with layers.
+    device: int | None
+    #: What weights, context and work buffers take on GPUs.
+    device_bytes: int
 
 
 @dataclass(frozen=True)
@@ -92,26 +103,6 @@ class Outcome:
     reasoning: str | None = None
     #: How likely each token was, ``None`` unless asked for.
     logprobs: Logprobs | None = None
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device as the engine names it; memory in bytes, 0 where unknown."""
-
-    index: int
-    type: str
-    name: str
-    description: str
-    memory_total: int
-    memory_free: int
-
-
-_DEVICE_TYPES = {
-    abi.DEVICE_CPU: "cpu",
-    abi.DEVICE_GPU: "gpu",
-    abi.DEVICE_INTEGRATED_GPU: "integrated",
-    abi.DEVICE_OTHER: "other",
-}
 
 
 class _Stored:
@@ -151,44 +142,26 @@ class Backend:
         self._cdll.gpt4all_set_log_callback(abi.LogCallback(), None)
 
     def devices(self) -> list[Device]:
-        count = c_int32()
-        self._cdll.gpt4all_device_count(byref(count))
-        devices = []
-        for index in range(count.value):
-            info = abi.DeviceInfo(struct_size=ctypes.sizeof(abi.DeviceInfo))
-            self._cdll.gpt4all_device_get_info(index, byref(info))
-            devices.append(
-                Device(
-                    index=index,
-                    type=_DEVICE_TYPES.get(info.type, "other"),
-                    name=_text(info.name),
-                    description=_text(info.description),
-                    memory_total=info.memory_total,
-                    memory_free=info.memory_free,
-                )
-            )
-        return devices
+        return list_devices(self._cdll)
+
+    def device(self, index: int) -> Device | None:
+        """One of :meth:`devices`, without asking the others for their memory."""
+        return read_device(self._cdll, index) if 0 <= index < count_devices(self._cdll) else None
+
+    def model_memory(self, path: str | os.PathLike[str], **arguments: Unpack[LoadArguments]) -> list[MemoryNeed]:
+        """What ``load_model`` would take with these arguments, without allocating it: main memory first."""
+        return measure_model(self._cdll, os.fsencode(path), load_options(self._cdll, arguments))
 
     def load_model(
         self,
         path: str | os.PathLike[str],
         *,
-        n_ctx: int,
-        n_threads: int,
-        n_batch: int = 512,
-        n_gpu_layers: int = 0,
-        device: int = -1,
-        main_gpu: int = 0,
-        tensor_split: Sequence[float] = (),
-        flash_attention: bool | None = None,
-        kv_type: str = "f16",
-        use_mmap: bool = True,
         progress: OnProgress | None = None,
+        **arguments: Unpack[LoadArguments],
     ) -> NativeModel:
-        """Loads a model file; ``n_ctx`` 0 is the trained length, ``device`` -1 the CPU."""
+        """Loads a model file; what ``progress`` raises is raised here."""
         cdll = self._cdll
-        options = abi.LoadOptions()
-        cdll.gpt4all_load_options_init(byref(options), ctypes.sizeof(options))
+        options = load_options(cdll, arguments)
         stored = _Stored()
 
         def on_progress(fraction: float, payload: int | None) -> int:
@@ -200,19 +173,6 @@ class Backend:
 
         # Always given: it is how a load is cancelled.
         callback = abi.ProgressCallback(on_progress)
-        split = (ctypes.c_float * len(tensor_split))(*tensor_split) if tensor_split else None
-        options.n_ctx = n_ctx
-        options.n_batch = n_batch
-        options.n_threads = options.n_threads_batch = n_threads
-        options.n_gpu_layers = n_gpu_layers
-        options.device = device
-        options.main_gpu = main_gpu
-        options.flash_attention = -1 if flash_attention is None else int(flash_attention)
-        options.use_mmap = int(use_mmap)
-        options.kv_type = kv_type.encode()
-        if split is not None:
-            options.tensor_split = ctypes.cast(split, ctypes.POINTER(ctypes.c_float))
-            options.n_tensor_split = len(split)
         options.progress = callback
         handle = c_void_p()
         try:
@@ -286,6 +246,9 @@ class NativeModel:
             is_recurrent=bool(traits & abi.TRAIT_RECURRENT),
             can_generate=decoder and not traits & abi.TRAIT_EMBEDDING,
             can_shift=bool(traits & abi.TRAIT_CAN_SHIFT),
+            n_layers_offloaded=raw.n_layers_offloaded,
+            device=raw.device if raw.device >= 0 else None,
+            device_bytes=raw.device_bytes,
         )
 
     def set_threads(self, n_threads: int) -> None:

@@ -26,10 +26,6 @@ _SUFFIXES = {"win32": ".dll", "darwin": ".dylib"}
 #: The program headers of a shared library stand right behind its first header.
 _ELF_HEAD = 4096
 _ELF_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
-_INSTALL_HINTS = {
-    "cpu": "reinstall the package (pip install --force-reinstall gpt4all), or build it in a clone: "
-    "./build_backends.sh cpu --native",
-}
 
 _loaded: dict[str, Library] = {}
 _lock = threading.Lock()
@@ -98,8 +94,10 @@ def load(backend: str) -> Library:
 
 
 def _failure_message(backend: str, failures: list[str]) -> str:
+    from gpt4all._native import install_hints
+
     lines = [f"the {backend!r} backend could not be loaded; tried", *failures]
-    hint = _INSTALL_HINTS.get(backend)
+    hint = install_hints.for_backend(backend)
     lines.append(f"To repair this, {hint}." if hint else "This installation has no such backend.")
     return "\n".join(lines)
 
@@ -108,10 +106,14 @@ def _load_library(backend: str, path: Path) -> Library:
     if not path.is_file():
         raise BackendLoadError("no such file")
     _check_elf(path)
+    if backend == "cuda":
+        from gpt4all._native import cuda_runtime
+
+        cuda_runtime.prepare(path.parent)
     try:
         cdll = ctypes.CDLL(str(path), mode=_load_mode())
     except OSError as error:
-        raise BackendLoadError(str(error)) from error
+        raise BackendLoadError(_with_hint(str(error))) from error
     try:
         version = int(cdll.gpt4all_abi_version())
     except AttributeError:
@@ -125,8 +127,20 @@ def _load_library(backend: str, path: Path) -> Library:
         bind(cdll)
     except AttributeError as error:
         raise BackendLoadError(f"incomplete library: {error}") from error
-    cdll.gpt4all_init()
+    try:
+        cdll.gpt4all_init()
+    except BackendLoadError as error:
+        # A part that is loaded only now may lack the driver's library.
+        raise BackendLoadError(_with_hint(str(error))) from error
     return Library(backend, path, cdll)
+
+
+def _with_hint(message: str) -> str:
+    """The dynamic linker's message, with how to install what it misses."""
+    from gpt4all._native import install_hints
+
+    hint = install_hints.for_dependency(message)
+    return message if hint is None else f"{message}; {hint}"
 
 
 def _load_mode() -> int:

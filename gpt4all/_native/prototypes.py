@@ -36,6 +36,11 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
     "gpt4all_device_get_info": ([c_int32, POINTER(abi.DeviceInfo)], _STATUS, GPT4AllError),
     "gpt4all_load_options_init": ([POINTER(abi.LoadOptions), c_uint64], _STATUS, GPT4AllError),
     "gpt4all_model_load": ([c_char_p, POINTER(abi.LoadOptions), POINTER(Model)], _STATUS, ModelLoadError),
+    "gpt4all_model_memory": (
+        [c_char_p, POINTER(abi.LoadOptions), POINTER(abi.MemoryNeed), c_int32, POINTER(c_int32)],
+        _STATUS,
+        ModelLoadError,
+    ),
     "gpt4all_model_free": ([Model], _STATUS, GPT4AllError),
     "gpt4all_model_get_info": ([Model, POINTER(abi.ModelInfo)], _STATUS, GPT4AllError),
     "gpt4all_model_set_threads": ([Model, c_int32, c_int32], _STATUS, GPT4AllError),

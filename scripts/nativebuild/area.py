@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nativebuild.cache import cache_dir, remove_tree
 from nativebuild.options import Backend, BuildOptions
+from nativebuild.toolkit import Toolkit
 from nativebuild.tools import Compilers, processor_features
 
 __all__ = ["BACKENDS_DIR", "BuildArea", "mirror", "prune_areas", "source_files"]
@@ -26,7 +27,9 @@ BACKENDS_DIR = Path(__file__).resolve().parents[2] / "backends"
 # Decide only how our own sources are built; CMake and Ninja see to it that a
 # change here leaves the engine's objects alone.
 _OWN_CMAKE_FILES = {"Shim.cmake"}
+_BACKEND_CMAKE_FILES = {"Kompute.cmake": "kompute", "Cuda.cmake": "cuda", "Metal.cmake": "metal"}
 _UNUSED_DAYS = 14
+_NO_TOOLKIT = Toolkit()
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,23 @@ class BuildArea:
         return self.root / "settings.json"
 
     @classmethod
-    def find(cls, backend: Backend, options: BuildOptions, engine: Path, compilers: Compilers) -> BuildArea:
+    def find(
+        cls,
+        backend: Backend,
+        options: BuildOptions,
+        engine: Path,
+        compilers: Compilers,
+        toolkit: Toolkit = _NO_TOOLKIT,
+    ) -> BuildArea:
         """The area for that combination; nothing is created yet."""
         facts: dict[str, object] = {
             "backend": backend.name,
-            "definitions": {**backend.definitions, **options.definitions()},
+            "definitions": {**options.definitions(), **toolkit.definitions},
+            "toolkit": toolkit.description,
             "engine": str(engine),
             "compilers": [str(compilers.cc), str(compilers.cxx), compilers.description],
             "flags": [os.environ.get(name, "") for name in ("CFLAGS", "CXXFLAGS", "LDFLAGS")],
-            "cmake": hash_files(path for path in source_files() if _decides_engine(path)),
+            "cmake": hash_files(path for path in source_files() if _decides_engine(path, backend)),
         }
         processor = processor_features(compilers) if options.variants == "native" else ""
         facts["processor"] = processor
@@ -70,7 +81,9 @@ class BuildArea:
         return hashlib.sha256((self.key + hash_files(source_files())).encode()).hexdigest()
 
 
-def _decides_engine(path: Path) -> bool:
+def _decides_engine(path: Path, backend: Backend) -> bool:
+    if path.name in _BACKEND_CMAKE_FILES:
+        return _BACKEND_CMAKE_FILES[path.name] == backend.name
     return path.name == "CMakeLists.txt" or (path.suffix == ".cmake" and path.name not in _OWN_CMAKE_FILES)
 
 

@@ -16,6 +16,8 @@ from nativebuild.fetch import LOCK_FILE, llama_cpp_source
 from nativebuild.lock import read_lock
 from nativebuild.options import Backend, BuildOptions
 from nativebuild.report import BuildError, run_quietly, say
+from nativebuild.toolkit import Toolkit
+from nativebuild.toolkits import find_toolkit
 from nativebuild.tools import BuildTools, Compilers, check_compilers, find_build_tools, find_compilers
 
 __all__ = ["BUILD_RECORD", "INSTALL_ROOT", "Build", "build_backend", "compile_targets", "configure"]
@@ -36,15 +38,23 @@ class Build:
     options: BuildOptions
     engine: Path
     compilers: Compilers
+    toolkit: Toolkit
     area: BuildArea
+
+    @classmethod
+    def of(cls, backend: Backend, options: BuildOptions) -> Build:
+        """Find the compilers and what else that backend needs; fetch what is missing and can be fetched."""
+        compilers = find_compilers()
+        engine = llama_cpp_source()
+        toolkit = find_toolkit(backend, options, compilers, engine)
+        area = BuildArea.find(backend, options, engine, compilers, toolkit)
+        return cls(backend, options, engine, compilers, toolkit, area)
 
 
 def build_backend(backend: Backend, options: BuildOptions, *, clean: bool = False) -> Path:
     """Build one backend into ``gpt4all/_native/lib/<backend>/`` unless that is up to date; return the directory."""
-    compilers = find_compilers()
-    engine = llama_cpp_source()
-    area = BuildArea.find(backend, options, engine, compilers)
-    build = Build(backend, options, engine, compilers, area)
+    build = Build.of(backend, options)
+    area = build.area
     target = INSTALL_ROOT / backend.name
     if not clean and _is_current(target, area):
         say(f"the {backend.name} backend is up to date")
@@ -90,8 +100,8 @@ def configure(build: Build, tools: BuildTools) -> None:
     area.root.mkdir(parents=True, exist_ok=True)
     sources_want_it = mirror(area.source)
     definitions = {
-        **build.backend.definitions,
         **build.options.definitions(),
+        **build.toolkit.definitions,
         "GPT4ALL_BACKEND": build.backend.name,
         "LLAMA_CPP_SOURCE_DIR": str(build.engine),
         "GPT4ALL_CCACHE": str(tools.ccache or ""),
@@ -107,7 +117,8 @@ def configure(build: Build, tools: BuildTools) -> None:
     known = area.settings.read_text(encoding="utf-8") if area.settings.exists() else ""
     if settings == known and not sources_want_it:
         return
-    result = run_quietly(command, env=_environment(build), doing=f"configuring ({build.compilers.description})")
+    with_what = ", ".join(filter(None, (build.compilers.description, build.toolkit.description)))
+    result = run_quietly(command, env=_environment(build), doing=f"configuring ({with_what})")
     if result.returncode != 0:
         raise BuildError("CMake could not configure the build", details=result.stdout)
     area.settings.write_text(settings, encoding="utf-8")
@@ -175,6 +186,8 @@ def _record(build: Build, stage: Path) -> str:
         "sanitize": build.options.sanitize,
         "llama_cpp": engine,
         "compiler": build.compilers.description,
+        "toolkit": build.toolkit.description,
+        **build.toolkit.record,
         "inputs": build.area.inputs(),
         "files": {path.name: path.stat().st_size for path in sorted(stage.iterdir())},
     }

@@ -11,10 +11,9 @@ from pathlib import Path
 from nativebuild.area import BACKENDS_DIR, BuildArea
 from nativebuild.build import Build, configure
 from nativebuild.cache import lock
-from nativebuild.fetch import llama_cpp_source
 from nativebuild.options import BACKENDS, BuildOptions
 from nativebuild.report import BuildError, run_quietly
-from nativebuild.tools import Compilers, find_build_tools, find_compilers
+from nativebuild.tools import Compilers, find_build_tools
 
 __all__ = ["check_warnings"]
 
@@ -23,13 +22,11 @@ _STRICT = ("-Wall", "-Wextra", "-Werror", "-fsyntax-only")
 
 def check_warnings() -> list[str]:
     """Return what the compiler says about each file it is not content with."""
-    compilers = find_compilers()
-    backend, options, engine = BACKENDS["cpu"], BuildOptions(), llama_cpp_source()
-    build = Build(backend, options, engine, compilers, BuildArea.find(backend, options, engine, compilers))
+    build = Build.of(BACKENDS["cpu"], BuildOptions())
     # To the end: another clone's build would put its own sources into the area.
     with lock(build.area.root.name):
         configure(build, find_build_tools())
-        commands = [*_shim_commands(build.area), *_plain_c_commands(compilers)]
+        commands = [*_shim_commands(build.area), *_plain_c_commands(build.compilers)]
         with ThreadPoolExecutor(max_workers=2) as pool:
             results = list(pool.map(lambda command: run_quietly(command[1], cwd=command[0]), commands))
     return [result.stdout for result in results if result.returncode != 0]

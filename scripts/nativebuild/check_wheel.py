@@ -25,6 +25,8 @@ _DEFAULT_LIMIT_MB = 40.0
 _LICENSES = {"LICENSE", "THIRD_PARTY_NOTICES"}
 # What every glibc system has; the C++ runtime travels inside.
 _SYSTEM_LIBRARIES = re.compile(r"(lib(c|m|dl|rt|pthread)\.so\.\d+|ld-linux[-\w]*\.so\.\d+)")
+# What the driver of a GPU brings; only the library that uses it asks for it.
+_DRIVER_LIBRARIES = {"kompute": {"libvulkan.so.1"}}
 # What ggml's own libraries let out to one another: C functions, nothing of C++.
 _ENGINE_SYMBOL = re.compile(r"(ggml|gguf|quantize|dequantize|iq2xs|iq3xs)_")
 _BUILD_PATHS = re.compile(rb"/(?:home|root|tmp|build|work|Users)/[\w.@/+-]{3,80}")
@@ -134,17 +136,18 @@ def _check_backend(
         except ElfError as error:
             yield str(error)
             continue
-        yield from _check_library(name, library, set(folder), is_entry=name == entry)
+        allowed = set(folder) | _DRIVER_LIBRARIES.get(backend, set())
+        yield from _check_library(name, library, allowed, is_entry=name == entry)
 
 
-def _check_library(name: str, library: ElfLibrary, siblings: set[str], *, is_entry: bool) -> Iterator[str]:
+def _check_library(name: str, library: ElfLibrary, allowed: set[str], *, is_entry: bool) -> Iterator[str]:
     if library.soname and library.soname != name:
         yield f"{name} calls itself {library.soname}"
     for path in library.run_paths:
         if path != "$ORIGIN":
             yield f"{name} looks for libraries in {path!r}"
     for needed in library.needed:
-        if needed not in siblings and not _SYSTEM_LIBRARIES.fullmatch(needed):
+        if needed not in allowed and not _SYSTEM_LIBRARIES.fullmatch(needed):
             yield f"{name} needs {needed}, which is neither in the wheel nor on every system"
     if library.executable_stack:
         yield f"{name} asks for an executable stack"

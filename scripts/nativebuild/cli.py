@@ -21,6 +21,8 @@ environment:
   LLAMA_CPP_SOURCE_DIR   a local llama.cpp source tree instead of the pinned one
   GPT4ALL_BUILD_CACHE    where the build cache is
   CC, CXX                the compilers; CFLAGS, CXXFLAGS and LDFLAGS are heeded too
+  CUDACXX                the nvcc for the cuda backend
+  VULKAN_SDK             the Vulkan SDK for the kompute backend
 """
 
 
@@ -28,6 +30,13 @@ def _job_number(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a number, 1 or more")
     return int(text)
+
+
+def _definition(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    return name, value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +68,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference", action="store_true", help="also build llama.cpp's own programs, which tests compare with"
     )
+    parser.add_argument(
+        "--cuda-architectures",
+        default="",
+        metavar="LIST",
+        help="what the cuda backend is compiled for, as CMake has it: '86-real;90-virtual', 'native' for the GPU here",
+    )
+    parser.add_argument(
+        "--define",
+        type=_definition,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a CMake definition, such as GGML_CUDA_FA=OFF; for development",
+    )
     parser.add_argument("--clean", action="store_true", help="throw the cached build away first")
     return parser
 
@@ -67,7 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build what the arguments ask for; the exit status is 0 when all of it is in place."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    how = BuildOptions(options.variants or "native", options.debug, options.sanitize, options.jobs)
+    how = BuildOptions(
+        options.variants or "native",
+        options.debug,
+        options.sanitize,
+        options.jobs,
+        options.cuda_architectures,
+        tuple(options.define),
+    )
     try:
         backends = backends_named(options.backend)
     except BuildError as error:
@@ -76,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for backend in backends:
             build_backend(backend, how, clean=options.clean)
         if options.reference:
-            build_reference(options.jobs)
+            build_reference(BuildOptions(jobs=options.jobs))
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import platform
+import sys
+from dataclasses import dataclass
 
 from nativebuild.report import BuildError
 
 __all__ = ["BACKENDS", "SANITIZERS", "VARIANTS", "Backend", "BuildOptions", "backends_named"]
 
 VARIANTS = ("native", "all")
+_PLATFORM_NAMES = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 SANITIZERS = ("address", "thread", "undefined")
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One backend's name and the CMake definitions it adds."""
+    """One backend's name, and where it can be built.
+
+    ``platforms`` are as ``sys.platform`` has them, ``machines`` as ``platform.machine()``; empty for everywhere.
+    """
 
     name: str
-    definitions: dict[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
 
 
-BACKENDS = {backend.name: backend for backend in (Backend("cpu"),)}
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("cpu"),
+        Backend("kompute", ("linux", "win32")),
+        Backend("cuda", ("linux", "win32")),
+        Backend("metal", ("darwin",), ("arm64",)),
+    )
+}
+#: What ``all`` means: what a wheel of the package carries. CUDA is a distribution of its own.
+_IN_WHEEL = ("cpu", "kompute", "metal")
 
 
 @dataclass(frozen=True)
@@ -31,6 +48,10 @@ class BuildOptions:
     debug: bool = False
     sanitize: str = ""
     jobs: int = 0
+    #: For the cuda backend, as CMake has them; empty for the release's set.
+    cuda_architectures: str = ""
+    #: Further CMake definitions, for development.
+    extra: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,13 +76,26 @@ class BuildOptions:
         if self.debug:
             # A model at -O0 generates too slowly to debug anything with it.
             definitions["CMAKE_C_FLAGS_DEBUG"] = definitions["CMAKE_CXX_FLAGS_DEBUG"] = "-Og -g"
-        return definitions
+        return definitions | dict(self.extra)
 
 
-def backends_named(name: str) -> list[Backend]:
-    """The backends that a name on the command line means."""
+def backends_named(name: str, system: str = sys.platform, machine: str = platform.machine()) -> list[Backend]:
+    """The backends that a name on the command line means on this machine."""
     if name == "all":
-        return list(BACKENDS.values())
+        return [BACKENDS[known] for known in _IN_WHEEL if _problem(BACKENDS[known], system, machine) is None]
     if name not in BACKENDS:
         raise BuildError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}, all")
+    if problem := _problem(BACKENDS[name], system, machine):
+        raise BuildError(problem)
     return [BACKENDS[name]]
+
+
+def _problem(backend: Backend, system: str, machine: str) -> str | None:
+    """Why the backend cannot be built there."""
+    if backend.platforms and system not in backend.platforms:
+        places = " and ".join(_PLATFORM_NAMES[place] for place in backend.platforms)
+        here = _PLATFORM_NAMES.get(system, system)
+        return f"the {backend.name} backend is built on {places} only, and this is {here}"
+    if backend.machines and machine not in backend.machines:
+        return f"the {backend.name} backend is for {' or '.join(backend.machines)}, and this is {machine}"
+    return None

@@ -5,34 +5,32 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nativebuild.area import BuildArea
 from nativebuild.build import Build, compile_targets, configure
 from nativebuild.cache import lock
-from nativebuild.fetch import llama_cpp_source
-from nativebuild.options import BACKENDS, BuildOptions
+from nativebuild.options import BACKENDS, Backend, BuildOptions
 from nativebuild.report import BuildError
-from nativebuild.tools import find_build_tools, find_compilers
+from nativebuild.tools import find_build_tools
 
 __all__ = ["PROGRAMS", "build_reference", "reference_directory"]
 
 PROGRAMS = ("llama-completion", "llama-bench")
+_CPU = BACKENDS["cpu"]
+_NATIVE = BuildOptions()
 
 
-def _native_build(jobs: int = 0) -> Build:
-    """The native release build: comparing with it compares our code, not compiler flags."""
-    backend, options, compilers = BACKENDS["cpu"], BuildOptions(jobs=jobs), find_compilers()
-    engine = llama_cpp_source()
-    return Build(backend, options, engine, compilers, BuildArea.find(backend, options, engine, compilers))
+def _native_build(options: BuildOptions, backend: Backend) -> Build:
+    """Comparing with the build of our own library compares our code, not compiler flags."""
+    return Build.of(backend, options)
 
 
 def reference_directory() -> Path:
     """Where the programs are, or would be once built."""
-    return _native_build().area.build / "bin"
+    return _native_build(_NATIVE, _CPU).area.build / "bin"
 
 
-def build_reference(jobs: int = 0) -> Path:
+def build_reference(options: BuildOptions = _NATIVE, backend: Backend = _CPU) -> Path:
     """Build the programs that are missing or stale; return their directory."""
-    build = _native_build(jobs)
+    build = _native_build(options, backend)
     with lock(build.area.root.name):
         tools = find_build_tools()
         configure(build, tools)

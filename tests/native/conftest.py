@@ -14,37 +14,56 @@ import pytest
 from testmodels import ModelError, ensure
 
 from gpt4all import GPT4All
-from gpt4all._native import loader
+from gpt4all._native import abi, loader
 from gpt4all._native.loader import library_file_name
 from tests.abi_client import CONTROL, Library, Subject
 from tests.fake import ROOT, FakeModel, Piece, build_fake, find_compiler, write_fake_model
 from tests.native_helpers import EngineLog, LoadFake
 
 
-def _real_subject(directory: Path) -> Subject:
-    built = ROOT / "gpt4all" / "_native" / "lib" / "cpu"
-    name = library_file_name("cpu")
+def _real_subject(directory: Path, backend: str) -> Subject:
+    built = ROOT / "gpt4all" / "_native" / "lib" / backend
+    name = library_file_name(backend)
     if not (built / name).is_file():
-        pytest.skip("no cpu backend is built (./build_backends.sh cpu --native)")
+        pytest.skip(f"no {backend} backend is built (./build_backends.sh {backend})")
     try:
         model = ensure("tiny-llama")
     except ModelError as error:
         pytest.skip(f"no tiny model: {error}")
     # A copy of its own: its log callback and state are not those of the package in this process.
-    return Subject(Library(Path(shutil.copytree(built, directory / "cpu"), name)), model)
+    return Subject(Library(Path(shutil.copytree(built, directory / backend), name)), model)
 
 
-@pytest.fixture(scope="session", params=["fake", "cpu"])
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def _gpu_subject(directory: Path, patch: pytest.MonkeyPatch) -> Subject:
+    """Its models have all layers on the first Vulkan device, which may be a software one."""
+    patch.setenv("GPT4ALL_ALLOW_SOFTWARE_GPU", "1")
+    subject = _real_subject(directory, "kompute")
+    gpus = [index for index, device in enumerate(subject.library.devices()) if device.type != abi.DEVICE_CPU]
+    if not gpus:
+        pytest.skip("there is no Vulkan device, not even a software one (Debian: apt-get install mesa-vulkan-drivers)")
+    subject.library.defaults.update(device=gpus[0], n_gpu_layers=100)
+    return subject
+
+
+@pytest.fixture(scope="session", params=["fake", "cpu", pytest.param("kompute", marks=pytest.mark.gpu)])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     directory = tmp_path_factory.mktemp(f"subject-{request.param}")
-    if request.param == "cpu":
-        return _real_subject(directory)
+    if request.param == "fake":
+        yield _fake_subject(directory, request.getfixturevalue("fake"))
+    elif request.param == "cpu":
+        yield _real_subject(directory, "cpu")
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            yield _gpu_subject(directory, patch)
+
+
+def _fake_subject(directory: Path, fake: Library) -> Subject:
     steps = [" It", " was", " a", " d", "ar", "k", " and", " stormy", " ni", "ght", "."]
     control = ["<|im_start|>", CONTROL]
     path = write_fake_model(
         directory / "model.gguf", *steps, control=control, chat_template="{{ '' }}", log=("info", "hello")
     )
-    return Subject(request.getfixturevalue("fake"), path)
+    return Subject(fake, path)
 
 
 @pytest.fixture(scope="session")

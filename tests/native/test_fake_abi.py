@@ -66,7 +66,7 @@ def test_it_says_that_it_is_the_fake(fake: Library) -> None:
 
 
 def test_what_is_fixed_when_compiling(tmp_path: Path) -> None:
-    device = '{sizeof(gpt4all_device_info), GPT4ALL_DEVICE_GPU, 800, 300, "Vulkan0", "Fake GPU"},'
+    device = '{sizeof(gpt4all_device_info), GPT4ALL_DEVICE_GPU, 800, 300, "Vulkan0", "Fake GPU", "", "Vulkan"},'
     library = Library(build_fake(tmp_path, "kompute", FAKE_ABI_VERSION=99, FAKE_DEVICES=device))
     assert library.c.gpt4all_abi_version() == 99
     assert library.c.gpt4all_build_info().startswith(b"kompute fake-backend")

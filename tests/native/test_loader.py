@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import BackendLoadError
-from gpt4all._native import loader
+from gpt4all._native import install_hints, loader
 from tests.fake import build_fake, find_compiler
 
 pytestmark = [
@@ -100,6 +100,47 @@ def test_an_incomplete_library(tmp_path: Path) -> None:
     message = failure()
     assert "incomplete" in message
     assert "gpt4all_" in message
+
+
+DEPENDENCIES = [
+    ("libvulkan.so.1", "to install the Vulkan loader: apt-get install libvulkan1"),
+    ("libcuda.so.1", "to install NVIDIA's driver: apt-get install nvidia-driver"),
+    ("libcudart.so.12", "pip install 'gpt4all[cuda]'"),
+    ("libcublas.so.13", "pip install 'gpt4all[cuda]'"),
+]
+
+
+@pytest.mark.parametrize(("missing", "advice"), DEPENDENCIES)
+def test_a_library_that_it_needs_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, advice: str
+) -> None:
+    needed = tmp_path / missing
+    # By another name than any that the system could have.
+    soname = f"-Wl,-soname,{missing}.none"
+    compiler = find_compiler()
+    assert compiler is not None
+    subprocess.run([compiler, "-shared", "-fPIC", "-x", "c", "/dev/null", "-o", needed, soname], check=True)
+    build_fake(tmp_path, "cpu", "-Wl,--no-as-needed", str(needed))
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == "apt-get" else None)
+    message = failure()
+    assert f"{missing}.none" in message
+    assert advice in message
+    assert "build_backends.sh cpu" in message
+
+
+def test_the_command_is_that_of_the_package_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "libvulkan.so.1: cannot open shared object file"
+    commands = {}
+    for manager in ("apt-get", "dnf", "pacman", "none"):
+        monkeypatch.setattr(shutil, "which", lambda name, known=manager: name if name == known else None)
+        commands[manager] = install_hints.for_dependency(message)
+    assert commands == {
+        "apt-get": "to install the Vulkan loader: apt-get install libvulkan1",
+        "dnf": "to install the Vulkan loader: dnf install vulkan-loader",
+        "pacman": "to install the Vulkan loader: pacman -S vulkan-icd-loader",
+        "none": "to install the Vulkan loader: it comes with the GPU's driver",
+    }
+    assert install_hints.for_dependency("libsomething.so: cannot open shared object file") is None
 
 
 def test_an_engine_that_refuses_this_processor(tmp_path: Path) -> None:

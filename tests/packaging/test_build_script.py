@@ -34,7 +34,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["kompute"], "unknown backend 'kompute'; known: cpu, all"),
+        (["tpu"], "unknown backend 'tpu'; known: cpu, kompute, cuda, metal, all"),
+        (["cuda", "--define", "GGML_CUDA_FA"], "must be NAME=VALUE"),
         (["cpu", "metal"], "unrecognized arguments: metal"),
         (["--jobs", "0"], "must be a number, 1 or more"),
         (["--jobs", "many"], "must be a number, 1 or more"),
@@ -52,7 +53,17 @@ def test_arguments_that_make_no_sense_are_explained(arguments: list[str], messag
 def test_help_names_every_option() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for word in ("--native", "--variants", "--jobs", "--debug", "--sanitize", "--clean", "LLAMA_CPP_SOURCE_DIR"):
+    options = (
+        "--native",
+        "--variants",
+        "--jobs",
+        "--debug",
+        "--sanitize",
+        "--clean",
+        "--cuda-architectures",
+        "--define",
+    )
+    for word in (*options, "LLAMA_CPP_SOURCE_DIR", "CUDACXX", "VULKAN_SDK"):
         assert word in done.stdout
 
 

@@ -67,6 +67,18 @@ def test_a_sound_wheel_passes(tmp_path: Path) -> None:
     assert check_wheel(write(tmp_path, sound_wheel())) == []
 
 
+def test_only_kompute_may_need_the_vulkan_loader(tmp_path: Path) -> None:
+    def with_backend(name: str) -> dict[str, bytes]:
+        folder = f"gpt4all/_native/lib/{name}"
+        library = entry_library(soname=f"libgpt4all-{name}.so", needed=["libc.so.6", "libvulkan.so.1"])
+        record = record_with(variants="native", files={f"libgpt4all-{name}.so": 1})
+        return {**sound_wheel(), f"{folder}/libgpt4all-{name}.so": library, f"{folder}/build.json": record}
+
+    assert check_wheel(write(tmp_path, with_backend("kompute")), allow_native=True) == []
+    problems = check_wheel(write(tmp_path, with_backend("metal")), allow_native=True)
+    assert any("needs libvulkan.so.1" in problem for problem in problems)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

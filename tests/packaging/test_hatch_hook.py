@@ -71,6 +71,16 @@ def test_what_a_broken_build_left_is_not_packed(hook: Any, library: Path) -> Non
     assert len(run(hook)["force_include"]) == 2
 
 
+def test_kompute_is_packed_and_cuda_is_a_distribution_of_its_own(hook: Any, library: Path) -> None:
+    for name in ("kompute", "cuda"):
+        folder = library.parent.parent / name
+        folder.mkdir()
+        (folder / f"libgpt4all-{name}.so").write_bytes(library.read_bytes())
+    packed = set(run(hook)["force_include"].values())
+    assert "gpt4all/_native/lib/kompute/libgpt4all-kompute.so" in packed
+    assert not any("cuda" in name for name in packed)
+
+
 def test_the_cpu_backend_is_built_where_none_is(hook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -30,7 +30,17 @@ LAYERS = (
 )
 # Each may use the others and private modules of its own, gpt4all._gguf_reader
 # and the like, but nothing that does something.
-LEAVES = ("errors", "options", "devices", "gguf", "embedding_models", "cpu_threads", "deprecation")
+LEAVES = (
+    "errors",
+    "options",
+    "devices",
+    "gpus",
+    "backend_selection",
+    "gguf",
+    "embedding_models",
+    "cpu_threads",
+    "deprecation",
+)
 HEAVY = (
     *("requests", "tqdm", "platformdirs", "filelock", "click", "numpy", "asyncio", "urllib.request", "http.client"),
     *("ctypes", "gpt4all.session"),  # with all that a loaded model needs, a third of what importing would cost

@@ -1,0 +1,1 @@
+"""Shows on a machine with a GPU whether a backend works there, and how fast: what ``scripts/check_cuda`` runs."""

@@ -1,0 +1,16 @@
+"""What a toolkit is to the build: CMake definitions, and a text that tells one from another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Toolkit"]
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """``description`` and ``definitions`` are part of the build area's key; ``record`` goes into the build's record."""
+
+    description: str = ""
+    definitions: dict[str, str] = field(default_factory=dict)
+    record: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,80 @@
+"""What of a model would fit: found with few measurements, whatever the shape of its needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gpt4all._native.device_memory import MemoryNeed
+from gpt4all.memory_fit import insufficient_memory, too_large, what_fits
+
+FREE = 10_000_000
+
+#: Bytes on the device for so many layers and so long a context.
+Shape = Callable[[int, int], int]
+
+
+def needs(taken: int, *, layers: int = 0, free: int = FREE, total: int = 2 * FREE) -> list[MemoryNeed]:
+    return [
+        MemoryNeed(None, 33 - layers, 10**12, 0, 0, 1, 1),
+        *([MemoryNeed(1, layers, taken, 0, 0, total, free)] if layers else []),
+    ]
+
+
+SHAPES: dict[str, Shape] = {
+    "straight": lambda ngl, n_ctx: ngl * (400_000 + 30 * n_ctx),
+    "a large output": lambda ngl, n_ctx: ngl * (100_000 + 10 * n_ctx) + (9_000_000 if ngl == 33 else 0),
+    "one large layer": lambda ngl, n_ctx: ngl * 1000 + (9_900_000 if ngl > 7 else 0) + 20 * n_ctx,
+    "work buffers": lambda ngl, n_ctx: 6_000_000 + ngl * (150_000 + 10 * n_ctx),
+    "a long context": lambda ngl, n_ctx: ngl * 1000 + ngl * n_ctx * 300,
+    "far too large": lambda ngl, n_ctx: ngl * 10**9,
+    "steep": lambda ngl, n_ctx: ngl**4 * 20 + n_ctx * 100,
+}
+
+
+def taken(shape: str, ngl: int, n_ctx: int) -> int:
+    """The engine rounds contexts up, and has no more than 33 layers."""
+    return SHAPES[shape](min(ngl, 33), -(-n_ctx // 256) * 256)
+
+
+TOO_LARGE = [
+    (shape, ngl, n_ctx)
+    for shape in SHAPES
+    for ngl in (1, 5, 33, 100)
+    for n_ctx in (8, 300, 2048, 8192, 131_072)
+    if taken(shape, ngl, n_ctx) > FREE
+]
+
+
+@pytest.mark.parametrize(("shape", "ngl", "n_ctx"), TOO_LARGE)
+def test_the_answer_is_that_of_trying_everything(shape: str, ngl: int, n_ctx: int) -> None:
+    measured: list[tuple[int, int]] = []
+
+    def measure(layers: int, context: int) -> list[MemoryNeed]:
+        measured.append((layers, context))
+        return needs(taken(shape, layers, context), layers=min(layers, 33))
+
+    contexts = [8, *range(256, n_ctx, 256)]
+    expected = (
+        max(layers for layers in range(min(ngl, 33)) if layers == 0 or taken(shape, layers, n_ctx) <= FREE),
+        max((context for context in contexts if taken(shape, ngl, context) <= FREE), default=None),
+    )
+    asked = needs(taken(shape, ngl, n_ctx), layers=min(ngl, 33))
+    assert what_fits(measure, asked, ngl, n_ctx) == expected
+    # Each takes as long as reading the model's vocabulary.
+    assert len(measured) <= (8 if shape == "straight" else 24)
+
+
+def test_a_device_that_tells_nothing_has_room() -> None:
+    assert not too_large(needs(10**15, layers=3, free=0, total=0))
+
+
+def test_main_memory_is_not_judged() -> None:
+    assert not too_large(needs(0))
+
+
+def test_without_measuring_there_is_no_advice() -> None:
+    error = insufficient_memory("device='auto'", {1: "a"}, [needs(FREE + 1, layers=33)], [], None, ngl=100, n_ctx=512)
+    assert (error.required, error.free, error.max_ngl, error.max_n_ctx) == (FREE + 1, FREE, None, None)
+    assert "would fit" not in str(error)
