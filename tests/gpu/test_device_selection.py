@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from testmodels import ModelError, ensure
 
 from gpt4all import DeviceError, GPT4All, InsufficientMemoryError, gpu_probe
-from gpt4all._native import loader
+from gpt4all._native.device_memory import Device
 from gpt4all.backend_selection import best_first
 from gpt4all.gpu_probe import SOFTWARE_VARIABLE
 from gpt4all.gpus import Gpu
@@ -21,44 +20,35 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(scope="module")
-def gpu() -> Iterator[Gpu]:
+def best(gpu: Device) -> Iterator[Gpu]:
     """The GPU that ``device="gpu"`` takes."""
-    if not any(candidate.path.is_file() for candidate in loader.candidates("kompute")):
-        pytest.skip("no kompute backend is built (./build_backends.sh kompute)")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SOFTWARE_VARIABLE, "1")
         patch.setattr(gpu_probe, "_answers", {})
-        answer = gpu_probe.probe("kompute")
-        if not answer.usable:
-            pytest.skip(f"no GPU, and no software device such as that of mesa-vulkan-drivers: {answer}")
-        yield best_first(answer.usable)[0]
+        yield best_first(gpu_probe.probe("kompute").usable)[0]
 
 
 @pytest.fixture(scope="module")
-def tiny_model() -> Path:
-    try:
-        return ensure("tiny-llama")
-    except ModelError as error:
-        pytest.skip(f"no tiny model: {error}")
+def tiny_model(model_file: Callable[[str], Path]) -> Path:
+    return model_file("tiny-llama")
 
 
-def test_everything_is_known_about_it(gpu: Gpu) -> None:
-    assert gpu.index is not None
-    assert gpu.vendor
-    assert gpu.type in ("discrete", "integrated", "virtual", "software")
-    assert gpu.driver
-    assert gpu.api_version.startswith("Vulkan 1.")
-    assert 0 < gpu.memory_free <= gpu.memory_total
-    assert gpu.full_name in GPT4All.list_gpus()
+def test_everything_is_known_about_it(best: Gpu) -> None:
+    assert best.index is not None
+    assert best.vendor
+    assert best.type in ("discrete", "integrated", "virtual", "software")
+    assert best.driver
+    assert best.api_version.startswith("Vulkan 1.")
+    assert 0 < best.memory_free <= best.memory_total
+    assert best.full_name in GPT4All.list_gpus()
 
 
 @pytest.mark.parametrize("how", ["gpu", "kompute", "vulkan", "index", "name", "full name", "auto"])
-def test_every_way_to_ask_for_it(gpu: Gpu, tiny_model: Path, how: str) -> None:
-    request = {"index": f"kompute:{gpu.index}", "name": gpu.name, "full name": gpu.full_name}.get(how, how)
+def test_every_way_to_ask_for_it(best: Gpu, tiny_model: Path, how: str) -> None:
+    request = {"index": f"kompute:{best.index}", "name": best.name, "full name": best.full_name}.get(how, how)
     with GPT4All(tiny_model, device=request, n_ctx=64) as model:
         if how == "auto" and model.backend == "cuda":
             pytest.skip("there is a better backend")
-        assert (model.backend, model.device) == ("kompute", gpu.name)
+        assert (model.backend, model.device) == ("kompute", best.name)
         assert model.model.info.n_layers_offloaded == model.model.info.n_layer + 1
         assert model.model.info.device_bytes > 0
         assert (model.fallback_reason is None) == (how != "auto")
@@ -67,11 +57,11 @@ def test_every_way_to_ask_for_it(gpu: Gpu, tiny_model: Path, how: str) -> None:
         assert model.last_generation.completion_tokens > 0
 
 
-def test_too_little_memory_is_found_before_anything_is_allocated(gpu: Gpu, tiny_model: Path) -> None:
+def test_too_little_memory_is_found_before_anything_is_allocated(best: Gpu, tiny_model: Path) -> None:
     with pytest.raises(InsufficientMemoryError) as caught:
         GPT4All(tiny_model, device="gpu", n_ctx=2**30)
     error = caught.value
-    assert gpu.full_name in str(error)
+    assert best.full_name in str(error)
     assert error.required is not None
     assert error.free is not None
     assert error.required > error.free > 0
@@ -79,10 +69,10 @@ def test_too_little_memory_is_found_before_anything_is_allocated(gpu: Gpu, tiny_
     assert 0 < error.max_n_ctx < 2**30
 
 
-def test_a_software_device_is_not_used_unless_allowed(gpu: Gpu, tiny_model: Path) -> None:
+def test_a_software_device_is_not_used_unless_allowed(best: Gpu, tiny_model: Path) -> None:
     """In a process of its own, since a loaded library has looked once and for all."""
-    if gpu.type != "software":
-        pytest.skip(f"{gpu.name} is a GPU")
+    if best.type != "software":
+        pytest.skip(f"{best.name} is a GPU")
     program = """
 import sys
 from gpt4all import DeviceError, GPT4All
@@ -101,10 +91,10 @@ with GPT4All(sys.argv[1], device="auto") as model:
     first, *between, last = done.stdout.splitlines()
     assert (first, last) == ("[]", "cpu")
     assert f"{SOFTWARE_VARIABLE}=1" in "\n".join(between)
-    assert gpu.full_name in "\n".join(between)
+    assert best.full_name in "\n".join(between)
 
 
-def test_another_name(gpu: Gpu, tiny_model: Path) -> None:
+def test_another_name(best: Gpu, tiny_model: Path) -> None:
     with pytest.raises(DeviceError, match="none of this name") as caught:
         GPT4All(tiny_model, device="no such GPU")
-    assert gpu.full_name in str(caught.value)
+    assert best.full_name in str(caught.value)
