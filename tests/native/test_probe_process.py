@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -132,6 +133,23 @@ def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         os.kill(int(mark.read_text()), 0)
     assert probe("kompute") is answer
     assert GPT4All.list_gpus() == ["cuda:NVIDIA RTX 4090"]
+
+
+def test_a_child_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a driver's kernel part no signal arrives; the program goes on without it."""
+    kill = os.killpg
+    monkeypatch.setenv("FAKE_DRIVER", "hang")
+    monkeypatch.setattr(os, "killpg", lambda group, number: None)
+    monkeypatch.setattr(probe_process, "TIME_LIMIT", 0.01)
+    monkeypatch.setattr(probe_process, "PATIENCE", 0.01)
+    problem = probe("kompute").problem
+    assert problem is not None
+    assert "did not answer" in problem
+    (child,) = probe_process._stuck
+    assert child.poll() is None
+    kill(child.pid, signal.SIGKILL)
+    child.wait()
+    probe_process._stuck.clear()
 
 
 def test_a_driver_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
