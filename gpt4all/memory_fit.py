@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gpt4all.errors import InsufficientMemoryError
+from gpt4all.errors import InsufficientMemoryError, ModelLoadError
 from gpt4all.gpus import byte_text
 
 if TYPE_CHECKING:
@@ -66,6 +66,21 @@ def insufficient_memory(
     )
 
 
+def context_too_long(
+    request: str, device: str, measure: Measure, *, ngl: int, n_ctx: int, reason: ModelLoadError
+) -> ModelLoadError | InsufficientMemoryError:
+    """The error for a context that is too long even to be measured, or ``reason`` where the length is not to blame."""
+    try:
+        longest = _longest_measurable(measure, ngl, n_ctx)
+    except ModelLoadError:
+        return reason
+    return InsufficientMemoryError(
+        f"too little memory for {request} with n_ctx={n_ctx}: {device} cannot hold it ({reason})\n"
+        + ("No context would fit." if longest is None else f"What would fit: n_ctx={longest} with this ngl."),
+        max_n_ctx=longest,
+    )
+
+
 def what_fits(measure: Measure, needs: Sequence[MemoryNeed], ngl: int, n_ctx: int) -> tuple[int, int | None]:
     """The most layers with this context, and the longest context with these layers, if any.
 
@@ -79,13 +94,33 @@ def what_fits(measure: Measure, needs: Sequence[MemoryNeed], ngl: int, n_ctx: in
     if with_least < 0:
         return max_ngl, None
     steps = _largest(
-        0,
-        -(-n_ctx // _CONTEXT_STEP),
-        with_least,
-        missing,
-        lambda count: _slack(measure(ngl, count * _CONTEXT_STEP)),
+        0, -(-n_ctx // _CONTEXT_STEP), with_least, missing, lambda count: _slack(measure(ngl, count * _CONTEXT_STEP))
     )
     return max_ngl, steps * _CONTEXT_STEP or _SMALLEST_CONTEXT
+
+
+def _longest_measurable(measure: Measure, ngl: int, n_ctx: int) -> int | None:
+    """The longest context below ``n_ctx`` that fits, found from below: measuring a long one takes memory itself.
+
+    Raises:
+        ModelLoadError: not even the shortest can be measured.
+    """
+    at_low = _slack(measure(ngl, _SMALLEST_CONTEXT))
+    if at_low < 0:
+        return None
+
+    def slack(count: int) -> int | None:
+        try:
+            return _slack(measure(ngl, count * _CONTEXT_STEP))
+        except ModelLoadError:
+            return None
+
+    low, high, at_high = 0, 1, None
+    while high * _CONTEXT_STEP < n_ctx and (at_high := slack(high)) is not None and at_high >= 0:
+        low, at_low, at_high = high, at_high, None
+        high *= 2
+    high = min(high, -(-n_ctx // _CONTEXT_STEP))
+    return _largest(low, high, at_low, at_high, slack) * _CONTEXT_STEP or _SMALLEST_CONTEXT
 
 
 def _slack(needs: Sequence[MemoryNeed]) -> int:
@@ -99,20 +134,23 @@ def most_free(needs: Sequence[MemoryNeed]) -> int:
     return max((need.memory_free for need in too_large(needs)), default=0)
 
 
-def _largest(low: int, high: int, at_low: int, at_high: int, slack: Callable[[int], int]) -> int:
+def _largest(low: int, high: int, at_low: int, at_high: int | None, slack: Callable[[int], int | None]) -> int:
     """The largest number that leaves slack: ``low`` does, ``high`` does not, and the slack falls between them.
 
     Measuring a model takes as long as reading its vocabulary, and need grows
     almost in a straight line, so the next number is guessed from that line.
+    Where the slack is ``None`` there is none, of unknown size.
     """
     step = 0
     while high - low > 1:
         step += 1
+        guess = (low + high) // 2
         # Where the line is far from straight, halving still ends it soon.
-        guess = (low + high) // 2 if step % 3 == 0 else low + (high - low) * at_low // (at_low - at_high)
-        guess = min(max(guess, low + 1), high - 1)
+        if at_high is not None and step % 3:
+            guess = low + (high - low) * at_low // (at_low - at_high)
+            guess = min(max(guess, low + 1), high - 1)
         left = slack(guess)
-        if left >= 0:
+        if left is not None and left >= 0:
             low, at_low = guess, left
         else:
             high, at_high = guess, left

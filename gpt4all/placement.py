@@ -18,7 +18,7 @@ from gpt4all.errors import (
     UnsupportedModelError,
 )
 from gpt4all.gpus import Gpu
-from gpt4all.memory_fit import insufficient_memory, most_free, too_large
+from gpt4all.memory_fit import Measure, context_too_long, insufficient_memory, most_free, too_large
 from gpt4all.options import LoadOptions
 from gpt4all.session import Location, ModelSession, open_model
 
@@ -130,7 +130,10 @@ class _Locator:
         measured: dict[int, list[MemoryNeed]] = {}
         for index, name in list(split.items())[:1] or found:
             names[index] = name
-            measured[index] = self._measure(backend, arguments, index)
+            try:
+                measured[index] = self._measure(backend, arguments, index)
+            except ModelLoadError as error:
+                raise self._unmeasurable(backend, arguments, index, name, error) from None
             if not too_large(measured[index]):
                 return Location(index, (split or names) if self._gpus else {})
         if not measured:
@@ -148,16 +151,34 @@ class _Locator:
         asked["device"] = index
         return backend.model_memory(self._path, **asked)
 
-    def _insufficient(
-        self, backend: Backend, arguments: LoadArguments, names: dict[int, str], measured: dict[int, list[MemoryNeed]]
-    ) -> InsufficientMemoryError:
-        best = max(measured, key=lambda index: most_free(measured[index]))
+    def _unmeasurable(
+        self, backend: Backend, arguments: LoadArguments, index: int, name: str, error: ModelLoadError
+    ) -> ModelLoadError | InsufficientMemoryError:
+        """The engine gives up on a context that no memory would hold, as it does on a file that is no good."""
+        if self._request.may_fall_back or self._n_ctx is None:
+            return error
+        return context_too_long(
+            f"device={self._request.device!r}",
+            f"{backend.name}:{name}",
+            self._measure_on(backend, arguments, index),
+            ngl=self._options.n_gpu_layers,
+            n_ctx=self._n_ctx,
+            reason=error,
+        )
 
+    def _measure_on(self, backend: Backend, arguments: LoadArguments, index: int) -> Measure:
         def measure(ngl: int, n_ctx: int) -> list[MemoryNeed]:
             asked = arguments.copy()
             asked["n_gpu_layers"] = ngl
             asked["n_ctx"] = n_ctx
-            return self._measure(backend, asked, best)
+            return self._measure(backend, asked, index)
+
+        return measure
+
+    def _insufficient(
+        self, backend: Backend, arguments: LoadArguments, names: dict[int, str], measured: dict[int, list[MemoryNeed]]
+    ) -> InsufficientMemoryError:
+        best = max(measured, key=lambda index: most_free(measured[index]))
 
         return insufficient_memory(
             f"device={self._request.device!r}",
@@ -165,7 +186,7 @@ class _Locator:
             list(measured.values()),
             [backend_selection.describe(gpu) for gpu in self._others],
             # Where the load goes on elsewhere, nobody waits for advice.
-            None if self._request.may_fall_back else measure,
+            None if self._request.may_fall_back else self._measure_on(backend, arguments, best),
             ngl=self._options.n_gpu_layers,
             n_ctx=self._n_ctx,
         )

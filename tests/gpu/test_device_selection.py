@@ -57,16 +57,29 @@ def test_every_way_to_ask_for_it(best: Gpu, tiny_model: Path, how: str) -> None:
         assert model.last_generation.completion_tokens > 0
 
 
-def test_too_little_memory_is_found_before_anything_is_allocated(best: Gpu, tiny_model: Path) -> None:
+def test_too_little_memory_is_found_before_anything_is_allocated(best: Gpu, model_file: Callable[[str], Path]) -> None:
     with pytest.raises(InsufficientMemoryError) as caught:
-        GPT4All(tiny_model, device="gpu", n_ctx=2**30)
+        # Some 22 KiB of context a token.
+        GPT4All(model_file("smollm2"), device="gpu", n_ctx=best.memory_total // 20_000)
     error = caught.value
     assert best.full_name in str(error)
     assert error.required is not None
     assert error.free is not None
     assert error.required > error.free > 0
+    assert error.max_ngl is not None
     assert error.max_n_ctx is not None
-    assert 0 < error.max_n_ctx < 2**30
+    assert 0 < error.max_n_ctx < best.memory_total // 20_000
+
+
+def test_a_context_that_cannot_even_be_measured(best: Gpu, model_file: Callable[[str], Path]) -> None:
+    """The engine makes no tensor that is larger than the largest buffer a shader may see."""
+    if best.type != "software":
+        pytest.skip(f"how large that is on {best.name} is not known; it is 128 MiB on llvmpipe")
+    with pytest.raises(InsufficientMemoryError, match="cannot hold it") as caught:
+        # 384 MiB for a layer's keys.
+        GPT4All(model_file("smollm2"), device="gpu", n_ctx=2**20)
+    assert caught.value.max_n_ctx is not None
+    assert 1024 < caught.value.max_n_ctx < 2**20
 
 
 def test_a_software_device_is_not_used_unless_allowed(best: Gpu, tiny_model: Path) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from gpt4all import InsufficientMemoryError, ModelLoadError
 from gpt4all._native.device_memory import MemoryNeed
-from gpt4all.memory_fit import insufficient_memory, too_large, what_fits
+from gpt4all.memory_fit import context_too_long, insufficient_memory, too_large, what_fits
 
 FREE = 10_000_000
 
@@ -64,6 +65,50 @@ def test_the_answer_is_that_of_trying_everything(shape: str, ngl: int, n_ctx: in
     assert what_fits(measure, asked, ngl, n_ctx) == expected
     # Each takes as long as reading the model's vocabulary.
     assert len(measured) <= (8 if shape == "straight" else 24)
+
+
+LIMITS = [(7, 100), (256, 100), (2000, 100), (2000, 40), (2**30, 60), (70_000, 3)]
+
+
+@pytest.mark.parametrize(("n_ctx", "room"), LIMITS)
+@pytest.mark.parametrize("measurable", [1, 15, 16, 17, 1000])
+def test_a_context_too_long_to_be_measured(n_ctx: int, room: int, measurable: int) -> None:
+    """In units of 256 tokens, ``measurable`` of them can be measured, and ``room`` of them fit."""
+    measured: list[int] = []
+
+    def measure(ngl: int, context: int) -> list[MemoryNeed]:
+        units = -(-context // 256)
+        measured.append(units)
+        if units > measurable:
+            raise ModelLoadError("std::bad_alloc")
+        return needs(units * FREE // room, layers=ngl)
+
+    reason = ModelLoadError("the engine gave up")
+    error = context_too_long("device='gpu'", "kompute:A", measure, ngl=3, n_ctx=n_ctx, reason=reason)
+    assert isinstance(error, InsufficientMemoryError)
+    fitting = [units for units in range(min(measurable, room) + 1) if units * 256 < n_ctx]
+    assert error.max_n_ctx == (fitting[-1] * 256 or 8)
+    assert f"n_ctx={n_ctx}: kompute:A cannot hold it (the engine gave up)" in str(error)
+    # What takes too much is measured at most once on the way up.
+    assert max(measured) <= 2 * max(measurable, room)
+
+
+def test_a_context_is_not_to_blame_where_none_can_be_measured() -> None:
+    def measure(ngl: int, context: int) -> list[MemoryNeed]:
+        raise ModelLoadError("it is a bad file")
+
+    reason = ModelLoadError("it is a bad file")
+    assert context_too_long("gpu", "a", measure, ngl=3, n_ctx=512, reason=reason) is reason
+
+
+def test_no_context_at_all() -> None:
+    def measure(ngl: int, context: int) -> list[MemoryNeed]:
+        return needs(2 * FREE, layers=ngl)
+
+    error = context_too_long("gpu", "a", measure, ngl=3, n_ctx=512, reason=ModelLoadError("too long"))
+    assert isinstance(error, InsufficientMemoryError)
+    assert error.max_n_ctx is None
+    assert "No context would fit" in str(error)
 
 
 def test_a_device_that_tells_nothing_has_room() -> None:
