@@ -82,23 +82,30 @@ def load(backend: str) -> Library:
         if backend in _loaded:
             return _loaded[backend]
         failures = []
+        advised = False
         for candidate in candidates(backend):
             try:
                 loaded = _load_library(backend, candidate.path)
             except BackendLoadError as error:
                 failures.append(f"  - {candidate.path} ({candidate.origin}): {error}")
+                advised = advised or isinstance(error, _DependencyError)
             else:
                 _loaded[backend] = loaded
                 return loaded
-        raise BackendLoadError(_failure_message(backend, failures))
+        raise BackendLoadError(_failure_message(backend, failures, advised))
 
 
-def _failure_message(backend: str, failures: list[str]) -> str:
-    from gpt4all._native import install_hints
+class _DependencyError(BackendLoadError):
+    """The library is all right, but lacks something that the message says how to get."""
 
+
+def _failure_message(backend: str, failures: list[str], advised: bool) -> str:
     lines = [f"the {backend!r} backend could not be loaded; tried", *failures]
-    hint = install_hints.for_backend(backend)
-    lines.append(f"To repair this, {hint}." if hint else "This installation has no such backend.")
+    if not advised:
+        from gpt4all._native import install_hints
+
+        hint = install_hints.for_backend(backend)
+        lines.append(f"To repair this, {hint}." if hint else "This installation has no such backend.")
     return "\n".join(lines)
 
 
@@ -109,11 +116,14 @@ def _load_library(backend: str, path: Path) -> Library:
     if backend == "cuda":
         from gpt4all._native import cuda_runtime
 
-        cuda_runtime.prepare(path.parent)
+        try:
+            cuda_runtime.prepare(path.parent)
+        except BackendLoadError as error:
+            raise _DependencyError(str(error)) from error
     try:
         cdll = ctypes.CDLL(str(path), mode=_load_mode())
     except OSError as error:
-        raise BackendLoadError(_with_hint(str(error))) from error
+        raise _explained(error) from error
     try:
         version = int(cdll.gpt4all_abi_version())
     except AttributeError:
@@ -131,16 +141,16 @@ def _load_library(backend: str, path: Path) -> Library:
         cdll.gpt4all_init()
     except BackendLoadError as error:
         # A part that is loaded only now may lack the driver's library.
-        raise BackendLoadError(_with_hint(str(error))) from error
+        raise _explained(error) from error
     return Library(backend, path, cdll)
 
 
-def _with_hint(message: str) -> str:
+def _explained(error: Exception) -> BackendLoadError:
     """The dynamic linker's message, with how to install what it misses."""
     from gpt4all._native import install_hints
 
-    hint = install_hints.for_dependency(message)
-    return message if hint is None else f"{message}; {hint}"
+    hint = install_hints.for_dependency(str(error))
+    return BackendLoadError(str(error)) if hint is None else _DependencyError(f"{error}; {hint}")
 
 
 def _load_mode() -> int:

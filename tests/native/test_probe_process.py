@@ -330,6 +330,7 @@ def test_the_cpu_starts_no_process_and_opens_no_gpu_library(
     monkeypatch.setenv(loader.SEARCH_PATH_VARIABLE, both)
     ended = children.run(
         """
+        import ctypes, pathlib  # ctypes opens this program itself, once
         seen = []
         STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system")
         def audit(event, arguments):
@@ -340,7 +341,7 @@ def test_the_cpu_starts_no_process_and_opens_no_gpu_library(
             with GPT4All(PATHS[0], device=device) as model:
                 model.generate("x", max_tokens=3)
                 assert (model.backend, model.device, model.fallback_reason) == ("cpu", None, None)
-        maps = open("/proc/self/maps").read()
+        maps = pathlib.Path("/proc/self/maps").read_text()
         assert not [name for name in ("libgpt4all-kompute", "libgpt4all-cuda", "libvulkan", "libcuda") if name in maps]
         print([(event, os.path.basename(name)) for event, name in seen])
         """,
