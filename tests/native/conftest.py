@@ -11,40 +11,54 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testmodels import ModelError, ensure
+from testmodels import ModelError, ensure, find
 
 from gpt4all import GPT4All
 from gpt4all._native import loader
-from gpt4all._native.loader import library_file_name
 from tests.abi_client import CONTROL, Library, Subject
-from tests.fake import ROOT, FakeModel, Piece, build_fake, find_compiler, write_fake_model
+from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
 from tests.native_helpers import EngineLog, LoadFake
 
 
-def _real_subject(directory: Path) -> Subject:
-    built = ROOT / "gpt4all" / "_native" / "lib" / "cpu"
-    name = library_file_name("cpu")
-    if not (built / name).is_file():
+#: A tiny random model of each kind of memory that the real library generates with, and a control token of it.
+REAL_SUBJECTS = {
+    "tiny-llama": CONTROL,
+    "tiny-gemma3": "<end_of_turn>",
+    "tiny-mamba": CONTROL,
+    "tiny-jamba": CONTROL,
+    "tiny-t5": "<pad>",
+}
+
+
+@pytest.fixture(scope="session")
+def real_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    built = next((place.path for place in loader.candidates("cpu") if place.path.is_file()), None)
+    if built is None:
         pytest.skip("no cpu backend is built (./build_backends.sh cpu --native)")
-    try:
-        model = ensure("tiny-llama")
-    except ModelError as error:
-        pytest.skip(f"no tiny model: {error}")
     # A copy of its own: its log callback and state are not those of the package in this process.
-    return Subject(Library(Path(shutil.copytree(built, directory / "cpu"), name)), model)
+    copy = shutil.copytree(built.parent, tmp_path_factory.mktemp("real") / "cpu")
+    return Library(Path(copy, built.name))
 
 
-@pytest.fixture(scope="session", params=["fake", "cpu"])
+@pytest.fixture(scope="session", params=["fake", *REAL_SUBJECTS])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    directory = tmp_path_factory.mktemp(f"subject-{request.param}")
-    if request.param == "cpu":
-        return _real_subject(directory)
+    if request.param in REAL_SUBJECTS:
+        spec = find(request.param)
+        try:
+            model = ensure(spec.name)
+        except ModelError as error:
+            pytest.skip(f"no tiny model: {error}")
+        library = request.getfixturevalue("real_library")
+        # T5's vocabulary knows neither line ends nor control codes.
+        all_text = spec.vocabulary != "ugm"
+        return Subject(library, model, spec.architecture, spec.n_ctx_train, REAL_SUBJECTS[spec.name], all_text)
+    directory = tmp_path_factory.mktemp("subject-fake")
     steps = [" It", " was", " a", " d", "ar", "k", " and", " stormy", " ni", "ght", "."]
     control = ["<|im_start|>", CONTROL]
     path = write_fake_model(
         directory / "model.gguf", *steps, control=control, chat_template="{{ '' }}", log=("info", "hello")
     )
-    return Subject(request.getfixturevalue("fake"), path)
+    return Subject(request.getfixturevalue("fake"), path, "llama", 2048, CONTROL)
 
 
 @pytest.fixture(scope="session")
