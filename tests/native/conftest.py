@@ -19,7 +19,6 @@ from tests.abi_client import CONTROL, Library, Subject
 from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
 from tests.native_helpers import EngineLog, LoadFake
 
-
 #: A tiny random model of each kind of memory that the real library generates with, and a control token of it.
 REAL_SUBJECTS = {
     "tiny-llama": CONTROL,

@@ -487,7 +487,8 @@ def test_bad_generate_option_is_named(model: Model, prompt: list[int], name: str
     [("temperature", 1e-44), ("temperature", 3e38), ("repeat_penalty", 1e-44), ("repeat_penalty", 3e38)],
 )
 def test_extreme_numbers_still_give_tokens(model: Model, prompt: list[int], name: str, value: float) -> None:
-    run = model.generate(prompt, max_tokens=5, **{"temperature": 0.7, "top_k": 0, "top_p": 1.0, name: value})
+    options: dict[str, Any] = {"temperature": 0.7, "top_k": 0, "top_p": 1.0, name: value}
+    run = model.generate(prompt, max_tokens=5, **options)
     assert (run.status, run.message) == (abi.OK, "")
     assert run.result.completion_tokens == 5
 
