@@ -175,7 +175,7 @@ def mutated(chance: random.Random, model: Model) -> bytes:
 
 def use(path: Path) -> None:
     """Everything a program would do with a model; its errors are what it should get."""
-    with GPT4All(path, n_ctx=32, n_threads=1) as model:
+    with GPT4All(path, n_ctx=256, n_threads=1) as model:
         model.detokenize(model.tokenize("Hello <|im_end|> wörld 1234"))
         if not model.model.info.can_generate:
             return

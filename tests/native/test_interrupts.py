@@ -88,11 +88,15 @@ def test_between_two_pieces(fake_model: FakeModel) -> None:
 def test_while_waiting_for_a_turn(fake_model: FakeModel) -> None:
     out = interrupt(
         f"""
-        {AT_GATE.replace(chr(10), chr(10) + " " * 8)}
+        model = GPT4All(PATHS[0])
         held = model.generate("x", streaming=True)
         next(held)
+        def watch():
+            while len(model.model._turns._line) < 2:
+                threading.Event().wait(0.001)
+            ready()
+        threading.Thread(target=watch, daemon=True).start()
         try:
-            # The stream that is open in this thread would be finished first; one of another thread is waited for.
             model.generate("y")
         except KeyboardInterrupt:
             print("interrupted")
