@@ -13,6 +13,7 @@ MAX_DIMENSIONS = 4
 MAX_TENSOR_NAME_BYTES = 63
 MAX_LAYERS = 512
 MAX_EXPERTS = 1024
+LAST_POOLING_TYPE = 4
 
 ARCHITECTURES: frozenset[str] = frozenset(
     """
@@ -98,6 +99,12 @@ TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     42: ("Q2_0", 64, 18),
 }
 """ggml type id → name, elements in a block, bytes in a block."""
+
+TYPES_WITHOUT_PRODUCT: frozenset[str] = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
+"""Types that the engine's matrix product has no function for: it would call a null pointer."""
+
+INDEX_TENSORS = (b".ffn_gate_tid2eid.weight",)
+"""Ends of the names of tensors that hold indices, which nothing multiplies."""
 
 REMOVED_TENSOR_TYPES: dict[int, tuple[str, str]] = {
     4: ("Q4_2", "Q4_0"),

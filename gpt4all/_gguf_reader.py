@@ -71,6 +71,7 @@ class RawHeader:
     version: int
     metadata: dict[str, MetadataValue]
     tensor_count: int
+    unusable_weight: str | None
 
 
 def read(window: Window) -> RawHeader:
@@ -79,7 +80,7 @@ def read(window: Window) -> RawHeader:
     metadata = _metadata(window, entries)
     window.where = "its list of tensors"
     alignment = _alignment(window, metadata)
-    data_end = _tensors(window, tensor_count, alignment)
+    data_end, unusable_weight = _tensors(window, tensor_count, alignment)
     if data_end > window.size:
         missing = data_end - window.size
         raise InvalidModelError(
@@ -87,7 +88,7 @@ def read(window: Window) -> RawHeader:
             f"so {missing} bytes are missing; the download probably did not finish. "
             "Delete the file and download it again"
         )
-    return RawHeader(version, metadata, tensor_count)
+    return RawHeader(version, metadata, tensor_count, unusable_weight)
 
 
 def _preamble(window: Window) -> tuple[int, int, int]:
@@ -214,8 +215,12 @@ def _alignment(window: Window, metadata: dict[str, MetadataValue]) -> int:
     return alignment
 
 
-def _tensors(window: Window, count: int, alignment: int) -> int:
-    """Check all tensor descriptions and return where in the file the last tensor's data ends."""
+def _tensors(window: Window, count: int, alignment: int) -> tuple[int, str | None]:
+    """Check all tensor descriptions and return where in the file the last tensor's data ends.
+
+    With it comes the first matrix whose type the engine cannot multiply with, if there is one.
+    """
+    unusable: str | None = None
     seen: set[bytes] = set()
     data_bytes = 0
     end = 0
@@ -226,7 +231,10 @@ def _tensors(window: Window, count: int, alignment: int) -> int:
             raise window.damaged(f"the tensor {quoted(raw_name.decode('utf-8', 'replace'))} stands in it twice")
         seen.add(raw_name)
         name = quoted(raw_name.decode("utf-8", "replace"))
-        size = _tensor_bytes(window, name)
+        size, matrix_type = _tensor_bytes(window, name)
+        is_weight = raw_name.endswith(b".weight") and not raw_name.endswith(engine.INDEX_TENSORS)
+        if unusable is None and is_weight and matrix_type in engine.TYPES_WITHOUT_PRODUCT:
+            unusable = f"its tensor {name}, {matrix_type},"
         offset = window.u64()
         if offset % alignment:
             raise window.damaged(f"tensor {name} begins at offset {offset}, not a multiple of {alignment}")
@@ -236,10 +244,12 @@ def _tensors(window: Window, count: int, alignment: int) -> int:
         data_bytes = -(-end // alignment) * alignment
         if data_bytes >= 1 << 63:
             raise window.damaged(f"its tensors up to {name} take {data_bytes} bytes, more than any file can hold")
-    return -(-window.position // alignment) * alignment + end if count else window.position
+    data_end = -(-window.position // alignment) * alignment + end if count else window.position
+    return data_end, unusable
 
 
-def _tensor_bytes(window: Window, name: str) -> int:
+def _tensor_bytes(window: Window, name: str) -> tuple[int, str]:
+    """Size of a tensor's data, and its type's name if it is a matrix."""
     dimensions = window.u32()
     if dimensions > engine.MAX_DIMENSIONS:
         raise window.damaged(f"tensor {name} claims {dimensions} dimensions (at most {engine.MAX_DIMENSIONS} exist)")
@@ -258,7 +268,7 @@ def _tensor_bytes(window: Window, name: str) -> int:
         raise window.damaged(
             f"tensor {name} has rows of {row} elements, not a multiple of the {block_elements} in a {type_name} block"
         )
-    return elements // block_elements * block_bytes
+    return elements // block_elements * block_bytes, type_name if dimensions > 1 else ""
 
 
 def _unknown_type(window: Window, name: str, type_id: int) -> UnsupportedModelError:

@@ -54,6 +54,7 @@ class GGUFHeader:
         split_number: which of them this is, counted from 0.
         split_paths: where all the files should be, in order; empty when the name does not follow the pattern
             ``NAME-00001-of-00003.gguf`` by which the engine finds them.
+        unusable_weight: name and type of the first matrix that the engine cannot multiply with, or ``None``.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class GGUFHeader:
     split_count: int = 1
     split_number: int = 0
     split_paths: tuple[Path, ...] = ()
+    unusable_weight: str | None = None
 
     @property
     def is_embedding(self) -> bool:
@@ -128,7 +130,16 @@ def preflight(path: StrPath, architectures: Collection[str] | None = None) -> GG
             "download the model file itself"
         )
     _check_hyperparameters(header, shown)
+    if header.unusable_weight:
+        raise _unusable_weight(header.unusable_weight, shown)
     return header
+
+
+def _unusable_weight(tensor: str, shown: str) -> InvalidModelError:
+    return InvalidModelError(
+        f"{shown} is a damaged GGUF file: {tensor} is of a type that the engine cannot multiply with. "
+        "Download it again, or convert the model again"
+    )
 
 
 def _shown(path: StrPath) -> str:
@@ -182,6 +193,7 @@ def _header(path: Path, shown: str, size: int, raw: reader.RawHeader) -> GGUFHea
         split_count=max(count, 1),
         split_number=number,
         split_paths=_split_paths(path, number, count) if count > 1 else (path,),
+        unusable_weight=raw.unusable_weight,
     )
 
 
@@ -245,6 +257,8 @@ def _check_split(header: GGUFHeader, shown: str) -> None:
     tensors = header.tensor_count
     for expected, part in enumerate(header.split_paths[1:], start=1):
         found = read_header(part)
+        if found.unusable_weight:
+            raise _unusable_weight(found.unusable_weight, _shown(part))
         if found.split_number != expected or "split.no" not in found.metadata:
             raise InvalidModelError(
                 f"{_shown(part)} should be part {expected + 1} of the split model {shown} but is another one; "
@@ -305,6 +319,10 @@ def _check_hyperparameters(header: GGUFHeader, shown: str) -> None:
     scaling = header.metadata.get(prefix + "rope.scaling.type")
     known = not isinstance(scaling, str) or scaling in engine.ROPE_SCALING_TYPES
     demand(known, "rope.scaling.type", f"one of {', '.join(sorted(engine.ROPE_SCALING_TYPES))}")
+
+    pooling = number("pooling_type")
+    known = pooling is None or pooling in (-1, _POOLING_UNSPECIFIED) or 0 <= pooling <= engine.LAST_POOLING_TYPE
+    demand(known, "pooling_type", f"from 0 to {engine.LAST_POOLING_TYPE}")
 
     experts = number("expert_count") or 0
     used, groups = number("expert_used_count") or 0, number("expert_group_count") or 0

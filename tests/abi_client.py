@@ -19,7 +19,6 @@ from gpt4all._native.prototypes import PROTOTYPES
 OnToken = Callable[[int, bytes], bool]
 
 
-#: A control token that the models of every ``Subject`` know.
 CONTROL = "<|im_end|>"
 
 
@@ -101,10 +100,16 @@ class Library:
 
 @dataclass(frozen=True)
 class Subject:
-    """A library with a model that generates without end, mostly ASCII, and knows ``CONTROL``."""
+    """A library with a model that generates without end, mostly ASCII."""
 
     library: Library
     model: Path
+    architecture: str
+    n_ctx_train: int
+    #: A control token of its vocabulary.
+    control: str
+    #: Whether its tokens give any text again, and not just words.
+    all_text: bool = True
 
 
 @dataclass

@@ -47,6 +47,11 @@ def byte_vocabulary(template: str | None, control: Sequence[str] = CONTROL_TOKEN
 
 
 def write_chat_model(path: Path, words: Vocabulary, name: str = "chat") -> Path:
+    return write_gguf(path, *chat_model(words, name))
+
+
+def chat_model(words: Vocabulary, name: str = "chat") -> tuple[dict[str, Any], list[Tensor]]:
+    """Metadata and tensors of such a model."""
     n = len(words.tokens)
     metadata: dict[str, Any] = {
         "general.architecture": "llama",
@@ -78,7 +83,7 @@ def write_chat_model(path: Path, words: Vocabulary, name: str = "chat") -> Path:
     tensors = [Tensor(key, (WIDTH, n)) for key in ("token_embd.weight", "output.weight")]
     tensors += [Tensor(key, (WIDTH, WIDTH)) for key in square]
     tensors += [Tensor(key, (WIDTH,)) for key in norms]
-    return write_gguf(path, metadata, tensors)
+    return metadata, tensors
 
 
 _FEED_FORWARD = ("ffn_gate", "ffn_up", "ffn_down")

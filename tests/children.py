@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.fake import ROOT
 
 #: Only for programs that hang: nothing takes this long when all is well.
-DEADLINE = 120.0
+DEADLINE = 600.0
 
 _BEGINNING = """
 import logging, os, sys, threading

@@ -12,7 +12,7 @@ from gpt4all import GPT4All
 from tests.fake import Piece
 
 #: Only for things that fail: nothing waits this long when all is well.
-DEADLINE = 120.0
+DEADLINE = 300.0
 
 #: What the fake says when it is at a gate.
 AT_GATE = "waiting for the cancel flag"

@@ -11,11 +11,13 @@ set(GPT4ALL_COMMON_SOURCES
   json.cpp
   unicode.cpp)
 list(TRANSFORM GPT4ALL_COMMON_SOURCES PREPEND "${LLAMA_CPP_SOURCE_DIR}/common/")
-add_library(gpt4all-common STATIC EXCLUDE_FROM_ALL ${GPT4ALL_COMMON_SOURCES})
-target_include_directories(gpt4all-common SYSTEM PUBLIC "${LLAMA_CPP_SOURCE_DIR}/common" "${LLAMA_CPP_SOURCE_DIR}/vendor")
-target_link_libraries(gpt4all-common PRIVATE ggml vendor::nlohmann)
-# The parser asserts what the kinds of expressions are: a broken template would end the process.
-target_compile_definitions(gpt4all-common PRIVATE NDEBUG)
+function(gpt4all_add_common target)
+  add_library(${target} STATIC EXCLUDE_FROM_ALL ${GPT4ALL_COMMON_SOURCES})
+  target_include_directories(${target} SYSTEM PUBLIC "${LLAMA_CPP_SOURCE_DIR}/common" "${LLAMA_CPP_SOURCE_DIR}/vendor")
+  target_link_libraries(${target} PRIVATE ggml vendor::nlohmann)
+  # The parser asserts what the kinds of expressions are: a broken template would end the process.
+  target_compile_definitions(${target} PRIVATE NDEBUG)
+endfunction()
 
 set(GPT4ALL_SHIM_SOURCES
   src/character_class.cpp
@@ -47,42 +49,52 @@ set(GPT4ALL_SHIM_SOURCES
   src/token_marks.cpp
   src/vocabulary.cpp)
 
-add_library(gpt4all-shim SHARED ${GPT4ALL_SHIM_SOURCES})
+function(gpt4all_add_shim target common)
+  add_library(${target} SHARED ${GPT4ALL_SHIM_SOURCES})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}")
+  target_include_directories(${target} PRIVATE include)
+  target_link_libraries(${target} PRIVATE ${common} llama ggml)
+  # As system headers: warnings are for our own files.
+  target_include_directories(${target} SYSTEM PRIVATE
+    "${LLAMA_CPP_SOURCE_DIR}/src"
+    "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
+    "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
+  target_compile_definitions(${target} PRIVATE
+    "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"")
+  if(GPT4ALL_ALL_CPU_VARIANTS)
+    target_sources(${target} PRIVATE src/modules.cpp)
+    target_compile_definitions(${target} PRIVATE GPT4ALL_CPU_MODULES "GPT4ALL_GPU_MODULE=\"${GPT4ALL_GPU_TARGET}\"")
+  endif()
+  if(GPT4ALL_BACKEND STREQUAL "kompute")
+    target_sources(${target} PRIVATE src/vulkan_devices.cpp)
+    target_include_directories(${target} SYSTEM PRIVATE "${Vulkan_INCLUDE_DIR}")
+    target_compile_definitions(${target} PRIVATE GPT4ALL_VULKAN)
+  endif()
+  gpt4all_warn(${target})
+  if(UNIX AND NOT APPLE)
+    target_link_options(${target} PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
+    set_target_properties(${target} PROPERTIES LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
+    target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
+  endif()
+endfunction()
+
 # The compile commands are what scripts/check compiles with warnings as errors.
-set_target_properties(gpt4all-shim PROPERTIES
-  OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}"
-  EXPORT_COMPILE_COMMANDS ON)
-target_include_directories(gpt4all-shim PRIVATE include)
-target_link_libraries(gpt4all-shim PRIVATE gpt4all-common llama ggml)
-# As system headers: warnings are for our own files.
-target_include_directories(gpt4all-shim SYSTEM PRIVATE
-  "${LLAMA_CPP_SOURCE_DIR}/src"
-  "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
-  "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
-target_compile_definitions(gpt4all-shim PRIVATE
-  "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"")
-if(GPT4ALL_ALL_CPU_VARIANTS)
-  target_sources(gpt4all-shim PRIVATE src/modules.cpp)
-  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_CPU_MODULES "GPT4ALL_GPU_MODULE=\"${GPT4ALL_GPU_TARGET}\"")
-endif()
-if(GPT4ALL_BACKEND STREQUAL "kompute")
-  target_sources(gpt4all-shim PRIVATE src/vulkan_devices.cpp)
-  target_include_directories(gpt4all-shim SYSTEM PRIVATE "${Vulkan_INCLUDE_DIR}")
-  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_VULKAN)
-endif()
+function(gpt4all_warn target)
+  set_target_properties(${target} PROPERTIES EXPORT_COMPILE_COMMANDS ON)
+  if(MSVC)
+    target_compile_options(${target} PRIVATE /W4)
+  else()
+    target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
+  endif()
+endfunction()
+
+gpt4all_add_common(gpt4all-common)
+gpt4all_add_shim(gpt4all-shim gpt4all-common)
 if(GPT4ALL_SANITIZE)
   target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_SANITIZED)
 endif()
-if(MSVC)
-  target_compile_options(gpt4all-shim PRIVATE /W4)
-else()
-  target_compile_options(gpt4all-shim PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion)
-endif()
-if(UNIX AND NOT APPLE)
-  target_link_options(gpt4all-shim PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
-  set_target_properties(gpt4all-shim PROPERTIES LINK_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
-  target_link_libraries(gpt4all-shim PRIVATE ${CMAKE_DL_LIBS})
-endif()
+
+include(Sanitized)
 
 install(TARGETS gpt4all-shim ${GPT4ALL_GGML_TARGETS}
   LIBRARY DESTINATION .

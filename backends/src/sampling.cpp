@@ -10,6 +10,11 @@ namespace gpt4all {
 namespace {
 
 constexpr float NEVER = -std::numeric_limits<float>::infinity();
+// No model computes a logit near it. Beyond, extreme options would make
+// infinities out of logits, and then no number at all.
+constexpr float LARGEST_LOGIT = 1e6f;
+// Colder is as good as greedy, and logits divided by it stay finite.
+constexpr float LOWEST_TEMPERATURE = 1e-30f;
 
 // Independent maxima let the compiler use the widest compare there is.
 constexpr int32_t LANES = 16;
@@ -35,7 +40,7 @@ bool weaker_last(const llama_token_data &a, const llama_token_data &b) {
 
 Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx,
                  GrammarConstraint *constraint)
-    : greedy_(options.temperature <= 0 || options.top_k == 1 || options.top_p <= 0),
+    : greedy_(options.temperature < LOWEST_TEMPERATURE || options.top_k == 1 || options.top_p <= 0),
       n_vocab_(llama_vocab_n_tokens(vocab)),
       top_k_(options.top_k > 0 && options.top_k < n_vocab_ ? static_cast<std::size_t>(options.top_k) : 0),
       repeat_penalty_(options.repeat_penalty),
@@ -93,7 +98,9 @@ void Sampler::penalize(float *logits) {
         if ((count & DONE) != 0) continue;
         count |= DONE;
         const float logit = logits[token];
-        change(logits, token, logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_);
+        const float penalized = logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_;
+        // A token that is never to come stays so.
+        change(logits, token, logit == NEVER ? NEVER : std::clamp(penalized, -LARGEST_LOGIT, LARGEST_LOGIT));
     }
     for (llama_token token : window_) in_window_[static_cast<std::size_t>(token)] &= ~DONE;
 }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <string>
 
 namespace gpt4all {
 namespace {
@@ -13,6 +14,20 @@ void check_token(const gpt4all_model &model, int32_t token) {
         invalid_argument("token " + std::to_string(token) + " is outside the vocabulary of " +
                          std::to_string(llama_vocab_n_tokens(model.vocab)));
     }
+}
+
+// In memory of our own: without enough room the engine tells more bytes than
+// it needs for vocabularies whose spaces are tidied up at the end.
+std::string detokenize(const llama_vocab *vocab, const int32_t *tokens, int32_t n_tokens) {
+    std::string text(static_cast<std::size_t>(n_tokens) * 8 + 16, '\0');
+    int32_t n = 0;
+    for (;;) {
+        n = llama_detokenize(vocab, tokens, n_tokens, text.data(), static_cast<int32_t>(text.size()), false, true);
+        if (n >= 0) break;
+        text.resize(static_cast<std::size_t>(-static_cast<int64_t>(n)));
+    }
+    text.resize(static_cast<std::size_t>(n));
+    return text;
 }
 
 } // namespace
@@ -52,18 +67,18 @@ gpt4all_status gpt4all_detokenize(const gpt4all_model *model, const int32_t *tok
         require(model, "model");
         require(length, "length");
         *length = 0;
-        if (n_tokens < 0) invalid_argument("n_tokens must not be negative");
+        if (n_tokens < 0 || n_tokens > MAX_TEXT / 16) invalid_argument("n_tokens is negative or over 128 Mi");
         if (n_tokens > 0) require(tokens, "tokens");
         if (capacity < 0) invalid_argument("capacity must not be negative");
         if (capacity > 0) require(text, "text");
         for (int32_t i = 0; i < n_tokens; i++) check_token(*model, tokens[i]);
         if (n_tokens == 0) return;
-        const int32_t usable = static_cast<int32_t>(capacity > MAX_TEXT ? MAX_TEXT : capacity);
-        const int32_t n = llama_detokenize(model->vocab, tokens, n_tokens, text, usable, false, true);
-        *length = n < 0 ? -static_cast<int64_t>(n) : n;
-        if (n < 0) {
+        const std::string made = detokenize(model->vocab, tokens, n_tokens);
+        *length = static_cast<int64_t>(made.size());
+        if (*length > capacity) {
             throw Error(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "the text has " + std::to_string(*length) +
-                                                            " bytes, but only " + std::to_string(usable) + " fit");
+                                                            " bytes, but only " + std::to_string(capacity) + " fit");
         }
+        if (!made.empty()) std::memcpy(text, made.data(), made.size());
     });
 }

@@ -154,7 +154,8 @@ def _explained(error: Exception) -> BackendLoadError:
 
 
 def _load_mode() -> int:
-    if sys.platform != "linux" or "san.so" in os.environ.get("LD_PRELOAD", ""):
+    # A sanitizer's runtime, libasan.so or libclang_rt.asan-x86_64.so, does not bear the flag.
+    if sys.platform != "linux" or "san" in os.environ.get("LD_PRELOAD", ""):
         return ctypes.DEFAULT_MODE
     # Prefer the library's own ggml to one that another package made global.
     return os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0)

@@ -42,20 +42,26 @@ class Build:
     area: BuildArea
 
     @classmethod
-    def of(cls, backend: Backend, options: BuildOptions) -> Build:
+    def of(cls, backend: Backend, options: BuildOptions, compilers: Compilers | None = None) -> Build:
         """Find the compilers and what else that backend needs; fetch what is missing and can be fetched."""
-        compilers = find_compilers()
+        compilers = compilers or find_compilers()
         engine = llama_cpp_source()
         toolkit = find_toolkit(backend, options, compilers, engine)
         area = BuildArea.find(backend, options, engine, compilers, toolkit)
         return cls(backend, options, engine, compilers, toolkit, area)
 
 
-def build_backend(backend: Backend, options: BuildOptions, *, clean: bool = False) -> Path:
-    """Build one backend into ``gpt4all/_native/lib/<backend>/`` unless that is up to date; return the directory."""
-    build = Build.of(backend, options)
+def build_backend(
+    backend: Backend, options: BuildOptions, compilers: Compilers | None = None, *, clean: bool = False
+) -> Path:
+    """Build one backend unless it is up to date; return its directory.
+
+    That is ``gpt4all/_native/lib/<backend>/``. A build with a sanitizer only
+    loads under its runtime, so it stays in the build cache.
+    """
+    build = Build.of(backend, options, compilers)
     area = build.area
-    target = INSTALL_ROOT / backend.name
+    target = (area.root / "lib" if options.sanitize else INSTALL_ROOT) / backend.name
     if not clean and _is_current(target, area):
         say(f"the {backend.name} backend is up to date")
         return target
@@ -111,6 +117,10 @@ def configure(build: Build, tools: BuildTools) -> None:
     }
     if not _uses_pinned_source():
         definitions["LLAMA_CPP_COMMIT"] = "local"
+    if build.options.sanitize == "address" and build.compilers.is_clang:
+        # Counts the branches taken, which is how the fuzzers find their way.
+        for language, variable in (("C", "CFLAGS"), ("CXX", "CXXFLAGS")):
+            definitions[f"CMAKE_{language}_FLAGS"] = f"{os.environ.get(variable, '')} -fsanitize=fuzzer-no-link".strip()
     command = [str(tools.cmake), "-G", "Ninja", "-S", str(area.source), "-B", str(area.build)]
     command += [f"-D{name}={value}" for name, value in definitions.items()]
     settings = json.dumps(command, indent=1)
@@ -161,9 +171,9 @@ def compile_targets(build: Build, tools: BuildTools, targets: Sequence[str], *, 
 def _install(build: Build, tools: BuildTools, target: Path) -> None:
     """Put the libraries in place as a whole: a process loading them sees the old set or the new one."""
     say("installing")
-    INSTALL_ROOT.mkdir(parents=True, exist_ok=True)
-    stage = INSTALL_ROOT / f".stage-{target.name}"
-    old = INSTALL_ROOT / f".old-{target.name}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = target.parent / f".stage-{target.name}"
+    old = target.parent / f".old-{target.name}"
     remove_tree(stage)
     remove_tree(old)
     result = run_quietly([tools.cmake, "--install", build.area.build, "--prefix", stage])

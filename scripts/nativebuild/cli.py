@@ -14,8 +14,9 @@ from nativebuild.report import BuildError
 __all__ = ["main"]
 
 _EPILOG = """\
-The libraries go to gpt4all/_native/lib/<backend>/. Sources, tools and objects are kept in the build cache
-($GPT4ALL_BUILD_CACHE, else gpt4all-build in the user's cache directory), which may be deleted at any time.
+The libraries go to gpt4all/_native/lib/<backend>/, those with a sanitizer to the build cache. Sources, tools and
+objects are kept there too ($GPT4ALL_BUILD_CACHE, else gpt4all-build in the user's cache directory); it may be deleted
+at any time.
 
 environment:
   LLAMA_CPP_SOURCE_DIR   a local llama.cpp source tree instead of the pinned one

@@ -52,7 +52,7 @@ def _present_options() -> BuildOptions:
     """The way the backend that is there was built, so that setting up does not replace one built otherwise."""
     try:
         record = json.loads((INSTALL_ROOT / "cpu" / BUILD_RECORD).read_text(encoding="utf-8"))
-        return BuildOptions(record["variants"], record["build_type"] == "Debug", record["sanitize"])
+        return BuildOptions(record["variants"], record["build_type"] == "Debug")
     except (OSError, ValueError, KeyError, TypeError):
         return BuildOptions()
 

@@ -18,7 +18,15 @@ from nativebuild.cache import lock
 from nativebuild.report import BuildError, run_quietly
 from nativebuild.venvs import pip_install, tools_venv, venv_program
 
-__all__ = ["BuildTools", "Compilers", "check_compilers", "find_build_tools", "find_compilers", "processor_features"]
+__all__ = [
+    "BuildTools",
+    "Compilers",
+    "check_compilers",
+    "describe_compilers",
+    "find_build_tools",
+    "find_compilers",
+    "processor_features",
+]
 
 _MINIMUM_CMAKE = (3, 21)
 _COMPILER_ADVICE = "On Debian or Ubuntu: sudo apt-get install g++ (set CC and CXX to choose another compiler)"
@@ -52,6 +60,10 @@ class Compilers:
     cxx: Path
     description: str
 
+    @property
+    def is_clang(self) -> bool:
+        return "clang" in self.description
+
 
 @dataclass(frozen=True)
 class BuildTools:
@@ -79,6 +91,11 @@ def find_compilers() -> Compilers:
     if cc is None or cxx is None:
         missing = "C++" if cxx is None else "C"
         raise BuildError(f"no {missing} compiler found", advice=_COMPILER_ADVICE)
+    return describe_compilers(cc, cxx)
+
+
+def describe_compilers(cc: Path, cxx: Path) -> Compilers:
+    """These two, asked for their versions."""
     versions = {_first_line(run_quietly([path, "--version"]).stdout) for path in (cc, cxx)}
     return Compilers(cc, cxx, "; ".join(sorted(versions)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from testmodels import vocabularies
 from testmodels.vocabularies import Kind, Vocabulary
 
+from gpt4all._native import abi
 from gpt4all._native.backend import NativeModel, load_backend
 from tests.chat_models import write_chat_model
 
@@ -168,6 +170,16 @@ def test_marks_that_a_converter_took_for_words(
         tokens = model.tokenize(text, add_special=False, parse_special=False)
         assert len(tokens) == 1
         assert model.tokenize_parts([(text, False)], add_special=False) == tokens
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_room_a_text_needs_is_told_exactly(models: Callable[[str], NativeModel], name: str) -> None:
+    model = models(name)
+    tokens = model.tokenize("do n't , you ? 'm here !", add_special=False, parse_special=False)
+    ids, length = (ctypes.c_int32 * len(tokens))(*tokens), ctypes.c_int64()
+    status = model._cdll.gpt4all_detokenize(model._handle, ids, len(tokens), None, 0, ctypes.byref(length))
+    assert status == abi.ERROR_BUFFER_TOO_SMALL
+    assert length.value == len(model.detokenize(tokens))
 
 
 def test_nothing(models: Callable[[str], NativeModel]) -> None:

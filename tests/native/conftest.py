@@ -11,59 +11,74 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testmodels import ModelError, ensure
+from testmodels import ModelError, ensure, find
 
 from gpt4all import GPT4All
 from gpt4all._native import abi, loader
-from gpt4all._native.loader import library_file_name
 from tests.abi_client import CONTROL, Library, Subject
-from tests.fake import ROOT, FakeModel, Piece, build_fake, find_compiler, write_fake_model
+from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
 from tests.native_helpers import EngineLog, LoadFake
 
-
-def _real_subject(directory: Path, backend: str) -> Subject:
-    built = ROOT / "gpt4all" / "_native" / "lib" / backend
-    name = library_file_name(backend)
-    if not (built / name).is_file():
-        pytest.skip(f"no {backend} backend is built (./build_backends.sh {backend})")
-    try:
-        model = ensure("tiny-llama")
-    except ModelError as error:
-        pytest.skip(f"no tiny model: {error}")
-    # A copy of its own: its log callback and state are not those of the package in this process.
-    return Subject(Library(Path(shutil.copytree(built, directory / backend), name)), model)
+#: A tiny random model of each kind of memory that the real library generates with, and a control token of it.
+REAL_SUBJECTS = {
+    "tiny-llama": CONTROL,
+    "tiny-gemma3": "<end_of_turn>",
+    "tiny-mamba": CONTROL,
+    "tiny-jamba": CONTROL,
+    "tiny-t5": "<pad>",
+}
 
 
-def _gpu_subject(directory: Path, patch: pytest.MonkeyPatch) -> Subject:
-    """Its models have all layers on the first Vulkan device, which may be a software one."""
-    patch.setenv("GPT4ALL_ALLOW_SOFTWARE_GPU", "1")
-    subject = _real_subject(directory, "kompute")
-    gpus = [index for index, device in enumerate(subject.library.devices()) if device.type != abi.DEVICE_CPU]
+def _gpu_defaults(library: Library) -> dict[str, int]:
+    """All layers on the first Vulkan device, which may be a software one."""
+    gpus = [index for index, device in enumerate(library.devices()) if device.type != abi.DEVICE_CPU]
     if not gpus:
         pytest.skip("there is no Vulkan device, not even a software one (Debian: apt-get install mesa-vulkan-drivers)")
-    subject.library.defaults.update(device=gpus[0], n_gpu_layers=100)
-    return subject
+    return {"device": gpus[0], "n_gpu_layers": 100}
 
 
-@pytest.fixture(scope="session", params=["fake", "cpu", pytest.param("kompute", marks=pytest.mark.gpu)])
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
-    directory = tmp_path_factory.mktemp(f"subject-{request.param}")
-    if request.param == "fake":
-        yield _fake_subject(directory, request.getfixturevalue("fake"))
-    elif request.param == "cpu":
-        yield _real_subject(directory, "cpu")
-    else:
-        with pytest.MonkeyPatch.context() as patch:
-            yield _gpu_subject(directory, patch)
+def _copied_library(directory: Path, backend: str) -> Library:
+    built = next((place.path for place in loader.candidates(backend) if place.path.is_file()), None)
+    if built is None:
+        pytest.skip(f"no {backend} backend is built (./build_backends.sh {backend})")
+    # A copy of its own: its log callback and state are not those of the package in this process.
+    return Library(Path(shutil.copytree(built.parent, directory / backend), built.name))
 
 
-def _fake_subject(directory: Path, fake: Library) -> Subject:
+@pytest.fixture(scope="session")
+def real_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return _copied_library(tmp_path_factory.mktemp("real"), "cpu")
+
+
+@pytest.fixture(scope="session")
+def gpu_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GPT4ALL_ALLOW_SOFTWARE_GPU", "1")
+        library = _copied_library(tmp_path_factory.mktemp("real"), "kompute")
+        library.defaults.update(_gpu_defaults(library))
+        yield library
+
+
+@pytest.fixture(scope="session", params=["fake", *REAL_SUBJECTS, pytest.param("kompute", marks=pytest.mark.gpu)])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    if request.param != "fake":
+        on_gpu = request.param == "kompute"
+        spec = find("tiny-llama" if on_gpu else request.param)
+        try:
+            model = ensure(spec.name)
+        except ModelError as error:
+            pytest.skip(f"no tiny model: {error}")
+        library = request.getfixturevalue("gpu_library" if on_gpu else "real_library")
+        # T5's vocabulary knows neither line ends nor control codes.
+        all_text = spec.vocabulary != "ugm"
+        return Subject(library, model, spec.architecture, spec.n_ctx_train, REAL_SUBJECTS[spec.name], all_text)
+    directory = tmp_path_factory.mktemp("subject-fake")
     steps = [" It", " was", " a", " d", "ar", "k", " and", " stormy", " ni", "ght", "."]
     control = ["<|im_start|>", CONTROL]
     path = write_fake_model(
         directory / "model.gguf", *steps, control=control, chat_template="{{ '' }}", log=("info", "hello")
     )
-    return Subject(fake, path)
+    return Subject(request.getfixturevalue("fake"), path, "llama", 2048, CONTROL)
 
 
 @pytest.fixture(scope="session")

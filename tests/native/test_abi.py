@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gpt4all._native import abi
-from tests.abi_client import CONTROL, Library, Model, StatusError, Subject
+from tests.abi_client import Library, Model, StatusError, Subject
 from tests.fake import build_c_test
 
 N_CTX = 64
@@ -59,15 +59,17 @@ def test_devices_include_the_cpu(library: Library) -> None:
 # Loading
 
 
-def test_model_info(model: Model) -> None:
+def test_model_info(subject: Subject, model: Model) -> None:
     info = model.info()
     assert info.n_ctx == N_CTX
-    assert info.architecture == b"llama"
-    assert info.n_ctx_train == 2048
+    assert info.architecture.decode() == subject.architecture
+    assert info.n_ctx_train == subject.n_ctx_train
     assert info.traits & abi.TRAIT_DECODER
-    assert info.traits & abi.TRAIT_CAN_SHIFT
+    assert bool(info.traits & abi.TRAIT_RECURRENT) == (subject.architecture in {"mamba", "jamba"})
+    assert bool(info.traits & abi.TRAIT_ENCODER) == (subject.architecture == "t5")
+    assert bool(info.traits & abi.TRAIT_CAN_SHIFT) == (subject.architecture in {"llama", "gemma3", "t5"})
     assert 0 <= info.token_eos < info.n_vocab
-    assert info.add_bos == 1
+    assert info.add_bos == (subject.architecture in {"llama", "gemma3", "jamba"})
     assert min(info.n_embd, info.n_layer, info.n_params, info.weights_bytes) > 0
 
 
@@ -190,7 +192,9 @@ def test_messages_belong_to_threads(library: Library, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["Hello world", "a\0b", "héllo 中国 😀", "line\n\nline", "x" * 500])
-def test_tokens_give_their_text_again(model: Model, text: str) -> None:
+def test_tokens_give_their_text_again(subject: Subject, model: Model, text: str) -> None:
+    if not subject.all_text:
+        text = "".join(character for character in text if character.isprintable())
     tokens = model.tokenize(text, 0)
     assert model.detokenize(tokens).decode().removeprefix(" ") == text
 
@@ -200,17 +204,20 @@ def test_no_text_is_no_token(model: Model) -> None:
     assert model.detokenize([]) == b""
 
 
-def test_begin_token_is_added_on_request(model: Model) -> None:
-    assert model.tokenize("Hello") == [model.info().token_bos, *model.tokenize("Hello", 0)]
+def test_begin_and_end_tokens_are_added_on_request(subject: Subject, model: Model) -> None:
+    info = model.info()
+    begin = [info.token_bos] if info.add_bos else []
+    end = [info.token_eos] if subject.architecture == "t5" else []
+    assert model.tokenize("Hello") == [*begin, *model.tokenize("Hello", 0), *end]
 
 
-def test_control_tokens_are_read_on_request(model: Model) -> None:
-    control = model.tokenize(CONTROL, abi.TOKENIZE_PARSE_SPECIAL)
+def test_control_tokens_are_read_on_request(subject: Subject, model: Model) -> None:
+    control = model.tokenize(subject.control, abi.TOKENIZE_PARSE_SPECIAL)
     assert len(control) == 1
-    plain = model.tokenize(CONTROL, 0)
+    plain = model.tokenize(subject.control, 0)
     assert control[0] not in plain
-    assert model.detokenize(control).decode() == CONTROL
-    assert model.detokenize(plain).decode().removeprefix(" ") == CONTROL
+    assert model.detokenize(control).decode() == subject.control
+    assert model.detokenize(plain).decode().removeprefix(" ") == subject.control
 
 
 def test_tokens_that_do_not_fit_are_counted(model: Model, library: Library) -> None:
@@ -289,15 +296,20 @@ def test_a_callback_is_not_needed(model: Model, prompt: list[int], library: Libr
 
 
 def test_prefix_is_reused(model: Model, prompt: list[int]) -> None:
+    traits = model.info().traits
+    # An encoder reads the whole prompt; a recurrent state only goes on from where it is.
+    remembers, goes_back = not traits & abi.TRAIT_ENCODER, not traits & (abi.TRAIT_ENCODER | abi.TRAIT_RECURRENT)
     first = model.generate(prompt, max_tokens=10)
     assert first.result.cached_tokens == 0
     # The last prompt token is computed again, for its logits.
-    assert model.generate(prompt, max_tokens=10).result.cached_tokens == len(prompt) - 1
+    again = model.generate(prompt, max_tokens=10)
+    assert again.result.cached_tokens == (len(prompt) - 1 if goes_back else 0)
     assert model.generate(prompt, max_tokens=10, reuse_prefix=0).result.cached_tokens == 0
     # The last token of an answer has been sampled and not computed.
     longer = [*prompt, *first.tokens, *prompt]
-    assert model.generate(longer, max_tokens=1).result.cached_tokens == len(prompt) + 9
-    assert model.generate([*prompt[:2], *first.tokens], max_tokens=1).result.cached_tokens == 2
+    assert model.generate(longer, max_tokens=1).result.cached_tokens == (len(prompt) + 9 if remembers else 0)
+    other = [*prompt[:2], *first.tokens]
+    assert model.generate(other, max_tokens=1).result.cached_tokens == (2 if goes_back else 0)
 
 
 @pytest.mark.parametrize(("keep", "budget", "back"), [(1, 1 << 26, True), (0, 1 << 26, False), (1, 0, False)])
@@ -308,10 +320,16 @@ def test_displaced_context_comes_back(subject: Subject, keep: int, budget: int, 
         alone = model.generate(first, max_tokens=5, keep_context=keep)
         shared = next(n for n, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
         assert shared < 5
+        traits = model.info().traits
+        if traits & (abi.TRAIT_ENCODER | abi.TRAIT_RECURRENT):
+            shared = 0
         assert model.generate(other, max_tokens=5).result.cached_tokens == shared
-        again = model.generate(first, max_tokens=5, keep_context=keep)
-        assert again.result.cached_tokens == (len(first) - 1 if back else shared)
-        assert again.calls == alone.calls
+        longer = [*first, *alone.tokens]
+        again = model.generate(longer, max_tokens=5, keep_context=keep)
+        comes_back = back and not traits & abi.TRAIT_ENCODER
+        # The last token of an answer has been sampled and not computed.
+        assert again.result.cached_tokens == (len(longer) - 1 if comes_back else shared)
+        assert again.calls == model.generate(longer, max_tokens=5, reuse_prefix=0).calls
 
 
 def test_callback_stops_and_what_was_delivered_stays(model: Model, prompt: list[int]) -> None:
@@ -412,10 +430,12 @@ def test_full_context_drops_its_older_half(subject: Subject) -> None:
         run = model.generate(prompt, max_tokens=60, n_keep=5)
         assert (run.status, run.result.finish_reason) == (abi.OK, abi.FINISH_LENGTH)
         assert run.result.completion_tokens == 60
-        # 22 tokens fill it, then each shift makes room for (32 - 5) // 2 of the 37 left to compute.
+        # 22 tokens fill it (31 after an encoder, which keeps the prompt elsewhere), then each shift makes room for
+        # (32 - 5) // 2 of those left to compute.
         assert run.result.context_shifts == 3
         # Shifted tokens are not what a fresh computation would give, so only the kept ones count.
-        assert model.generate(prompt, max_tokens=1).result.cached_tokens == 5
+        goes_back = not model.info().traits & (abi.TRAIT_ENCODER | abi.TRAIT_RECURRENT)
+        assert model.generate(prompt, max_tokens=1).result.cached_tokens == (5 if goes_back else 0)
 
 
 def test_stop_text_across_tokens_is_never_shown(model: Model, prompt: list[int]) -> None:
@@ -462,6 +482,17 @@ def test_bad_generate_option_is_named(model: Model, prompt: list[int], name: str
     assert run.calls == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", 1e-44), ("temperature", 3e38), ("repeat_penalty", 1e-44), ("repeat_penalty", 3e38)],
+)
+def test_extreme_numbers_still_give_tokens(model: Model, prompt: list[int], name: str, value: float) -> None:
+    options: dict[str, Any] = {"temperature": 0.7, "top_k": 0, "top_p": 1.0, name: value}
+    run = model.generate(prompt, max_tokens=5, **options)
+    assert (run.status, run.message) == (abi.OK, "")
+    assert run.result.completion_tokens == 5
+
+
 def test_empty_stop_text_is_refused(model: Model, prompt: list[int]) -> None:
     run = model.generate(prompt, stop=["fine", ""])
     assert run.status == abi.ERROR_INVALID_ARGUMENT
@@ -471,7 +502,13 @@ def test_empty_stop_text_is_refused(model: Model, prompt: list[int]) -> None:
 def test_larger_batch_than_loaded_is_cut(subject: Subject) -> None:
     with subject.library.load(subject.model, n_ctx=N_CTX, n_batch=4) as model:
         tokens = (model.tokenize("Once upon a time") * 8)[: N_CTX - 4]
-        assert model.generate(tokens, max_tokens=2, n_batch=512).status == abi.OK
+        run = model.generate(tokens, max_tokens=2, n_batch=512)
+        if model.info().traits & abi.TRAIT_ENCODER:
+            # An encoder must see the prompt at once.
+            assert run.status == abi.ERROR_CONTEXT_OVERFLOW
+            assert "at most 4" in run.message
+            run = model.generate(tokens[:4], max_tokens=2, n_batch=512)
+        assert run.status == abi.OK
 
 
 @pytest.mark.parametrize("extra", [0, 1])

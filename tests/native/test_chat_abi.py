@@ -53,13 +53,14 @@ def test_parts_are_one_text(model: Model) -> None:
                 assert model.tokenize_parts([(text[:at], kind), ("", True), (text[at:], not kind)], flags) == wanted
 
 
-def test_control_tokens_count_in_parts_that_parse_them(model: Model) -> None:
-    [control] = model.tokenize(CONTROL, abi.TOKENIZE_PARSE_SPECIAL)
-    parts = [("a", False), (CONTROL, True), (CONTROL, False), ("b", True)]
+def test_control_tokens_count_in_parts_that_parse_them(subject: Subject, model: Model) -> None:
+    text = subject.control
+    [control] = model.tokenize(text, abi.TOKENIZE_PARSE_SPECIAL)
+    parts = [("a", False), (text, True), (text, False), ("b", True)]
     assert model.tokenize_parts(parts, 0).count(control) == 1
-    assert model.tokenize_parts([(CONTROL, False), (CONTROL, False)], 0).count(control) == 0
-    half = len(CONTROL) // 2
-    assert control not in model.tokenize_parts([(CONTROL[:half], True), (CONTROL[half:], False)], 0)
+    assert model.tokenize_parts([(text, False), (text, False)], 0).count(control) == 0
+    half = len(text) // 2
+    assert control not in model.tokenize_parts([(text[:half], True), (text[half:], False)], 0)
 
 
 def test_tokens_that_do_not_fit_are_counted(model: Model) -> None:
@@ -150,8 +151,11 @@ def test_templates_that_fail(model: Model, template: str, message: str) -> None:
 
 
 def test_own_template(subject: Subject, model: Model) -> None:
-    assert model.info().chat_template
-    assert merged(model.render(MESSAGES))
+    if model.info().chat_template:
+        assert merged(model.render(MESSAGES))
+    else:
+        with pytest.raises(StatusError, match="no chat template"):
+            model.render(MESSAGES)
     missing = model.c.gpt4all_chat_render(model.handle, None, None, None, 0, abi.PartCallback(lambda *_: 0), None)
     assert missing == abi.ERROR_INVALID_ARGUMENT
     assert "messages_json" in model.library.last_error()

@@ -20,7 +20,7 @@ from gpt4all.errors import (
 )
 from gpt4all.gguf import preflight, read_header
 from tests.gguf_samples import METADATA, TENSORS, changed, one_tensor, one_value, refusal, tiny, u32, u64, write
-from tests.gguf_writer import build_gguf, write_gguf
+from tests.gguf_writer import TYPE_IDS, Tensor, build_gguf, write_gguf
 
 
 class Bad(NamedTuple):
@@ -134,6 +134,13 @@ NOT_LOADABLE = [
     Bad("many layers", tiny(llama__block_count=513), InvalidModelError, ("llama.block_count is 513",)),
     Bad("nextn", tiny(llama__nextn_predict_layers=3), InvalidModelError, ("nextn_predict_layers is 3", "at most 2")),
     Bad("rope", tiny(llama__rope__scaling__type="x"), InvalidModelError, ("rope.scaling.type is 'x'", "yarn")),
+    Bad("pooling", tiny(llama__pooling_type=33), InvalidModelError, ("llama.pooling_type is 33", "from 0 to 4")),
+    Bad(
+        "whole numbers as weights",
+        tiny((Tensor("blk.0.attn_q.weight", (32, 8), TYPE_IDS["I8"]),)),
+        InvalidModelError,
+        ("blk.0.attn_q.weight", "I8", "cannot multiply"),
+    ),
     Bad("experts", tiny(llama__expert_count=2000), InvalidModelError, ("expert_count is 2000", "1024")),
     Bad("no expert used", tiny(llama__expert_count=8), InvalidModelError, ("expert_used_count is None", "1 and")),
     Bad(

@@ -114,3 +114,17 @@ def test_block_sizes(name: str, source: Path) -> None:
     block_elements = int(traits[1]) if traits[1].isdigit() else constants[traits[1]]
     ours = next(value for value in engine.TENSOR_TYPES.values() if value[0] == name)
     assert ours == (name, block_elements, expected)
+
+
+def test_types_without_a_product(source: Path) -> None:
+    code = text(source, "ggml/src/ggml-cpu/ggml-cpu.c")
+    table = body(code, "static const struct ggml_type_traits_cpu type_traits_cpu[GGML_TYPE_COUNT]")
+    entries = re.findall(r"\n    \[GGML_TYPE_(\w+)\]\s*=\s*\{(.*?)\n    \}", table, re.DOTALL)
+    with_product = {name for name, content in entries if re.search(r"\.vec_dot\b", content)}
+    assert len(with_product) > 20
+    assert_same(set(engine.TYPES_WITHOUT_PRODUCT), {name for name, _, _ in engine.TENSOR_TYPES.values()} - with_product)
+
+
+def test_pooling_types(source: Path) -> None:
+    numbers = re.findall(r"LLAMA_POOLING_TYPE_\w+\s*=\s*(-?\d+)", text(source, "include/llama.h"))
+    assert max(map(int, numbers)) == engine.LAST_POOLING_TYPE

@@ -1,0 +1,19 @@
+"""The fuzz targets and their corpora under ``tests/corpus``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["CORPUS", "TARGETS", "corpus_files"]
+
+CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
+#: Entry points of the shim, each with a program in ``backends/fuzz``.
+TARGETS = {
+    "chat": "gpt4all_chat_render: templates and conversations",
+    "generate": "gpt4all_generate: options, stops, cancelling, one call after another",
+    "text": "gpt4all_tokenize, gpt4all_tokenize_parts, gpt4all_detokenize",
+}
+
+
+def corpus_files(target: str) -> list[Path]:
+    return sorted(path for path in (CORPUS / target).iterdir() if path.is_file())

@@ -1,0 +1,137 @@
+"""Command line of ``scripts/fuzz``."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nativebuild.report import BuildError
+from nativebuild.sanitized import Sanitized, build_sanitized
+
+from robustness.corpora import CORPUS, TARGETS
+from robustness.sanitizers import ROOT, program_environment, python_environment, read_reports
+
+FINDINGS = ROOT / "build" / "fuzz"
+#: Seconds after which one input counts as a hang.
+TIMEOUT = 60
+_DICTIONARY = ROOT / "backends" / "fuzz" / "chat.dict"
+#: The corpora are kept small: what a longer input reaches, a short one mostly does too.
+_MOST_CORPUS_BYTES = 2048
+
+
+def _fuzz_native(build: Sanitized, target: str, seconds: int, keep: bool) -> bool:
+    """clang's fuzzer on one entry point, from the corpus."""
+    program = build.programs / f"fuzz-{target}"
+    environment = program_environment()
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder, "found")
+        found.mkdir()
+        command = [program, f"-max_total_time={seconds}", "-max_len=4096", f"-timeout={TIMEOUT}", "-rss_limit_mb=3072"]
+        command += ["-print_final_stats=1", "-verbosity=1", f"-artifact_prefix={FINDINGS}/{target}-"]
+        if target == "chat":
+            command.append(f"-dict={_DICTIONARY}")
+        done = subprocess.run(
+            ["nice", *map(str, command), found, CORPUS / target], env=environment, cwd=folder, check=False
+        )
+        if keep and done.returncode == 0:
+            _keep(program, target, found, environment)
+    return done.returncode == 0
+
+
+def _keep(program: Path, target: str, found: Path, environment: dict[str, str]) -> None:
+    """The fewest inputs that reach all that was reached, into the corpus."""
+    small = found.with_name("small")
+    small.mkdir()
+    command = [program, "-set_cover_merge=1", f"-max_len={_MOST_CORPUS_BYTES}", small, CORPUS / target, found]
+    subprocess.run(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL, check=True)
+    known = {path.read_bytes() for path in (CORPUS / target).iterdir()}
+    for path in sorted(small.iterdir()):
+        content = path.read_bytes()
+        if content not in known:
+            (CORPUS / target / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
+
+
+def _fuzz_load(build: Sanitized, seconds: int) -> bool:
+    """Broken model files through the preflight and the loader; a process that dies leaves its file."""
+    deadline = time.monotonic() + seconds
+    findings, seed = 0, int(time.time())
+    with tempfile.TemporaryDirectory() as folder:
+        path, reports = Path(folder, "model.gguf"), Path(folder, "reports")
+        reports.mkdir()
+        environment = python_environment(build, reports)
+        environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
+        environment["ASAN_OPTIONS"] += ":allocator_may_return_null=1:max_allocation_size_mb=8192"
+        while time.monotonic() < deadline:
+            reason = _mutate_until(deadline, path, seed, environment)
+            if reason:
+                findings += 1
+                name = FINDINGS / f"load-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.gguf"
+                shutil.copy(path, name)
+                print(f"found {name.relative_to(ROOT)}: {reason}\n{read_reports(reports)}", file=sys.stderr, flush=True)
+                shutil.rmtree(reports)
+                reports.mkdir()
+            counts = path.with_suffix(".counts")
+            print(f"seed {seed}: {counts.read_text() if counts.exists() else 'nothing'}", flush=True)
+            seed += 1
+    return findings == 0
+
+
+def _mutate_until(deadline: float, path: Path, seed: int, environment: dict[str, str]) -> str:
+    """Why the process ended before the deadline, or nothing."""
+    command = ["nice", sys.executable, "-m", "robustness.mutate", str(path), str(seed)]
+    started = time.time()
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        try:
+            while process.poll() is None:
+                if time.monotonic() >= deadline:
+                    return ""
+                last = path.stat().st_mtime if path.exists() else started
+                if time.time() - max(last, started) > TIMEOUT:
+                    return "it hangs"
+                time.sleep(0.5)
+        finally:
+            process.kill()
+        stderr = process.stderr.read() if process.stderr is not None else ""
+    return f"exit code {process.returncode}\n{stderr[-4000:]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fuzz one target, or all in turn; findings are left in ``build/fuzz``."""
+    targets = {**TARGETS, "load": "model files with mistakes, through the preflight and the loader"}
+    parser = argparse.ArgumentParser(
+        prog="fuzz",
+        description="Fuzz the native library under AddressSanitizer and UndefinedBehaviorSanitizer, from tests/corpus. "
+        "An input that breaks it is left in build/fuzz; mend the cause and move the file into the corpus.",
+        epilog="\n".join(f"{name:9} {what}" for name, what in targets.items())
+        + "\n\nscripts/fuzz_gguf fuzzes the header preflight, which is Python.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("target", choices=[*targets, "all"])
+    parser.add_argument("seconds", nargs="?", type=int, default=60, help="for each target (default: 60)")
+    parser.add_argument("--keep", action="store_true", help="add what reaches something new to the corpus")
+    options = parser.parse_args(arguments)
+    FINDINGS.mkdir(parents=True, exist_ok=True)
+    try:
+        build = build_sanitized("address")
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    sound = True
+    for target in targets if options.target == "all" else [options.target]:
+        if target == "load":
+            sound &= _fuzz_load(build, options.seconds)
+        else:
+            sound &= _fuzz_native(build, target, options.seconds, options.keep)
+    return int(not sound)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

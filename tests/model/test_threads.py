@@ -1,0 +1,107 @@
+"""The real library under threads; with a sanitizer, ``scripts/sanitize thread`` looks into it while this runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gpt4all import GPT4All
+
+pytestmark = pytest.mark.model
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(work, number) for number in range(count)]:
+            done.result()
+
+
+def call_for_ever(model: GPT4All) -> None:
+    while True:
+        model.generate("Once upon a time", max_tokens=50, stop=[])
+
+
+def test_sixteen_threads_share_a_model(model_file: Callable[[str], Path]) -> None:
+    # One engine thread mostly: several wait for each other in loops, which takes long where cores are fewer.
+    with GPT4All(model_file("tiny-llama"), n_ctx=128, n_threads=1) as model:
+        prompts = [f"Number {number}" for number in range(16)]
+        alone = [model.generate(prompt, max_tokens=6, temp=0, stop=[]) for prompt in prompts]
+
+        def work(number: int) -> None:
+            prompt = prompts[number]
+            for turn in range(3):
+                assert model.generate(prompt, max_tokens=6, temp=0, stop=[]) == alone[number]
+                assert "".join(model.generate(prompt, max_tokens=6, temp=0, stop=[], streaming=True)) == alone[number]
+                for _ in model.generate("Once upon a time", max_tokens=100, stop=[], streaming=True):
+                    break
+                assert model.detokenize(model.tokenize(prompt)).strip() == prompt
+                if turn == 1:
+                    model.model.set_thread_count(1)
+
+        in_threads(16, work)
+
+
+def test_models_live_side_by_side(model_file: Callable[[str], Path]) -> None:
+    """Each thread loads, uses and closes its own, of every kind of memory, while lines go to the log."""
+    names = ["tiny-llama", "tiny-gemma3", "tiny-mamba", "tiny-jamba", "tiny-t5", "tiny-llama", "tiny-llama-bpe"]
+    logger = logging.getLogger("gpt4all")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            with GPT4All(model_file(names[number]), n_ctx=64, n_threads=1) as model:
+                first = model.generate("Hello", max_tokens=8, temp=0, stop=[])
+                assert model.generate("Hello", max_tokens=8, temp=0, stop=[]) == first
+
+    try:
+        in_threads(len(names), work)
+    finally:
+        logger.setLevel(level)
+
+
+def test_one_model_closed_while_others_call_it(model_file: Callable[[str], Path]) -> None:
+    for _ in range(5):
+        model = GPT4All(model_file("tiny-llama"), n_ctx=64, n_threads=1)
+        begun = threading.Barrier(5)
+
+        def call(number: int, model: GPT4All = model, begun: threading.Barrier = begun) -> None:
+            if number == 0:
+                begun.wait()
+                model.close()
+                return
+            model.generate("Hello", max_tokens=2)
+            begun.wait()
+            with pytest.raises(ValueError, match="closed"):
+                call_for_ever(model)
+
+        in_threads(5, call)
+
+
+def test_an_engine_with_threads_of_its_own(model_file: Callable[[str], Path]) -> None:
+    with GPT4All(model_file("tiny-llama"), n_ctx=64, n_threads=2) as model:
+        first = model.generate("Hello", max_tokens=2, temp=0, stop=[])
+        model.model.set_thread_count(3)
+        assert model.generate("Hello", max_tokens=2, temp=0, stop=[]) == first
+
+
+def test_conversations_of_several_threads(model_file: Callable[[str], Path]) -> None:
+    """Sessions belong to the model, so threads that want their own bring the history along."""
+    with GPT4All(model_file("tiny-llama"), n_ctx=256, n_threads=1) as model:
+        lock = threading.Lock()
+
+        def talk(number: int) -> None:
+            history = [{"role": "system", "content": f"You are number {number}."}]
+            for turn in range(3):
+                with lock, model.chat_session(messages=history):
+                    model.generate(f"Turn {turn}", max_tokens=4, temp=0, stop=[])
+                    history = model.current_chat_session or []
+            assert [message["role"] for message in history] == ["system", *["user", "assistant"] * 3]
+            assert history[0]["content"] == f"You are number {number}."
+
+        in_threads(4, talk)
