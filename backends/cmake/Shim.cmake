@@ -18,11 +18,16 @@ target_link_libraries(gpt4all-common PRIVATE ggml vendor::nlohmann)
 target_compile_definitions(gpt4all-common PRIVATE NDEBUG)
 
 set(GPT4ALL_SHIM_SOURCES
+  src/bert_dispatch.cpp
+  src/bert_encoder.cpp
   src/character_class.cpp
   src/chat.cpp
   src/chat_messages.cpp
   src/chat_template.cpp
   src/devices.cpp
+  src/embed.cpp
+  src/embed_lanes.cpp
+  src/embed_plan.cpp
   src/generate.cpp
   src/generate_options.cpp
   src/grammar.cpp
@@ -46,6 +51,27 @@ set(GPT4ALL_SHIM_SOURCES
   src/vocabulary.cpp)
 
 add_library(gpt4all-shim SHARED ${GPT4ALL_SHIM_SOURCES})
+
+# BERT's arithmetic, compiled once for every kind of processor that is told
+# apart at run time; other compilers leave it to the engine.
+function(gpt4all_add_bert_kernels name vector_bytes)
+  add_library(gpt4all-bert-${name} OBJECT src/bert_kernels.cpp)
+  set_target_properties(gpt4all-bert-${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
+  target_compile_definitions(gpt4all-bert-${name} PRIVATE
+    GPT4ALL_KERNELS=bert_kernels_${name} GPT4ALL_VECTOR=${vector_bytes})
+  # Rounding that is not seen, and no traps: what lets loops become vectors.
+  target_compile_options(gpt4all-bert-${name} PRIVATE
+    -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra ${ARGN})
+  target_sources(gpt4all-shim PRIVATE $<TARGET_OBJECTS:gpt4all-bert-${name}>)
+endfunction()
+if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  gpt4all_add_bert_kernels(avx2 32 -mavx2 -mfma)
+  gpt4all_add_bert_kernels(avx512 64 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_X86_KERNELS)
+elseif(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  gpt4all_add_bert_kernels(neon 16)
+  target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_NEON_KERNELS)
+endif()
 # The compile commands are what scripts/check compiles with warnings as errors.
 set_target_properties(gpt4all-shim PROPERTIES
   OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}"
