@@ -11,7 +11,8 @@ Importing this package loads no native library and opens no socket.
 
 from gpt4all import errors
 from gpt4all._version import __version__
+from gpt4all.embed4all import Embed4All
 from gpt4all.errors import *  # noqa: F403
 from gpt4all.gpt4all import GPT4All
 
-__all__ = ["GPT4All", "__version__", *errors.__all__]
+__all__ = ["Embed4All", "GPT4All", "__version__", *errors.__all__]

@@ -15,6 +15,7 @@ in the same place, so ``except ValueError`` written for 2.8 still holds::
     ├── ChatTemplateError           (ValueError)         a chat template is wrong, or refuses the conversation
     ├── GenerationError             (RuntimeError)       the engine failed while generating
     ├── EmbeddingError              (RuntimeError)       the engine failed while embedding
+    │   └── EmbeddingInputError     (ValueError)         the model does not take such a text, prefix or size
     ├── CancellationError                                a callback asked to stop
     ├── CatalogError                (ValueError)         the model catalogue is unusable
     └── DownloadError               (RuntimeError, ValueError)
@@ -33,6 +34,7 @@ __all__ = [
     "DeviceError",
     "DownloadError",
     "EmbeddingError",
+    "EmbeddingInputError",
     "GPT4AllError",
     "GenerationError",
     "InsufficientMemoryError",
@@ -133,6 +135,10 @@ class GenerationError(GPT4AllError, RuntimeError):
 
 class EmbeddingError(GPT4AllError, RuntimeError):
     """The engine failed while computing embeddings."""
+
+
+class EmbeddingInputError(EmbeddingError, ValueError):
+    """The embedding model does not take such a prefix, vector size or text."""
 
 
 class CancellationError(GPT4AllError):

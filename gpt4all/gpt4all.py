@@ -394,4 +394,8 @@ def __getattr__(name: str) -> Any:
         from gpt4all.references import append_extension_if_missing
 
         return append_extension_if_missing
+    if name == "Embed4All":
+        from gpt4all.embed4all import Embed4All
+
+        return Embed4All
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,24 +8,27 @@ import operator
 import os
 import threading
 import weakref
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt4all import loading
+from gpt4all import loading, wordpiece
 from gpt4all._native.backend import (
     Backend,
     CancelFlag,
     ModelInfo,
     NativeModel,
+    OnBatch,
     OnProgress,
     OnToken,
     Outcome,
     load_backend,
 )
-from gpt4all.errors import ContextWindowExceededError, GenerationError, UnsupportedModelError
+from gpt4all.embedding_run import EmbeddingRun
+from gpt4all.errors import CancellationError, ContextWindowExceededError, GenerationError, UnsupportedModelError
 from gpt4all.options import (
     GenerationOptions,
     LoadOptions,
@@ -35,7 +38,7 @@ from gpt4all.options import (
 )
 from gpt4all.streaming import Run
 from gpt4all.turns import Turn, TurnQueue
-from gpt4all.workers import FORKED, call_where_no_signal_comes, end_thread_if_exiting, stop_all
+from gpt4all.workers import FORKED, Worker, call_where_no_signal_comes, end_thread_if_exiting, stop_all
 
 if TYPE_CHECKING:
     from gpt4all._native.load_options import LoadArguments
@@ -97,9 +100,16 @@ class ModelSession:
         check_text("text", text)
         # Before the lock too: after a fork, nobody may be left to release it.
         self._check_open()
+        parts = [(text, False)]
+        if self.info.wordpiece is not None:
+            parts = wordpiece.split_unknown(wordpiece.normalize(text, self.info.wordpiece))
         with self._lifetime:
             self._check_open()
-            return self._native.tokenize(text, add_special=add_special, parse_special=parse_special)
+            if len(parts) > 1:
+                return self._native.tokenize_parts(parts, add_special=add_special)
+            # A text of one unknown word needs the mark of one read.
+            text, unknown = parts[0] if parts else ("", False)
+            return self._native.tokenize(text, add_special=add_special, parse_special=parse_special or unknown)
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         ids = _token_ids(tokens, self.info.n_vocab)
@@ -225,6 +235,10 @@ class ModelSession:
                 self._end_turn(run)
 
         run = Run(lambda on_token: work(on_token, cancel), cancel, callback, end, streaming=streaming)
+        self._start(run)
+        return run
+
+    def _start(self, run: Run | EmbeddingRun) -> None:
         self._refuse_nested_call()
         try:
             self._turns.acquire(run)
@@ -234,7 +248,31 @@ class ModelSession:
             if run.abandon():
                 self._end_turn(run)
             raise
-        return run
+
+    def embed(
+        self, tokens: array[int], lengths: array[int], *, normalize: bool, on_batch: OnBatch | None = None
+    ) -> array[float]:
+        """A row for each text; ``tokens`` and ``lengths`` as :meth:`NativeModel.embed` takes them.
+
+        Waits for a turn. ``on_batch`` runs on the calling thread.
+        """
+        self._check_open()
+        cancel = CancelFlag()
+        run = EmbeddingRun(
+            lambda ask: self._native.embed(tokens, lengths, normalize=normalize, cancel=cancel, on_batch=ask),
+            cancel,
+            on_batch,
+            self._end_turn,
+        )
+        self._start(run)
+        try:
+            return run.result()
+        except CancellationError:
+            if self._closed:
+                raise CancellationError("the model was closed while it computed embeddings") from None
+            raise
+        finally:
+            run.stop()
 
     def close(self) -> None:
         """Stops a running call, frees the model; closing twice is fine."""
@@ -243,7 +281,7 @@ class ModelSession:
             # The engine's threads did not survive the fork, so nothing here may touch it.
             return
         running = self._turns.holder()
-        if isinstance(running, Run):
+        if isinstance(running, Worker):
             running.cancel()
         if self._turns.has_own():
             # From a callback, or from a signal handler in the middle of a
@@ -256,7 +294,7 @@ class ModelSession:
             self._free()
         finally:
             self._turns.leave(turn)
-        if isinstance(running, Run):
+        if isinstance(running, Worker):
             running.join()
 
     def _end_turn(self, turn: Turn) -> None:
@@ -307,6 +345,21 @@ class ModelSession:
             raise UnsupportedModelError(
                 f"{Path(self.model_path).name} is {kind} (architecture {self.info.architecture!r}), so it cannot "
                 "generate text; use a chat or completion model"
+            )
+
+    def check_can_embed(self) -> None:
+        """Raises what every embedding would, whatever the text."""
+        self._check_open()
+        name = Path(self.model_path).name
+        if self.info.is_reranker:
+            raise UnsupportedModelError(
+                f"{name} is a reranker: it scores how well two texts fit, and makes no embeddings; use an embedding "
+                "model"
+            )
+        if not self.info.is_embedding:
+            raise UnsupportedModelError(
+                f"{name} is a text-generation model (architecture {self.info.architecture!r}) and makes no "
+                "embeddings; use an embedding model, or load it with GPT4All to generate text"
             )
 
     def check_fits(self, n_tokens: int) -> None:
@@ -397,7 +450,7 @@ def _close_all() -> None:
     for session in sessions:
         running = session._turns.holder()
         # A callback that never returns keeps its model.
-        if not isinstance(running, Run) or running.join(0):
+        if not isinstance(running, Worker) or running.join(0):
             session.close()
     for backend, pid in _backends_in_use.items():
         if pid == os.getpid():

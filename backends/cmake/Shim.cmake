@@ -20,11 +20,16 @@ function(gpt4all_add_common target)
 endfunction()
 
 set(GPT4ALL_SHIM_SOURCES
+  src/bert_dispatch.cpp
+  src/bert_encoder.cpp
   src/character_class.cpp
   src/chat.cpp
   src/chat_messages.cpp
   src/chat_template.cpp
   src/devices.cpp
+  src/embed.cpp
+  src/embed_lanes.cpp
+  src/embed_plan.cpp
   src/generate.cpp
   src/generate_options.cpp
   src/grammar.cpp
@@ -49,8 +54,31 @@ set(GPT4ALL_SHIM_SOURCES
   src/token_marks.cpp
   src/vocabulary.cpp)
 
+# BERT's arithmetic, compiled once for every kind of processor that is told
+# apart at run time; other compilers leave it to the engine.
+set(GPT4ALL_BERT_OBJECTS "")
+function(gpt4all_add_bert_kernels name vector_bytes)
+  add_library(gpt4all-bert-${name} OBJECT src/bert_kernels.cpp)
+  set_target_properties(gpt4all-bert-${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
+  target_compile_definitions(gpt4all-bert-${name} PRIVATE
+    GPT4ALL_KERNELS=bert_kernels_${name} GPT4ALL_VECTOR=${vector_bytes})
+  # Rounding that is not seen, and no traps: what lets loops become vectors.
+  target_compile_options(gpt4all-bert-${name} PRIVATE
+    -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra ${ARGN})
+  set(GPT4ALL_BERT_OBJECTS ${GPT4ALL_BERT_OBJECTS} $<TARGET_OBJECTS:gpt4all-bert-${name}> PARENT_SCOPE)
+endfunction()
+set(GPT4ALL_BERT_DEFINITION "")
+if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  gpt4all_add_bert_kernels(avx2 32 -mavx2 -mfma)
+  gpt4all_add_bert_kernels(avx512 64 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  set(GPT4ALL_BERT_DEFINITION GPT4ALL_X86_KERNELS)
+elseif(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  gpt4all_add_bert_kernels(neon 16)
+  set(GPT4ALL_BERT_DEFINITION GPT4ALL_NEON_KERNELS)
+endif()
+
 function(gpt4all_add_shim target common)
-  add_library(${target} SHARED ${GPT4ALL_SHIM_SOURCES})
+  add_library(${target} SHARED ${GPT4ALL_SHIM_SOURCES} ${GPT4ALL_BERT_OBJECTS})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}")
   target_include_directories(${target} PRIVATE include)
   target_link_libraries(${target} PRIVATE ${common} llama ggml)
@@ -60,7 +88,7 @@ function(gpt4all_add_shim target common)
     "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
     "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
   target_compile_definitions(${target} PRIVATE
-    "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"")
+    "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"" ${GPT4ALL_BERT_DEFINITION})
   if(GPT4ALL_ALL_CPU_VARIANTS)
     target_sources(${target} PRIVATE src/modules.cpp)
     target_compile_definitions(${target} PRIVATE GPT4ALL_CPU_MODULES "GPT4ALL_GPU_MODULE=\"${GPT4ALL_GPU_TARGET}\"")

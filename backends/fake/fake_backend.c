@@ -43,6 +43,15 @@
  * first logs "waiting for the cancel flag" (level debug), so that a test knows
  * when it is there; a flag that nobody sets within a minute fails the call.
  *
+ * Embeddings, of models with the trait `embedding`
+ *     pooling N, wordpiece N     as in gpt4all_model_info; default 1 and 0
+ *     basename TEXT
+ *     batch_texts N              texts computed at once, longest first; default 2
+ *     embed_delay_us N           before each batch
+ *     wait_cancel_in_batch N     before batch N (from 0), wait for the cancel flag
+ *     fail_embed N STATUS TEXT   with N batches computed
+ * A vector of n_embd numbers depends on its text's tokens and on nothing else.
+ *
  * Failures and noise
  *     fail_load STATUS TEXT      STATUS is a name without GPT4ALL_ERROR_, as OUT_OF_MEMORY
  *     fail_at N STATUS TEXT      with N tokens delivered
@@ -143,6 +152,8 @@ struct gpt4all_model {
     char byte_texts[256];
     char *architecture, *name, *description, *quantization, *chat_template;
     int64_t n_ctx_train, n_vocab, n_embd, n_layer, n_params, weights_bytes, context_bytes, compute_bytes, add_bos;
+    int64_t pooling, wordpiece, batch_texts, embed_delay_us, wait_cancel_in_batch;
+    char *basename;
     int64_t delay_us, prompt_delay_us, wait_cancel_after, wait_cancel_in_prompt, progress_steps, log_calls;
     int32_t traits;
     scripted_token *tokens;
@@ -150,7 +161,7 @@ struct gpt4all_model {
     int32_t *steps;
     size_t n_steps;
     int64_t calls; /* of gpt4all_generate that reached the script */
-    scripted_failure load_failure, generate_failure;
+    scripted_failure load_failure, generate_failure, embed_failure;
 
     placement placed;
     int32_t n_ctx, n_batch;
@@ -267,6 +278,12 @@ static const gpt4all_generate_options generate_defaults = {
     .reuse_prefix = 1,
     .n_keep = 0,
 };
+
+static const gpt4all_embed_options embed_defaults = {.normalize = 1};
+
+gpt4all_status gpt4all_embed_options_init(gpt4all_embed_options *options, uint64_t size) {
+    return init_struct(options, size, &embed_defaults, sizeof embed_defaults, "options");
+}
 
 gpt4all_status gpt4all_load_options_init(gpt4all_load_options *options, uint64_t size) {
     return init_struct(options, size, &load_defaults, sizeof load_defaults, "options");
@@ -432,6 +449,11 @@ static const struct {
     {"prompt_delay_us", offsetof(gpt4all_model, prompt_delay_us), 0, INT32_MAX},
     {"wait_cancel_after", offsetof(gpt4all_model, wait_cancel_after), 0, INT32_MAX},
     {"wait_cancel_in_prompt", offsetof(gpt4all_model, wait_cancel_in_prompt), 0, INT32_MAX},
+    {"pooling", offsetof(gpt4all_model, pooling), 0, GPT4ALL_POOLING_RANK},
+    {"wordpiece", offsetof(gpt4all_model, wordpiece), 0, 7},
+    {"batch_texts", offsetof(gpt4all_model, batch_texts), 1, 256},
+    {"embed_delay_us", offsetof(gpt4all_model, embed_delay_us), 0, INT32_MAX},
+    {"wait_cancel_in_batch", offsetof(gpt4all_model, wait_cancel_in_batch), 0, INT32_MAX},
     {"progress_steps", offsetof(gpt4all_model, progress_steps), 0, 1000},
     {"log_calls", offsetof(gpt4all_model, log_calls), 0, 1},
 };
@@ -442,7 +464,7 @@ static const struct {
 } text_directives[] = {
     {"architecture", offsetof(gpt4all_model, architecture)},   {"name", offsetof(gpt4all_model, name)},
     {"description", offsetof(gpt4all_model, description)},     {"quantization", offsetof(gpt4all_model, quantization)},
-    {"chat_template", offsetof(gpt4all_model, chat_template)},
+    {"chat_template", offsetof(gpt4all_model, chat_template)}, {"basename", offsetof(gpt4all_model, basename)},
 };
 
 static bool parse_number(const char *text, int64_t lowest, int64_t highest, int64_t *value) {
@@ -607,6 +629,8 @@ static gpt4all_status parse_line(gpt4all_model *model, const char *path, bytes l
         valid = parse_failure(&model->load_failure, rest, false);
     else if (strcmp(key, "fail_at") == 0)
         valid = parse_failure(&model->generate_failure, rest, true);
+    else if (strcmp(key, "fail_embed") == 0)
+        valid = parse_failure(&model->embed_failure, rest, true);
     else
         return bad_script(path, key, "is unknown");
     return valid ? GPT4ALL_OK : bad_script(path, key, "has a bad value");
@@ -730,7 +754,10 @@ static gpt4all_model *create(void) {
     model->context_bytes = 1024;
     model->compute_bytes = 4096;
     model->add_bos = 1;
-    model->wait_cancel_after = model->wait_cancel_in_prompt = -1;
+    model->basename = nothing;
+    model->pooling = GPT4ALL_POOLING_MEAN;
+    model->batch_texts = 2;
+    model->wait_cancel_after = model->wait_cancel_in_prompt = model->wait_cancel_in_batch = -1;
     model->progress_steps = 4;
     model->traits = GPT4ALL_TRAIT_DECODER | GPT4ALL_TRAIT_CAN_SHIFT;
     model->next_token = -1;
@@ -885,6 +912,10 @@ gpt4all_status gpt4all_model_get_info(const gpt4all_model *model, gpt4all_model_
         const gpt4all_memory_need need = need_on(model, device);
         known.device_bytes += need.weights + need.context + need.compute;
     }
+    known.n_embd_out = (int32_t)model->n_embd;
+    known.pooling = (model->traits & GPT4ALL_TRAIT_EMBEDDING) ? (int32_t)model->pooling : GPT4ALL_POOLING_NONE;
+    known.wordpiece = (int32_t)model->wordpiece;
+    known.basename = model->basename;
     write_struct(info, &known, sizeof known);
     return GPT4ALL_OK;
 }
@@ -1111,14 +1142,12 @@ static int64_t now_us(void) {
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static bool cancelled(const generation *g) {
-    return g->options.cancel != NULL && __atomic_load_n(g->options.cancel, __ATOMIC_RELAXED) != 0;
-}
+static bool is_set(const int32_t *flag) { return flag != NULL && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
 
 /* Waits in slices; true when the flag was set meanwhile. */
-static bool pause_or_cancel(const generation *g, int64_t duration_us) {
+static bool pause_unless(const int32_t *flag, int64_t duration_us) {
     const int64_t end = now_us() + duration_us;
-    while (!cancelled(g)) {
+    while (!is_set(flag)) {
         int64_t left = duration_us > 0 ? end - now_us() : 0;
         if (left <= 0) return false;
         struct timespec slice = {0, (long)(left < POLL_US ? left : POLL_US) * 1000};
@@ -1127,12 +1156,18 @@ static bool pause_or_cancel(const generation *g, int64_t duration_us) {
     return true;
 }
 
-static gpt4all_status wait_for_cancel(const generation *g) {
+static bool pause_or_cancel(const generation *g, int64_t duration_us) {
+    return pause_unless(g->options.cancel, duration_us);
+}
+
+static gpt4all_status wait_for_flag(const int32_t *flag) {
     static const char waiting[] = "waiting for the cancel flag";
     log_bytes(GPT4ALL_LOG_DEBUG, waiting, sizeof waiting - 1);
-    if (pause_or_cancel(g, GATE_LIMIT_US)) return GPT4ALL_OK;
+    if (pause_unless(flag, GATE_LIMIT_US)) return GPT4ALL_OK;
     return fail(GPT4ALL_ERROR_INTERNAL, "the script waits for the cancel flag, but nobody has set it");
 }
+
+static gpt4all_status wait_for_cancel(const generation *g) { return wait_for_flag(g->options.cancel); }
 
 static void finish(generation *g, int32_t reason) {
     g->result.finish_reason = reason;
@@ -1602,5 +1637,119 @@ gpt4all_status gpt4all_last_logits(gpt4all_model *model, float *logits, int64_t 
         logits[model->next_token] = 10.0F;
     }
     release(model);
+    return status;
+}
+
+/* Embeddings */
+
+typedef struct embedding {
+    gpt4all_model *model;
+    gpt4all_embed_options options;
+    const int32_t *tokens, *lengths;
+    int64_t n_texts;
+    int64_t *starts;  /* of each text's tokens */
+    int64_t *order;   /* texts, longest first */
+    int32_t *batches; /* tokens of each */
+    int64_t n_batches;
+    float *vectors;
+} embedding;
+
+static gpt4all_status check_embed(const embedding *e, int64_t capacity) {
+    const gpt4all_status bad = GPT4ALL_ERROR_INVALID_ARGUMENT;
+    const gpt4all_model *model = e->model;
+    int32_t limit = model->n_ctx < model->n_ctx_train ? model->n_ctx : (int32_t)model->n_ctx_train;
+    if (!(model->traits & GPT4ALL_TRAIT_EMBEDDING) || model->pooling == GPT4ALL_POOLING_RANK)
+        return fail(GPT4ALL_ERROR_UNSUPPORTED_MODEL, "this model makes no embeddings");
+    if (e->n_texts < 0) return fail(bad, "n_texts %lld is negative", (long long)e->n_texts);
+    if (e->n_texts == 0) return GPT4ALL_OK;
+    if (e->tokens == NULL) return null_argument("tokens");
+    if (e->lengths == NULL) return null_argument("lengths");
+    if (e->vectors == NULL) return null_argument("vectors");
+    if (capacity / model->n_embd < e->n_texts)
+        return fail(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "%lld vectors do not fit into %lld numbers", (long long)e->n_texts,
+                    (long long)capacity);
+    for (int64_t text = 0, at = 0; text < e->n_texts; at += e->lengths[text++]) {
+        if (e->lengths[text] < 1) return fail(bad, "lengths[%lld] is less than 1", (long long)text);
+        if (e->lengths[text] > limit)
+            return fail(GPT4ALL_ERROR_CONTEXT_OVERFLOW, "lengths[%lld] is %d, but at most %d are taken",
+                        (long long)text, (int)e->lengths[text], (int)limit);
+        gpt4all_status status = check_tokens(model, e->tokens + at, e->lengths[text]);
+        if (status != GPT4ALL_OK) return status;
+    }
+    return GPT4ALL_OK;
+}
+
+static bool plan_embed(embedding *e) {
+    const size_t n = (size_t)e->n_texts + 1;
+    e->starts = malloc(n * sizeof *e->starts);
+    e->order = malloc(n * sizeof *e->order);
+    e->batches = calloc(n, sizeof *e->batches);
+    if (e->starts == NULL || e->order == NULL || e->batches == NULL) return false;
+    e->starts[0] = 0;
+    for (int64_t text = 0; text < e->n_texts; text++) {
+        e->starts[text + 1] = e->starts[text] + e->lengths[text];
+        int64_t place = text;
+        for (; place > 0 && e->lengths[e->order[place - 1]] < e->lengths[text]; place--)
+            e->order[place] = e->order[place - 1];
+        e->order[place] = text;
+    }
+    for (int64_t place = 0; place < e->n_texts; place++)
+        e->batches[place / e->model->batch_texts] += e->lengths[e->order[place]];
+    e->n_batches = (e->n_texts + e->model->batch_texts - 1) / e->model->batch_texts;
+    return true;
+}
+
+static void write_vector(const embedding *e, int64_t text) {
+    const int64_t width = e->model->n_embd;
+    float *vector = e->vectors + text * width;
+    uint32_t hash = 2166136261U;
+    double sum = 0.0;
+    for (int64_t i = e->starts[text]; i < e->starts[text + 1]; i++) hash = (hash ^ (uint32_t)e->tokens[i]) * 16777619U;
+    for (int64_t i = 0; i < width; i++) {
+        hash = hash * 1664525U + 1013904223U;
+        vector[i] = (float)(hash >> 8) / 8388608.0F - 1.0F;
+        sum += (double)vector[i] * (double)vector[i];
+    }
+    for (int64_t i = 0; i < width && e->options.normalize != 0; i++) vector[i] = (float)((double)vector[i] / sqrt(sum));
+}
+
+static gpt4all_status run_embed(const embedding *e, gpt4all_embed_callback callback, void *payload) {
+    static const char stopped[] = "the embedding was stopped";
+    const gpt4all_model *model = e->model;
+    for (int64_t batch = 0; batch < e->n_batches; batch++) {
+        if (model->embed_failure.status != GPT4ALL_OK && batch == model->embed_failure.at)
+            return fail(model->embed_failure.status, "%s", model->embed_failure.message);
+        if (callback != NULL && callback(e->batches + batch, e->n_batches - batch, payload) != 0)
+            return fail(GPT4ALL_ERROR_CANCELLED, stopped);
+        gpt4all_status status = batch == model->wait_cancel_in_batch ? wait_for_flag(e->options.cancel) : GPT4ALL_OK;
+        if (status != GPT4ALL_OK) return status;
+        if (pause_unless(e->options.cancel, model->embed_delay_us)) return fail(GPT4ALL_ERROR_CANCELLED, stopped);
+        const int64_t first = batch * model->batch_texts, end = first + model->batch_texts;
+        for (int64_t place = first; place < end && place < e->n_texts; place++) write_vector(e, e->order[place]);
+    }
+    return GPT4ALL_OK;
+}
+
+gpt4all_status gpt4all_embed(gpt4all_model *model, const int32_t *tokens, const int32_t *lengths, int64_t n_texts,
+                             const gpt4all_embed_options *options, float *vectors, int64_t capacity,
+                             gpt4all_embed_callback callback, void *payload) {
+    forget_error();
+    if (model == NULL) return null_argument("model");
+    embedding e = {.model = model, .options = embed_defaults, .tokens = tokens, .lengths = lengths};
+    e.n_texts = n_texts;
+    e.vectors = vectors;
+    gpt4all_status status = read_struct(&e.options, sizeof e.options, options, "options");
+    if (status == GPT4ALL_OK) status = check_embed(&e, capacity);
+    if (status != GPT4ALL_OK || n_texts == 0) return status;
+    status = occupy(model);
+    if (status != GPT4ALL_OK) return status;
+    if (model->log_calls)
+        log_call("embed n_texts=%lld normalize=%d cancel=%d callback=%d", (long long)n_texts, (int)e.options.normalize,
+                 e.options.cancel != NULL, callback != NULL);
+    status = plan_embed(&e) ? run_embed(&e, callback, payload) : out_of_memory();
+    release(model);
+    free(e.starts);
+    free(e.order);
+    free(e.batches);
     return status;
 }

@@ -69,7 +69,7 @@ enum {
     GPT4ALL_ERROR_UNSUPPORTED_MODEL = -5, /* the model cannot do what was asked */
     GPT4ALL_ERROR_CONTEXT_OVERFLOW = -6,  /* the prompt does not fit the context */
     GPT4ALL_ERROR_DECODE = -7,            /* the engine failed while computing */
-    GPT4ALL_ERROR_CANCELLED = -8,         /* the progress callback stopped a load */
+    GPT4ALL_ERROR_CANCELLED = -8,         /* the progress callback stopped a load, or an embedding was stopped */
     GPT4ALL_ERROR_BUSY = -9,              /* another call is using the model */
     GPT4ALL_ERROR_UNSUPPORTED_CPU = -10,  /* no CPU module fits this processor */
     GPT4ALL_ERROR_BUFFER_TOO_SMALL = -11, /* the needed size was written to the count */
@@ -202,7 +202,25 @@ typedef struct gpt4all_model_info {
     int32_t n_layers_offloaded; /* on GPUs, of n_layer + 1: the output counts as one */
     int32_t device;             /* index of the GPU with the output, else of the first that holds layers; -1 for none */
     int64_t device_bytes;       /* what weights, context and work buffers take on GPUs */
+    int32_t n_embd_out;         /* numbers in an embedding */
+    int32_t pooling;            /* GPT4ALL_POOLING_* */
+    int32_t wordpiece;          /* GPT4ALL_WORDPIECE*; 0 for other vocabularies */
+    int32_t reserved;           /* 0 */
+    const char *basename;
 } gpt4all_model_info;
+
+/* How a model makes one vector of a text's tokens. */
+enum {
+    GPT4ALL_POOLING_NONE = 0,
+    GPT4ALL_POOLING_MEAN = 1,
+    GPT4ALL_POOLING_FIRST = 2,
+    GPT4ALL_POOLING_LAST = 3,
+    GPT4ALL_POOLING_RANK = 4 /* scores a pair of texts: no embeddings */
+};
+
+/* A WordPiece vocabulary, and how its text is to be normalised before it is
+ * tokenised here: the engine's own tables are too small for that. */
+enum { GPT4ALL_WORDPIECE = 1, GPT4ALL_WORDPIECE_LOWERCASE = 2, GPT4ALL_WORDPIECE_STRIP_ACCENTS = 4 };
 
 /* What a model takes of one memory, in bytes. */
 typedef struct gpt4all_memory_need {
@@ -370,6 +388,31 @@ GPT4ALL_API gpt4all_status gpt4all_last_logits(gpt4all_model *model, float *logi
  * come from anywhere: its size and what it may compute are bounded. May run
  * beside any call but gpt4all_model_free. */
 GPT4ALL_API gpt4all_status gpt4all_grammar_check(const gpt4all_model *model, const char *grammar, int64_t grammar_len);
+
+/* Embeddings */
+
+/* Called before each batch with the tokens of every batch that is still to be
+ * computed, that one first: valid during the call. One call at a time, on any
+ * thread of the computation. Non-zero cancels. */
+typedef int32_t (*gpt4all_embed_callback)(const int32_t *batch_tokens, int64_t n_batches, void *payload);
+
+typedef struct gpt4all_embed_options {
+    uint32_t struct_size;
+    int32_t normalize;     /* 1 makes each vector's length 1; 0 leaves it as pooled */
+    const int32_t *cancel; /* caller's flag, polled during the call: non-zero stops it; may be NULL */
+} gpt4all_embed_options;
+
+GPT4ALL_API gpt4all_status gpt4all_embed_options_init(gpt4all_embed_options *options, uint64_t size);
+
+/* Embeds `n_texts` texts, whose tokens, special ones included, stand in
+ * `tokens` one after the other; `lengths` has the number of each, from 1 to the
+ * smaller of n_ctx and n_ctx_train. Writes a row of n_embd_out numbers for each
+ * to the caller's `vectors`, in which `capacity` floats fit. Batches are formed
+ * inside. GPT4ALL_ERROR_CANCELLED when the callback, which may be NULL, or the
+ * flag stopped it; some rows are written then. */
+GPT4ALL_API gpt4all_status gpt4all_embed(gpt4all_model *model, const int32_t *tokens, const int32_t *lengths,
+                                         int64_t n_texts, const gpt4all_embed_options *options, float *vectors,
+                                         int64_t capacity, gpt4all_embed_callback callback, void *payload);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "embed_lanes.h"
 #include "library.h"
 #include "log.h"
 #include "memory.h"
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace gpt4all {
 namespace {
@@ -18,6 +20,8 @@ namespace {
 // prefix can be taken back and the context shifted; beyond it the memory that
 // the window saves matters more.
 constexpr int32_t FULL_WINDOW_CACHE_MAX_CTX = 8192;
+
+constexpr const char *STRIP_ACCENTS_KEY = "tokenizer.ggml.normalizer.strip_accents";
 
 // The CPU part of ggml may be a module, so its functions are looked up.
 template <class Function> Function cpu_function(const char *name) {
@@ -42,14 +46,26 @@ std::string describe(const llama_model *weights) {
     return buffer;
 }
 
+int32_t wordpiece_flags(const llama_model *weights) {
+    if (llama_vocab_type(llama_model_get_vocab(weights)) != LLAMA_VOCAB_TYPE_WPM) return 0;
+    // Where the file says nothing, both are so, as in the engine.
+    const bool lowercase = metadata(weights, "tokenizer.ggml.normalizer.lowercase") != "false";
+    const std::string strips = metadata(weights, STRIP_ACCENTS_KEY);
+    const bool strip_accents = strips.empty() ? lowercase : strips == "true";
+    return GPT4ALL_WORDPIECE | (lowercase ? GPT4ALL_WORDPIECE_LOWERCASE : 0) |
+           (strip_accents ? GPT4ALL_WORDPIECE_STRIP_ACCENTS : 0);
+}
+
 ModelFacts read_facts(const llama_model *weights, const llama_context *context) {
     ModelFacts facts;
     facts.architecture = metadata(weights, "general.architecture");
     facts.description = describe(weights);
     facts.quantization = llama_ftype_name(llama_model_ftype(weights));
     facts.name = metadata(weights, "general.name");
+    facts.basename = metadata(weights, "general.basename");
     const char *chat_template = llama_model_chat_template(weights, nullptr);
     facts.chat_template = chat_template == nullptr ? "" : chat_template;
+    facts.wordpiece = wordpiece_flags(weights);
 
     const bool encoder = llama_model_has_encoder(weights);
     llama_memory_t memory = llama_get_memory(context);
@@ -61,7 +77,10 @@ ModelFacts read_facts(const llama_model *weights, const llama_context *context) 
     if (encoder || encoder_only) facts.traits |= GPT4ALL_TRAIT_ENCODER;
     if (decoder) facts.traits |= GPT4ALL_TRAIT_DECODER;
     if (recurrent) facts.traits |= GPT4ALL_TRAIT_RECURRENT;
-    if (encoder_only || (!pooling.empty() && pooling != "0")) facts.traits |= GPT4ALL_TRAIT_EMBEDDING;
+    if (!pooling.empty()) facts.pooling = static_cast<enum llama_pooling_type>(std::stoi(pooling));
+    // Files from before the key was invented: sentence encoders take the mean.
+    if (pooling.empty() && encoder_only) facts.pooling = LLAMA_POOLING_TYPE_MEAN;
+    if (encoder_only || facts.pooling != LLAMA_POOLING_TYPE_NONE) facts.traits |= GPT4ALL_TRAIT_EMBEDDING;
     if (llama_model_is_diffusion(weights)) facts.traits |= GPT4ALL_TRAIT_DIFFUSION;
     // A recurrent memory says it can shift, but cannot drop tokens from the middle.
     if (memory != nullptr && !recurrent && llama_memory_can_shift(memory)) facts.traits |= GPT4ALL_TRAIT_CAN_SHIFT;
@@ -143,6 +162,13 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
         params.progress_callback = on_progress;
         params.progress_callback_user_data = &progress;
     }
+    // The engine drops whatever is a mark in any script, and Python, which does
+    // this exactly, cannot hide any from it.
+    llama_model_kv_override overrides[2] = {};
+    overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+    std::strncpy(overrides[0].key, STRIP_ACCENTS_KEY, sizeof overrides[0].key - 1);
+    overrides[0].val_bool = false;
+    params.kv_overrides = overrides;
     ErrorCapture errors;
     model.weights.reset(llama_model_load_from_file(path, params));
     if (progress.cancelled) throw Error(GPT4ALL_ERROR_CANCELLED, "loading was cancelled");
@@ -155,6 +181,21 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
     if (llama_vocab_type(model.vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(model.vocab) < 1) {
         throw Error(GPT4ALL_ERROR_UNSUPPORTED_MODEL, "the model has no vocabulary, so it cannot read or write text");
     }
+}
+
+// Exchanges the context for generation, which told what kind of model this is.
+void make_embedder(gpt4all_model &model, const gpt4all_load_options &options) {
+    EmbedSettings settings = {};
+    settings.pooling = model.facts.pooling;
+    const int32_t trained = llama_model_n_ctx_train(model.weights.get());
+    settings.max_tokens = trained > 0 ? std::min(trained, model.n_ctx) : model.n_ctx;
+    settings.encoder = !model.has_trait(GPT4ALL_TRAIT_DECODER);
+    settings.offloaded = options.device >= 0 && options.n_gpu_layers > 0;
+    settings.flash_attention = static_cast<llama_flash_attn_type>(options.flash_attention);
+    settings.kv_type = parse_kv_type(options.kv_type);
+    model.context.reset();
+    if (settings.pooling == LLAMA_POOLING_TYPE_RANK) return;
+    model.embedder = std::make_unique<Embedder>(model.weights.get(), settings, options.n_threads_batch);
 }
 
 bool abort_requested(void *payload) { return is_set(static_cast<gpt4all_model *>(payload)->cancel); }
@@ -211,6 +252,17 @@ llama_context_params context_params(const gpt4all_load_options &options, int32_t
     return params;
 }
 
+std::unique_ptr<ggml_threadpool, FreeThreadPool> make_thread_pool(int32_t n_threads) {
+    ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
+    // A few milliseconds of spinning bridge the gap between two tokens; the
+    // default would burn a core for a good part of a second after every call.
+    params.poll = 1;
+    std::unique_ptr<ggml_threadpool, FreeThreadPool> pool(
+        cpu_function<decltype(&ggml_threadpool_new)>("ggml_threadpool_new")(&params));
+    if (pool == nullptr) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "the engine's threads could not be started");
+    return pool;
+}
+
 void FreeThreadPool::operator()(ggml_threadpool *pool) const {
     cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);
 }
@@ -246,6 +298,7 @@ gpt4all_model::~gpt4all_model() {
         // Workers may still wait inside the computation that failed; joining
         // them would hang, so this memory is given up.
         (void)context.release();
+        if (embedder != nullptr) embedder->abandon();
         (void)pool.release();
         for (auto &retired : retired_pools) (void)retired.release();
         (void)weights.release();
@@ -256,13 +309,9 @@ gpt4all_model::~gpt4all_model() {
 
 void gpt4all_model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
     using namespace gpt4all;
-    ggml_threadpool_params params = ggml_threadpool_params_default(std::max(n_threads, n_threads_batch));
-    // A few milliseconds of spinning bridge the gap between two tokens; the
-    // default would burn a core for a good part of a second after every call.
-    params.poll = 1;
-    std::unique_ptr<ggml_threadpool, FreeThreadPool> fresh(
-        cpu_function<decltype(&ggml_threadpool_new)>("ggml_threadpool_new")(&params));
-    if (fresh == nullptr) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "the engine's threads could not be started");
+    if (embedder != nullptr) embedder->set_threads(n_threads_batch);
+    if (context == nullptr) return;
+    std::unique_ptr<ggml_threadpool, FreeThreadPool> fresh = make_thread_pool(std::max(n_threads, n_threads_batch));
     llama_detach_threadpool(context.get());
     llama_attach_threadpool(context.get(), fresh.get(), nullptr);
     llama_set_n_threads(context.get(), n_threads, n_threads_batch);
@@ -295,6 +344,7 @@ gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *
         load_weights(*loaded, path, checked);
         make_context(*loaded, path, checked);
         loaded->facts = read_facts(loaded->weights.get(), loaded->context.get());
+        if (loaded->has_trait(GPT4ALL_TRAIT_EMBEDDING)) make_embedder(*loaded, checked);
         loaded->set_threads(checked.n_threads, checked.n_threads_batch);
         loaded->displaced.set_budget(static_cast<std::size_t>(checked.prefix_cache_bytes));
         *model = loaded.release();
@@ -336,6 +386,10 @@ gpt4all_status gpt4all_model_get_info(const gpt4all_model *model, gpt4all_model_
         filled.n_layers_offloaded = model->facts.n_layers_offloaded;
         filled.device = model->facts.device;
         filled.device_bytes = model->facts.device_bytes;
+        filled.n_embd_out = llama_model_n_embd_out(weights);
+        filled.pooling = static_cast<int32_t>(model->facts.pooling);
+        filled.wordpiece = model->facts.wordpiece;
+        filled.basename = model->facts.basename.c_str();
         gpt4all::write_result(info, filled, "info");
     });
 }

@@ -32,12 +32,19 @@ struct ModelFacts {
     std::string description;
     std::string quantization;
     std::string name;
+    std::string basename;
     std::string chat_template;
     int32_t n_layers_offloaded = 0;
     int32_t device = -1;
     int64_t device_bytes = 0;
+    enum llama_pooling_type pooling = LLAMA_POOLING_TYPE_NONE;
+    int32_t wordpiece = 0; // GPT4ALL_WORDPIECE*
 };
 
+// Whoever waits for work spins a little before it sleeps.
+std::unique_ptr<ggml_threadpool, FreeThreadPool> make_thread_pool(int32_t n_threads);
+
+class Embedder;
 class Vocabulary;
 struct ChatState;
 std::shared_ptr<ChatState> make_chat_state();
@@ -51,7 +58,9 @@ struct gpt4all_model {
     // The engine touches the pool of its last computation once more when it
     // begins the next one, so pools that were replaced stay until then.
     std::vector<std::unique_ptr<ggml_threadpool, gpt4all::FreeThreadPool>> retired_pools;
+    // For generation; models made for embeddings have an embedder instead.
     std::unique_ptr<llama_context, gpt4all::FreeContext> context;
+    std::unique_ptr<gpt4all::Embedder> embedder;
     const llama_vocab *vocab = nullptr;
     gpt4all::ModelFacts facts;
     // Locks by itself: rendering and tokenising may run beside any call.

@@ -84,6 +84,11 @@ static void print_option_structs(void) {
     FIELD(gpt4all_generate_options, logprobs_payload);
     FIELD(gpt4all_generate_options, n_top_logprobs);
     FIELD(gpt4all_generate_options, reserved);
+
+    STRUCT(gpt4all_embed_options);
+    FIELD(gpt4all_embed_options, struct_size);
+    FIELD(gpt4all_embed_options, normalize);
+    FIELD(gpt4all_embed_options, cancel);
 }
 
 static void print_result_structs(void) {
@@ -124,6 +129,11 @@ static void print_result_structs(void) {
     FIELD(gpt4all_model_info, n_layers_offloaded);
     FIELD(gpt4all_model_info, device);
     FIELD(gpt4all_model_info, device_bytes);
+    FIELD(gpt4all_model_info, n_embd_out);
+    FIELD(gpt4all_model_info, pooling);
+    FIELD(gpt4all_model_info, wordpiece);
+    FIELD(gpt4all_model_info, reserved);
+    FIELD(gpt4all_model_info, basename);
 
     STRUCT(gpt4all_memory_need);
     FIELD(gpt4all_memory_need, device);
@@ -175,6 +185,14 @@ static void print_constants(void) {
     CONSTANT(GPT4ALL_TRAIT_EMBEDDING);
     CONSTANT(GPT4ALL_TRAIT_DIFFUSION);
     CONSTANT(GPT4ALL_TRAIT_CAN_SHIFT);
+    CONSTANT(GPT4ALL_POOLING_NONE);
+    CONSTANT(GPT4ALL_POOLING_MEAN);
+    CONSTANT(GPT4ALL_POOLING_FIRST);
+    CONSTANT(GPT4ALL_POOLING_LAST);
+    CONSTANT(GPT4ALL_POOLING_RANK);
+    CONSTANT(GPT4ALL_WORDPIECE);
+    CONSTANT(GPT4ALL_WORDPIECE_LOWERCASE);
+    CONSTANT(GPT4ALL_WORDPIECE_STRIP_ACCENTS);
     CONSTANT(GPT4ALL_TOKENIZE_ADD_SPECIAL);
     CONSTANT(GPT4ALL_TOKENIZE_PARSE_SPECIAL);
     CONSTANT(GPT4ALL_FINISH_STOP);
@@ -206,7 +224,9 @@ static void print_constants(void) {
     X(generate_result_init)                                                                                            \
     X(generate)                                                                                                        \
     X(last_logits)                                                                                                     \
-    X(grammar_check)
+    X(grammar_check)                                                                                                   \
+    X(embed_options_init)                                                                                              \
+    X(embed)
 
 #define MEMBER(name) __typeof__(gpt4all_##name) *name;
 static struct {
@@ -283,10 +303,17 @@ static void expect_generate_defaults(gpt4all_generate_options *o) {
     o->reuse_prefix = 1;
 }
 
+static void expect_embed_defaults(gpt4all_embed_options *o) {
+    memset(o, 0, sizeof *o);
+    o->struct_size = (uint32_t)sizeof *o;
+    o->normalize = 1;
+}
+
 typedef gpt4all_status (*init_function)(void *, uint64_t);
 
 static gpt4all_status init_load(void *p, uint64_t size) { return lib.load_options_init(p, size); }
 static gpt4all_status init_generate(void *p, uint64_t size) { return lib.generate_options_init(p, size); }
+static gpt4all_status init_embed(void *p, uint64_t size) { return lib.embed_options_init(p, size); }
 static gpt4all_status init_result(void *p, uint64_t size) { return lib.generate_result_init(p, size); }
 
 enum { ROOM = 512, FILL = 0xA5 };
@@ -333,13 +360,16 @@ static void check_defaults(void) {
     gpt4all_load_options load;
     gpt4all_generate_options generate;
     gpt4all_generate_result result;
+    gpt4all_embed_options embed;
     expect_load_defaults(&load);
     expect_generate_defaults(&generate);
+    expect_embed_defaults(&embed);
     memset(&result, 0, sizeof result);
     result.struct_size = (uint32_t)sizeof result;
     check_init(init_load, &load, sizeof load, "gpt4all_load_options_init", "options");
     check_init(init_generate, &generate, sizeof generate, "gpt4all_generate_options_init", "options");
     check_init(init_result, &result, sizeof result, "gpt4all_generate_result_init", "result");
+    check_init(init_embed, &embed, sizeof embed, "gpt4all_embed_options_init", "options");
 }
 
 /* Without a model */
@@ -456,6 +486,7 @@ static void check_null_model(void) {
     gpt4all_generate_result result;
     int32_t id = 1, count = 0;
     int64_t length = 0;
+    gpt4all_embed_options embed;
     float logit = 0;
     char text[4];
     memset(&info, 0, sizeof info);
@@ -475,6 +506,9 @@ static void check_null_model(void) {
                   "gpt4all_generate refuses a NULL model");
     check_invalid(lib.last_logits(NULL, &logit, 1), "model", "gpt4all_last_logits refuses a NULL model");
     check_invalid(lib.grammar_check(NULL, "root ::= \"a\"", 12), "model", "gpt4all_grammar_check refuses a NULL model");
+    lib.embed_options_init(&embed, sizeof embed);
+    check_invalid(lib.embed(NULL, &id, &id, 1, &embed, &logit, 1, NULL, NULL), "model",
+                  "gpt4all_embed refuses a NULL model");
 }
 
 /* With a model that generates */
@@ -551,6 +585,8 @@ static void check_chat(gpt4all_model *model) {
 
 static void check_model_calls(gpt4all_model *model) {
     gpt4all_model_info info;
+    gpt4all_embed_options embed;
+    const int32_t one = 1;
     float logit;
     memset(&info, 0, sizeof info);
     info.struct_size = (uint32_t)sizeof info;
@@ -568,6 +604,11 @@ static void check_model_calls(gpt4all_model *model) {
     check_invalid(lib.last_logits(model, NULL, 1), "logits", "gpt4all_last_logits refuses NULL");
     check_fails(lib.last_logits(model, &logit, info.n_vocab - 1), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
                 "gpt4all_last_logits refuses a small buffer");
+    lib.embed_options_init(&embed, sizeof embed);
+    check_fails(lib.embed(model, &one, &one, 1, &embed, &logit, 1, NULL, NULL), GPT4ALL_ERROR_UNSUPPORTED_MODEL, "",
+                "gpt4all_embed refuses a model that generates text");
+    check_invalid(lib.embed(model, &one, &one, 1, NULL, &logit, 1, NULL, NULL), "options",
+                  "gpt4all_embed refuses NULL options");
 }
 
 typedef struct watcher {

@@ -43,6 +43,16 @@ TRAIT_EMBEDDING = 8
 TRAIT_DIFFUSION = 16
 TRAIT_CAN_SHIFT = 32
 
+POOLING_NONE = 0
+POOLING_MEAN = 1
+POOLING_FIRST = 2
+POOLING_LAST = 3
+POOLING_RANK = 4
+
+WORDPIECE = 1
+WORDPIECE_LOWERCASE = 2
+WORDPIECE_STRIP_ACCENTS = 4
+
 TOKENIZE_ADD_SPECIAL = 1
 TOKENIZE_PARSE_SPECIAL = 2
 
@@ -55,6 +65,7 @@ LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_void_p, c_int64, c_void_p)
 ProgressCallback = ctypes.CFUNCTYPE(c_int32, c_float, c_void_p)
 TokenCallback = ctypes.CFUNCTYPE(c_int32, c_int32, c_void_p, c_int64, c_void_p)
 PartCallback = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int64, c_int32, c_void_p)
+EmbedCallback = ctypes.CFUNCTYPE(c_int32, POINTER(c_int32), c_int64, c_void_p)
 
 
 class TokenLogprob(ctypes.Structure):
@@ -141,6 +152,11 @@ class ModelInfo(ctypes.Structure):
         ("n_layers_offloaded", c_int32),
         ("device", c_int32),
         ("device_bytes", c_int64),
+        ("n_embd_out", c_int32),
+        ("pooling", c_int32),
+        ("wordpiece", c_int32),
+        ("reserved", c_int32),
+        ("basename", c_char_p),
     ]
 
 
@@ -204,4 +220,12 @@ class GenerateResult(ctypes.Structure):
         ("context_shifts", c_int32),
         ("prompt_us", c_int64),
         ("completion_us", c_int64),
+    ]
+
+
+class EmbedOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("normalize", c_int32),
+        ("cancel", POINTER(c_int32)),
     ]

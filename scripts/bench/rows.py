@@ -15,8 +15,15 @@ from nativebuild.venvs import child_environment
 from bench import llama_bench
 from bench.children import Child, run_child, run_driver
 from bench.fakes import fake_backend, fake_model
-from bench.peers import Peers
-from bench.results import GPT4ALL_OLD, GPT4ALL_OLD_128, LLAMA_BENCH, LLAMA_CPP_PYTHON, OURS
+from bench.peers import Peers, embedding_peer
+from bench.results import (
+    GPT4ALL_OLD,
+    GPT4ALL_OLD_128,
+    LLAMA_BENCH,
+    LLAMA_CPP_PYTHON,
+    OURS,
+    SENTENCE_TRANSFORMERS,
+)
 from bench.subject import Subject
 
 __all__ = ["ROWS", "Bench", "Step"]
@@ -178,6 +185,14 @@ def _token_overhead(bench: Bench) -> Iterator[Step]:
     yield Step(OURS, lambda: bench.our(real))
 
 
+def _embed(bench: Bench) -> Iterator[Step]:
+    embedder, python = embedding_peer()
+    spec = bench.spec("embed", model=str(embedder), count=256, count_single=48, seed=bench.round)
+    yield Step(OURS, lambda: bench.our(spec))
+    yield Step(SENTENCE_TRANSFORMERS, lambda: run_driver(python, "sentence_transformers", spec, child_environment()))
+    yield Step(GPT4ALL_OLD, lambda: bench.old({**spec, "repeat": 1}))
+
+
 def _stress(bench: Bench) -> Iterator[Step]:
     if bench.round > 0:
         return  # minutes each, and what grows does so in one round
@@ -198,5 +213,6 @@ ROWS: dict[str, Callable[[Bench], Iterator[Step]]] = {
     "memory": _memory,
     "stop": _stop,
     "token-overhead": _token_overhead,
+    "embed": _embed,
     "stress": _stress,
 }

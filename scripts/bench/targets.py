@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, QUANTITIES, Results
+from bench.results import (
+    GPT4ALL_OLD,
+    LLAMA_BENCH,
+    LLAMA_CPP_PYTHON,
+    QUANTITIES,
+    SENTENCE_TRANSFORMERS,
+    Results,
+)
 
 __all__ = ["TARGETS", "Target", "Verdict", "judge"]
 
@@ -65,6 +72,9 @@ TARGETS = (
     Target("overhead.fake", False, 30),
     Target("overhead.paced", False, 30),
     Target("overhead.real", False, 30),
+    Target("embed", True, 1.5, SENTENCE_TRANSFORMERS),
+    Target("embed", True, 12, GPT4ALL_OLD),
+    Target("embed.single", True, 2, GPT4ALL_OLD),
     Target("stress.generate", False, 1),
     Target("stress.load", False, 1),
 )

