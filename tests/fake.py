@@ -82,7 +82,7 @@ def build_fake(directory: Path, backend: str = "cpu", *flags: str, **defines: ob
     library.parent.mkdir(parents=True, exist_ok=True)
     macros = {"FAKE_BACKEND_NAME": f'"{backend}"', **defines}
     arguments = ["-shared", "-fPIC", "-fvisibility=hidden", "-std=c11", "-O1", "-g", *flags]
-    _compile(SOURCE, library, *arguments, *(f"-D{name}={value}" for name, value in macros.items()), "-lpthread")
+    _compile(SOURCE, library, *arguments, *(f"-D{name}={value}" for name, value in macros.items()), "-lpthread", "-lm")
     return library
 
 

@@ -2,7 +2,7 @@
  * fake_backend.c - the ABI of gpt4all_backend.h without an engine, for fast tests
  *
  *     cc -shared -fPIC -fvisibility=hidden -std=c11 -D_GNU_SOURCE -I ../include \
- *         fake_backend.c -o libgpt4all-cpu.so -lpthread
+ *         fake_backend.c -o libgpt4all-cpu.so -lpthread -lm
  *
  * It keeps the header's whole contract: statuses and messages, struct sizes,
  * busy models, cancelling, held back text, prefix reuse, context shifts. Only

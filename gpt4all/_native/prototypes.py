@@ -105,6 +105,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     abi.ERROR_OUT_OF_MEMORY: InsufficientMemoryError,
     abi.ERROR_MODEL_LOAD: ModelLoadError,
     abi.ERROR_UNSUPPORTED_MODEL: UnsupportedModelError,
+    abi.ERROR_DECODE: GenerationError,
     abi.ERROR_CANCELLED: CancellationError,
     abi.ERROR_UNSUPPORTED_CPU: BackendLoadError,
     abi.ERROR_TEMPLATE: ChatTemplateError,
@@ -112,12 +113,17 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
 
 
 def _status_check(cdll: ctypes.CDLL, fallback: type[Exception]) -> Callable[[int, Any, Any], int]:
+    exceptions = _EXCEPTIONS
+    if fallback is EmbeddingError:
+        # What the engine fails to compute has a type for each purpose.
+        exceptions = {**_EXCEPTIONS, abi.ERROR_DECODE: EmbeddingError}
+
     def check(status: int, function: Any, arguments: Any) -> int:
         # A buffer that is too small is an answer, not a failure: the caller tries again.
         if status in (abi.OK, abi.ERROR_BUFFER_TOO_SMALL):
             return status
         message = (cdll.gpt4all_last_error() or b"").decode("utf-8", "replace")
-        raise _EXCEPTIONS.get(status, fallback)(message or f"native status {status}")
+        raise exceptions.get(status, fallback)(message or f"native status {status}")
 
     return check
 

@@ -427,5 +427,5 @@ _RECIPES: dict[str, tuple[Recipe, str, Callable[[], Vocabulary]]] = {
     "tiny-bert-first": (_bert_first, "bert 0", vocabularies.wordpiece),
     "tiny-bert-rank": (_bert_rank, "bert 0", vocabularies.wordpiece),
     "tiny-qwen3-embedding": (_qwen3_embedding, "qwen3 0", lambda: vocabularies.bpe(None)),
-    "tiny-gemma-embedding": (_gemma_embedding, "gemma-embedding 0", vocabularies.gemma_spm),
+    "tiny-gemma-embedding": (_gemma_embedding, "gemma-embedding 0", lambda: vocabularies.gemma_spm(None)),
 }

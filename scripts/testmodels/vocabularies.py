@@ -94,7 +94,7 @@ def spm(template: str | None = CHATML) -> Vocabulary:
     return made
 
 
-def gemma_spm() -> Vocabulary:
+def gemma_spm(template: str | None = GEMMA_TEMPLATE) -> Vocabulary:
     """The same with Gemma's control tokens in Gemma's order, no space in front."""
     made = Vocabulary("llama", special={"bos": 2, "eos": 1, "unknown": 3, "padding": 0})
     made.add_bos, made.add_eos, made.add_space_prefix = True, False, False
@@ -103,7 +103,7 @@ def gemma_spm() -> Vocabulary:
     _add_pieces(made)
     made.add(["<start_of_turn>", "<end_of_turn>"], Kind.CONTROL)
     made.scores = _merge_scores(made)
-    made.chat_template = GEMMA_TEMPLATE
+    made.chat_template = template
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from testmodels import MODELS, Memory
+from testmodels import MODELS
 
 from gpt4all.errors import InvalidModelError
 from gpt4all.gguf import preflight, read_header
@@ -20,7 +20,7 @@ def test_facts(name: str, model_file: Callable[[str], Path]) -> None:
     header = preflight(model_file(name))
     assert header.architecture == spec.architecture
     assert header.context_length == spec.n_ctx_train
-    assert header.is_embedding is (spec.memory is Memory.NONE)
+    assert header.is_embedding is (not spec.generates)
     assert header.file_size == spec.files[0].size
     assert [path.name for path in header.split_paths] == [file.name for file in spec.files]
 
