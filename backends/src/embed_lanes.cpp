@@ -51,7 +51,8 @@ void EmbedLane::fit(int32_t n_tokens) {
     // mean is only right where no text is split.
     params.n_batch = params.n_ubatch = static_cast<uint32_t>(capacity);
     params.kv_unified = true;
-    params.n_seq_max = static_cast<uint32_t>(MAX_BATCH_TEXTS);
+    // The engine keeps room for a vector of each, and fails where that is more than a batch has tokens.
+    params.n_seq_max = static_cast<uint32_t>(std::min<int64_t>(MAX_BATCH_TEXTS, capacity));
     params.n_threads = params.n_threads_batch = 1;
     params.pooling_type = settings_.pooling;
     params.embeddings = true;

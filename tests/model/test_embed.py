@@ -191,6 +191,14 @@ def test_every_kind_of_model(tiny_embedder: Callable[[str], Embed4All], name: st
     assert np.abs(together[0] - together[1]).max() > 1e-2
 
 
+@pytest.mark.parametrize("name", ["tiny-bert", "tiny-qwen3-embedding"])
+def test_a_small_context(model_file: Callable[[str], Path], name: str) -> None:
+    # Fewer tokens than the texts that a batch may have.
+    with Embed4All(model_file(name), n_ctx=16) as model:
+        vectors = model.embed(["some text that is too long for one chunk", "short"], prefix="")
+    assert [round(sum(x * x for x in vector), 4) for vector in vectors] == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-bert-first"])
 def test_pooling(tiny_embedder: Callable[[str], Embed4All], model_file: Callable[[str], Path], name: str) -> None:
     reference = BertReference(model_file(name))

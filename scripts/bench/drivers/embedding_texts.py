@@ -81,7 +81,6 @@ _ODD_TEXTS = [
     "\ufffd\ufffd",
     "a" * 101,
     "https://example.com/a/b?c=d&e=f#g",
-    "[SEP] is no end",
     "word " * 10_000,
 ]
 _ODD_CHARACTERS = "abcxyzABC012 .,;:!?-_/'\"()[]éüñçßøπΩж中日한🙂🚀\t\n\x01\u200d"
