@@ -51,12 +51,13 @@ def real_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
 
 
 @pytest.fixture(scope="session")
-def gpu_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def gpu_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    # Read once, when the library looks for devices; other tests run without it.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GPT4ALL_ALLOW_SOFTWARE_GPU", "1")
         library = _copied_library(tmp_path_factory.mktemp("real"), "kompute")
         library.defaults.update(_gpu_defaults(library))
-        yield library
+    return library
 
 
 @pytest.fixture(scope="session", params=["fake", *REAL_SUBJECTS, pytest.param("kompute", marks=pytest.mark.gpu)])

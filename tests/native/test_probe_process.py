@@ -195,6 +195,7 @@ def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     """Costs no process, and is looked for again: it may be installed any moment."""
     monkeypatch.setenv(loader.SEARCH_PATH_VARIABLE, str(tmp_path))
     monkeypatch.setattr(loader, "__file__", str(tmp_path / "loader.py"))
+    monkeypatch.setattr(loader, "_loaded", {})
     monkeypatch.setattr(probe_process, "ask", lambda backend: pytest.fail("a process for nothing"))
     answer = probe("cuda")
     assert answer.load_error is not None
