@@ -55,7 +55,7 @@ static const char *split_problem(const gpt4all_device_info *devices, int32_t n_d
 /* The devices that get layers, in their order, with the sum of the shares up to each. */
 static int32_t list_shares(const gpt4all_device_info *devices, int32_t n_devices, const gpt4all_load_options *options,
                            int32_t *chosen, float *until) {
-    int32_t gpus[MOST_DEVICES], n = 0;
+    int32_t gpus[MOST_DEVICES] = {0}, n = 0;
     float sum = 0;
     list_gpus(devices, n_devices, gpus);
     if (options->n_tensor_split == 0) {
