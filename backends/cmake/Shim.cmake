@@ -22,6 +22,7 @@ endfunction()
 set(GPT4ALL_SHIM_SOURCES
   src/bert_dispatch.cpp
   src/bert_encoder.cpp
+  src/bert_team.cpp
   src/character_class.cpp
   src/chat.cpp
   src/chat_messages.cpp
@@ -70,7 +71,9 @@ endfunction()
 set(GPT4ALL_BERT_DEFINITION "")
 if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   gpt4all_add_bert_kernels(avx2 32 -mavx2 -mfma)
-  gpt4all_add_bert_kernels(avx512 64 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  set(avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  gpt4all_add_bert_kernels(avx512 64 ${avx512})
+  gpt4all_add_bert_kernels(avx512bf16 64 ${avx512} -mavx512bf16)
   set(GPT4ALL_BERT_DEFINITION GPT4ALL_X86_KERNELS)
 elseif(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   gpt4all_add_bert_kernels(neon 16)

@@ -74,19 +74,21 @@ private:
 };
 
 // Matrices side by side that read the same input, as one.
-BertMatrix read_matrix(Tensors &tensors, const std::vector<std::string> &names, int64_t depth, int64_t width) {
+BertMatrix read_matrix(Tensors &tensors, const BertProducts &products, const std::vector<std::string> &names,
+                       int64_t depth, int64_t width) {
     BertMatrix matrix;
+    matrix.products = products;
     matrix.depth = depth;
     matrix.width = width * static_cast<int64_t>(names.size());
-    matrix.panels.resize(static_cast<std::size_t>(matrix.depth * matrix.width));
-    int64_t column = 0;
+    const std::size_t panel_bytes = static_cast<std::size_t>(depth * PANEL) * products.operand_bytes;
+    matrix.panels.resize(static_cast<std::size_t>(matrix.width / PANEL) * panel_bytes);
+    std::byte *panel = matrix.panels.data();
     for (const std::string &name : names) {
         const std::vector<float> values = tensors.read(name + ".weight", depth, width);
         const std::vector<float> bias = tensors.read(name + ".bias", width);
         matrix.bias.insert(matrix.bias.end(), bias.begin(), bias.end());
-        for (int64_t row = 0; row < width; row++, column++) {
-            float *panel = matrix.panels.data() + column / PANEL * PANEL * depth + column % PANEL;
-            for (int64_t k = 0; k < depth; k++) panel[k * PANEL] = values[static_cast<std::size_t>(row * depth + k)];
+        for (int64_t row = 0; row < width; row += PANEL, panel += panel_bytes) {
+            products.pack(values.data() + row * depth, depth, panel);
         }
     }
     return matrix;
@@ -96,23 +98,34 @@ BertNorm read_norm(Tensors &tensors, const std::string &name, int64_t width) {
     return {tensors.read(name + ".weight", width), tensors.read(name + ".bias", width)};
 }
 
-BertLayer read_layer(Tensors &tensors, const std::string &prefix, int64_t width, int64_t inner) {
+// Keys and values are a sixth of the work, and rounding their operands would
+// cost a vector more than a sixth of what rounding all of them does (measured
+// on all-MiniLM-L6-v2).
+BertLayer read_layer(Tensors &tensors, const BertKernels &kernels, const std::string &prefix, int64_t width,
+                     int64_t inner) {
     BertLayer layer;
-    layer.query_key_value =
-        read_matrix(tensors, {prefix + "attn_q", prefix + "attn_k", prefix + "attn_v"}, width, width);
-    layer.output = read_matrix(tensors, {prefix + "attn_output"}, width, width);
-    layer.up = read_matrix(tensors, {prefix + "ffn_up"}, width, inner);
-    layer.down = read_matrix(tensors, {prefix + "ffn_down"}, inner, width);
+    layer.query = read_matrix(tensors, kernels.fast, {prefix + "attn_q"}, width, width);
+    layer.key_value = read_matrix(tensors, kernels.exact, {prefix + "attn_k", prefix + "attn_v"}, width, width);
+    layer.output = read_matrix(tensors, kernels.fast, {prefix + "attn_output"}, width, width);
+    layer.up = read_matrix(tensors, kernels.fast, {prefix + "ffn_up"}, width, inner);
+    layer.down = read_matrix(tensors, kernels.fast, {prefix + "ffn_down"}, inner, width);
     layer.attention_norm = read_norm(tensors, prefix + "attn_output_norm", width);
     layer.output_norm = read_norm(tensors, prefix + "layer_output_norm", width);
     return layer;
 }
 
-float *room(std::vector<float> &values, int64_t n) {
+template <class Numbers> auto *room(Numbers &values, int64_t n) {
     const auto size = static_cast<std::size_t>(n);
     if (values.size() < size) values.resize(size);
     return values.data();
 }
+
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Rows of one task: those that stay in a core's cache with their products.
+constexpr int64_t MOST_ROWS = 192;
+// The least at which the blocks of a product are full, and a multiple of them.
+constexpr int64_t LEAST_ROWS = 12;
 
 } // namespace
 
@@ -147,55 +160,189 @@ std::unique_ptr<BertEncoder> BertEncoder::make(const llama_model *weights, enum 
     }
     encoder->norm_ = read_norm(tensors, "token_embd_norm", width);
     for (int64_t layer = 0; layer < n_layers && tensors.complete(); layer++) {
-        encoder->layers_.push_back(read_layer(tensors, "blk." + std::to_string(layer) + ".", width, inner));
+        encoder->layers_.push_back(read_layer(tensors, *kernels, "blk." + std::to_string(layer) + ".", width, inner));
     }
     return tensors.complete() ? std::move(encoder) : nullptr;
 }
 
-void BertEncoder::embed_tokens(const int32_t *tokens, const int32_t *lengths, std::size_t n_texts,
-                               float *hidden) const {
+// One forward pass of some texts. Each step is cut into tasks that write apart
+// from one another, for the members of the team.
+class BertEncoder::Pass {
+public:
+    Pass(const BertEncoder &encoder, const int32_t *lengths, std::size_t n_texts, Scratch &scratch, BertTeam &team);
+
+    void embed_tokens(const int32_t *tokens) const;
+    void compute(const BertLayer &layer) const;
+    void pool(float *const *rows) const;
+
+private:
+    template <class Then>
+    void multiply(const BertMatrix &matrix, const void *operands, float *to, int64_t to_stride, const Then &then) const;
+    void multiply(const BertMatrix &matrix, const void *operands, float *to, int64_t to_stride) const {
+        multiply(matrix, operands, to, to_stride, [](int64_t, int64_t, int64_t) {});
+    }
+    void attend() const;
+    void attend(std::size_t text, int64_t head, Scratch::Attention &own) const;
+    void add_norm(const float *added, const BertNorm &norm) const;
+    // Numbers that begin at `at` of a buffer. Nothing to do where operands are floats.
+    void to_operands(const float *from, int64_t at, int64_t n, std::byte *operands) const {
+        if (operands != nullptr) kernels_.fast.to_operands(from + at, n, operands + at * fast_bytes_);
+    }
+    const void *operands_of(const float *values, const std::byte *operands) const {
+        if (operands != nullptr) return operands;
+        return values;
+    }
+
+    const BertEncoder &encoder_;
+    const BertKernels &kernels_;
+    const int64_t width_;
+    const int64_t fast_bytes_;
+    BertTeam &team_;
+    Scratch &scratch_;
+    const int32_t *lengths_;
+    std::vector<int64_t> starts_;
+    int64_t n_tokens_ = 0;
+    int64_t rows_at_once_;
+    float *hidden_;
+    float *mixed_;
+    float *wide_;
+    // NULL where operands are floats.
+    std::byte *hidden_operands_ = nullptr;
+    std::byte *other_operands_ = nullptr; // of `mixed`, then of `wide`
+};
+
+BertEncoder::Pass::Pass(const BertEncoder &encoder, const int32_t *lengths, std::size_t n_texts, Scratch &scratch,
+                        BertTeam &team)
+    : encoder_(encoder), kernels_(*encoder.kernels_), width_(encoder.width_),
+      fast_bytes_(static_cast<int64_t>(kernels_.fast.operand_bytes)), team_(team), scratch_(scratch),
+      lengths_(lengths) {
+    int64_t longest = 0;
     for (std::size_t text = 0; text < n_texts; text++) {
-        const float *position = positions_.data();
-        for (int32_t i = 0; i < lengths[text]; i++, tokens++, hidden += width_, position += width_) {
-            Tensors::read_row(words_, *tokens, hidden);
-            for (int64_t k = 0; k < width_; k++) hidden[k] += type_[static_cast<std::size_t>(k)] + position[k];
+        starts_.push_back(n_tokens_);
+        n_tokens_ += lengths[text];
+        longest = std::max<int64_t>(longest, lengths[text]);
+    }
+    const int64_t inner = encoder.inner_;
+    hidden_ = room(scratch.hidden, n_tokens_ * width_);
+    mixed_ = room(scratch.mixed, n_tokens_ * width_);
+    wide_ = room(scratch.wide, n_tokens_ * std::max(3 * width_, inner));
+    if (kernels_.fast.to_operands != nullptr) {
+        hidden_operands_ = room(scratch.hidden_operands, n_tokens_ * width_ * fast_bytes_);
+        other_operands_ = room(scratch.other_operands, n_tokens_ * std::max(width_, inner) * fast_bytes_);
+    }
+    // Here, because a task must not throw.
+    if (scratch.attention.size() < team.size()) scratch.attention.resize(team.size());
+    const int64_t padded = round_up(longest, PANEL);
+    for (Scratch::Attention &own : scratch.attention) {
+        (void)room(own.keys, padded * (width_ / encoder.n_heads_));
+        (void)room(own.scores, longest * padded);
+    }
+    // Where the narrowest product has fewer panels than two for each member, its rows are divided as well.
+    const int64_t n_parts = round_up(2 * static_cast<int64_t>(team.size()), width_ / PANEL) / (width_ / PANEL);
+    rows_at_once_ = std::clamp(round_up((n_tokens_ + n_parts - 1) / n_parts, LEAST_ROWS), LEAST_ROWS, MOST_ROWS);
+}
+
+void BertEncoder::Pass::embed_tokens(const int32_t *tokens) const {
+    float *hidden = hidden_;
+    for (std::size_t text = 0; text < starts_.size(); text++) {
+        const float *position = encoder_.positions_.data();
+        for (int32_t i = 0; i < lengths_[text]; i++, tokens++, hidden += width_, position += width_) {
+            Tensors::read_row(encoder_.words_, *tokens, hidden);
+            for (int64_t k = 0; k < width_; k++) {
+                hidden[k] += encoder_.type_[static_cast<std::size_t>(k)] + position[k];
+            }
         }
     }
+    add_norm(nullptr, encoder_.norm_);
 }
 
-void BertEncoder::multiply(const BertMatrix &matrix, const float *from, int64_t rows, float *to) const {
-    for (int64_t column = 0; column < matrix.width; column += PANEL) {
-        kernels_->multiply(from, matrix.depth, matrix.panels.data() + column * matrix.depth, PANEL, rows, matrix.depth,
-                           matrix.bias.data() + column, to + column, matrix.width);
-    }
+// `then(row, rows, column)` is called with each block of the product when it is there.
+template <class Then>
+void BertEncoder::Pass::multiply(const BertMatrix &matrix, const void *operands, float *to, int64_t to_stride,
+                                 const Then &then) const {
+    const BertProducts &products = matrix.products;
+    const auto *rows_of = static_cast<const std::byte *>(operands);
+    const int64_t row_bytes = matrix.depth * static_cast<int64_t>(products.operand_bytes);
+    const int64_t n_panels = matrix.width / PANEL;
+    const int64_t n_parts = (n_tokens_ + rows_at_once_ - 1) / rows_at_once_;
+    team_.run(n_parts * n_panels, [&](int64_t index, std::size_t) {
+        const int64_t row = index / n_panels * rows_at_once_;
+        const int64_t rows = std::min(rows_at_once_, n_tokens_ - row);
+        const int64_t column = index % n_panels * PANEL;
+        products.multiply(rows_of + row * row_bytes, matrix.depth, matrix.panels.data() + column * row_bytes, rows,
+                          matrix.depth, matrix.bias.data() + column, to + row * to_stride + column, to_stride);
+        then(row, rows, column);
+    });
 }
 
-// One text's tokens attend to one another. `qkv` has queries, keys and values side by side.
-void BertEncoder::attend(const float *qkv, int64_t n_tokens, float *mixed, Scratch &scratch) const {
+void BertEncoder::Pass::attend() const {
+    const int64_t n_heads = encoder_.n_heads_;
+    team_.run(static_cast<int64_t>(starts_.size()) * n_heads, [&](int64_t index, std::size_t member) {
+        attend(static_cast<std::size_t>(index / n_heads), index % n_heads, scratch_.attention[member]);
+    });
+}
+
+// One text's tokens attend to one another. `wide` has queries, keys and values side by side.
+void BertEncoder::Pass::attend(std::size_t text, int64_t head, Scratch::Attention &own) const {
+    const int64_t n_tokens = lengths_[text];
     const int64_t stride = 3 * width_;
-    const int64_t size = width_ / n_heads_;
-    const int64_t padded = (n_tokens + PANEL - 1) / PANEL * PANEL;
-    float *keys = room(scratch.keys, padded * size);
-    float *scores = room(scratch.scores, n_tokens * padded);
-    const float scale = 1.0f / std::sqrt(static_cast<float>(size));
-    std::fill_n(keys, padded * size, 0.0f);
-    for (int64_t head = 0; head < n_heads_; head++) {
-        const float *query = qkv + head * size;
-        const float *key = query + width_;
-        const float *value = key + width_;
-        for (int64_t token = 0; token < n_tokens; token++) {
-            float *panel = keys + token / PANEL * PANEL * size + token % PANEL;
-            for (int64_t k = 0; k < size; k++) panel[k * PANEL] = key[token * stride + k];
+    const int64_t size = width_ / encoder_.n_heads_;
+    const int64_t padded = round_up(n_tokens, PANEL);
+    float *keys = own.keys.data();
+    float *scores = own.scores.data();
+    const float *query = wide_ + starts_[text] * stride + head * size;
+    const float *key = query + width_;
+    const float *value = key + width_;
+    std::fill_n(keys + (padded - PANEL) * size, PANEL * size, 0.0f);
+    for (int64_t token = 0; token < n_tokens; token++) {
+        float *panel = keys + token / PANEL * PANEL * size + token % PANEL;
+        for (int64_t k = 0; k < size; k++) panel[k * PANEL] = key[token * stride + k];
+    }
+    for (int64_t column = 0; column < padded; column += PANEL) {
+        kernels_.multiply(query, stride, keys + column * size, PANEL, n_tokens, size, scores + column, padded);
+    }
+    kernels_.softmax(scores, n_tokens, n_tokens, padded, 1.0f / std::sqrt(static_cast<float>(size)));
+    const int64_t first = starts_[text] * width_ + head * size;
+    for (int64_t column = 0; column < size; column += PANEL) {
+        kernels_.multiply(scores, padded, value + column, stride, n_tokens, n_tokens, mixed_ + first + column, width_);
+    }
+    for (int64_t token = 0; token < n_tokens; token++) {
+        to_operands(mixed_, first + token * width_, size, other_operands_);
+    }
+}
+
+void BertEncoder::Pass::add_norm(const float *added, const BertNorm &norm) const {
+    team_.run((n_tokens_ + LEAST_ROWS - 1) / LEAST_ROWS, [&](int64_t index, std::size_t) {
+        const int64_t row = index * LEAST_ROWS;
+        const int64_t rows = std::min(LEAST_ROWS, n_tokens_ - row);
+        const int64_t at = row * width_;
+        kernels_.add_norm(hidden_ + at, added == nullptr ? nullptr : added + at, norm.weight.data(), norm.bias.data(),
+                          encoder_.epsilon_, rows, width_);
+        to_operands(hidden_, at, rows * width_, hidden_operands_);
+    });
+}
+
+void BertEncoder::Pass::compute(const BertLayer &layer) const {
+    const void *hidden = operands_of(hidden_, hidden_operands_);
+    multiply(layer.query, hidden, wide_, 3 * width_);
+    multiply(layer.key_value, hidden_, wide_ + width_, 3 * width_);
+    attend();
+    multiply(layer.output, operands_of(mixed_, other_operands_), wide_, width_);
+    add_norm(wide_, layer.attention_norm);
+    const int64_t inner = encoder_.inner_;
+    multiply(layer.up, hidden, wide_, inner, [&](int64_t row, int64_t rows, int64_t column) {
+        for (int64_t at = row * inner + column; at < (row + rows) * inner; at += inner) {
+            kernels_.gelu(wide_ + at, PANEL);
+            to_operands(wide_, at, PANEL, other_operands_);
         }
-        for (int64_t column = 0; column < padded; column += PANEL) {
-            kernels_->multiply(query, stride, keys + column * size, PANEL, n_tokens, size, nullptr, scores + column,
-                               padded);
-        }
-        kernels_->softmax(scores, n_tokens, n_tokens, padded, scale);
-        for (int64_t column = 0; column < size; column += PANEL) {
-            kernels_->multiply(scores, padded, value + column, stride, n_tokens, n_tokens, nullptr,
-                               mixed + head * size + column, width_);
-        }
+    });
+    multiply(layer.down, operands_of(wide_, other_operands_), mixed_, width_);
+    add_norm(mixed_, layer.output_norm);
+}
+
+void BertEncoder::Pass::pool(float *const *rows) const {
+    for (std::size_t text = 0; text < starts_.size(); text++) {
+        encoder_.pool(hidden_ + starts_[text] * width_, lengths_[text], rows[text]);
     }
 }
 
@@ -212,32 +359,14 @@ void BertEncoder::pool(const float *hidden, int64_t n_tokens, float *vector) con
 }
 
 bool BertEncoder::embed(const int32_t *tokens, const int32_t *lengths, std::size_t n_texts, float *const *rows,
-                        Scratch &scratch, const std::function<bool()> &stopped) const {
-    int64_t n_tokens = 0;
-    for (std::size_t text = 0; text < n_texts; text++) n_tokens += lengths[text];
-    float *hidden = room(scratch.hidden, n_tokens * width_);
-    float *mixed = room(scratch.mixed, n_tokens * width_);
-    float *wide = room(scratch.wide, n_tokens * std::max(3 * width_, inner_));
-    embed_tokens(tokens, lengths, n_texts, hidden);
-    kernels_->add_norm(hidden, nullptr, norm_.weight.data(), norm_.bias.data(), epsilon_, n_tokens, width_);
+                        Scratch &scratch, BertTeam &team, const std::function<bool()> &stopped) const {
+    const Pass pass(*this, lengths, n_texts, scratch, team);
+    pass.embed_tokens(tokens);
     for (const BertLayer &layer : layers_) {
         if (stopped()) return false;
-        multiply(layer.query_key_value, hidden, n_tokens, wide);
-        for (int64_t text = 0, at = 0; text < static_cast<int64_t>(n_texts); at += lengths[text++]) {
-            attend(wide + at * 3 * width_, lengths[text], mixed + at * width_, scratch);
-        }
-        multiply(layer.output, mixed, n_tokens, wide);
-        kernels_->add_norm(hidden, wide, layer.attention_norm.weight.data(), layer.attention_norm.bias.data(), epsilon_,
-                           n_tokens, width_);
-        multiply(layer.up, hidden, n_tokens, wide);
-        kernels_->gelu(wide, n_tokens * inner_);
-        multiply(layer.down, wide, n_tokens, mixed);
-        kernels_->add_norm(hidden, mixed, layer.output_norm.weight.data(), layer.output_norm.bias.data(), epsilon_,
-                           n_tokens, width_);
+        pass.compute(layer);
     }
-    for (int64_t text = 0, at = 0; text < static_cast<int64_t>(n_texts); at += lengths[text++]) {
-        pool(hidden + at * width_, lengths[text], rows[text]);
-    }
+    pass.pool(rows);
     return true;
 }
 

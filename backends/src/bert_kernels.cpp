@@ -5,6 +5,10 @@
 #include <cmath>
 #include <cstring>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 namespace gpt4all {
 namespace {
 
@@ -25,22 +29,63 @@ static_assert(PANEL % COLUMNS == 0, "a panel is a whole number of blocks");
 inline Vector load(const float *from) { return *reinterpret_cast<const LooseVector *>(from); }
 inline void store(float *to, Vector value) { *reinterpret_cast<LooseVector *>(to) = value; }
 
-template <int32_t N>
-void multiply_block(const float *a, int64_t a_stride, const float *b, int64_t b_stride, int64_t depth,
-                    const float *bias, float *c, int64_t c_stride) {
+// One step of a sum of products of floats. A step takes DEPTH numbers of a row,
+// and as many rows of the matrix, which stand in one vector for each column.
+struct FloatStep {
+    using Number = float;
+    using Loaded = Vector;
+    using Spread = float;
+    static constexpr int64_t DEPTH = 1;
+    static Loaded load(const Number *from) { return gpt4all::load(from); }
+    static Spread spread(const Number *from) { return *from; }
+    static void add(Vector &sum, Spread a, Loaded b) { sum += a * b; }
+    static void round(const float *from, int64_t n, Number *to) { std::memcpy(to, from, n * sizeof *from); }
+};
+
+#if defined(__AVX512BF16__)
+// The same of bfloat16, whose products are summed in floats.
+struct HalfStep {
+    using Number = uint16_t;
+    using Loaded = __m512bh;
+    using Spread = __m512bh;
+    static constexpr int64_t DEPTH = 2;
+    static Loaded load(const Number *from) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(from)); }
+    static Spread spread(const Number *from) {
+        int32_t pair;
+        std::memcpy(&pair, from, sizeof pair);
+        return reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+    }
+    static void add(Vector &sum, Spread a, Loaded b) { sum = _mm512_dpbf16_ps(sum, a, b); }
+    static void round(const float *from, int64_t n, Number *to) {
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) {
+            const __m256bh rounded = _mm512_cvtneps_pbh(gpt4all::load(from + i));
+            std::memcpy(to + i, &rounded, sizeof rounded);
+        }
+        for (; i < n; i++) {
+            const __m128bh rounded = _mm_cvtneps_pbh(_mm_set_ss(from[i]));
+            std::memcpy(to + i, &rounded, sizeof *to);
+        }
+    }
+};
+#endif
+
+template <int32_t N, class Step>
+void multiply_block(const typename Step::Number *a, int64_t a_stride, const typename Step::Number *b, int64_t b_stride,
+                    int64_t depth, const float *bias, float *c, int64_t c_stride) {
     Vector sums[N][2];
     for (int32_t row = 0; row < N; row++) {
         sums[row][0] = bias == nullptr ? Vector{} : load(bias);
         sums[row][1] = bias == nullptr ? Vector{} : load(bias + LANES);
     }
-    for (int64_t k = 0; k < depth; k++) {
-        const Vector b0 = load(b + k * b_stride);
-        const Vector b1 = load(b + k * b_stride + LANES);
+    for (int64_t k = 0; k < depth; k += Step::DEPTH) {
+        const auto b0 = Step::load(b + k * b_stride);
+        const auto b1 = Step::load(b + k * b_stride + LANES * Step::DEPTH);
 #pragma GCC unroll 12
         for (int32_t row = 0; row < N; row++) {
-            const float factor = a[row * a_stride + k];
-            sums[row][0] += factor * b0;
-            sums[row][1] += factor * b1;
+            const auto factor = Step::spread(a + row * a_stride + k);
+            Step::add(sums[row][0], factor, b0);
+            Step::add(sums[row][1], factor, b1);
         }
     }
     for (int32_t row = 0; row < N; row++) {
@@ -49,28 +94,62 @@ void multiply_block(const float *a, int64_t a_stride, const float *b, int64_t b_
     }
 }
 
-template <int32_t N>
-void multiply_last(const float *a, int64_t a_stride, const float *b, int64_t b_stride, int64_t rows, int64_t depth,
-                   const float *bias, float *c, int64_t c_stride) {
+template <int32_t N, class Step>
+void multiply_last(const typename Step::Number *a, int64_t a_stride, const typename Step::Number *b, int64_t b_stride,
+                   int64_t rows, int64_t depth, const float *bias, float *c, int64_t c_stride) {
     if constexpr (N > 0) {
-        if (rows == N) return multiply_block<N>(a, a_stride, b, b_stride, depth, bias, c, c_stride);
-        multiply_last<N - 1>(a, a_stride, b, b_stride, rows, depth, bias, c, c_stride);
+        if (rows == N) return multiply_block<N, Step>(a, a_stride, b, b_stride, depth, bias, c, c_stride);
+        multiply_last<N - 1, Step>(a, a_stride, b, b_stride, rows, depth, bias, c, c_stride);
     }
 }
 
-void multiply(const float *a, int64_t a_stride, const float *b, int64_t b_stride, int64_t rows, int64_t depth,
-              const float *bias, float *c, int64_t c_stride) {
+template <class Step>
+void multiply_panel(const typename Step::Number *a, int64_t a_stride, const typename Step::Number *b, int64_t b_stride,
+                    int64_t rows, int64_t depth, const float *bias, float *c, int64_t c_stride) {
     for (int64_t column = 0; column < PANEL; column += COLUMNS) {
         const float *block_bias = bias == nullptr ? nullptr : bias + column;
+        const auto *block = b + column * Step::DEPTH;
         int64_t row = 0;
         for (; row + ROWS <= rows; row += ROWS) {
-            multiply_block<ROWS>(a + row * a_stride, a_stride, b + column, b_stride, depth, block_bias,
-                                 c + row * c_stride + column, c_stride);
+            multiply_block<ROWS, Step>(a + row * a_stride, a_stride, block, b_stride, depth, block_bias,
+                                       c + row * c_stride + column, c_stride);
         }
-        multiply_last<ROWS - 1>(a + row * a_stride, a_stride, b + column, b_stride, rows - row, depth, block_bias,
-                                c + row * c_stride + column, c_stride);
+        multiply_last<ROWS - 1, Step>(a + row * a_stride, a_stride, block, b_stride, rows - row, depth, block_bias,
+                                      c + row * c_stride + column, c_stride);
     }
 }
+
+void multiply(const float *a, int64_t a_stride, const float *b, int64_t b_stride, int64_t rows, int64_t depth, float *c,
+              int64_t c_stride) {
+    multiply_panel<FloatStep>(a, a_stride, b, b_stride, rows, depth, nullptr, c, c_stride);
+}
+
+template <class Step>
+void multiply_weights(const void *a, int64_t a_stride, const void *panel, int64_t rows, int64_t depth,
+                      const float *bias, float *c, int64_t c_stride) {
+    using Number = typename Step::Number;
+    multiply_panel<Step>(static_cast<const Number *>(a), a_stride, static_cast<const Number *>(panel), PANEL, rows,
+                         depth, bias, c, c_stride);
+}
+
+template <class Step> void pack(const float *values, int64_t depth, void *panel) {
+    auto *to = static_cast<typename Step::Number *>(panel);
+    for (int64_t k = 0; k < depth; k += Step::DEPTH) {
+        for (int64_t column = 0; column < PANEL; column++, to += Step::DEPTH) {
+            Step::round(values + column * depth + k, Step::DEPTH, to);
+        }
+    }
+}
+
+constexpr BertProducts EXACT = {sizeof(float), pack<FloatStep>, nullptr, multiply_weights<FloatStep>};
+#if defined(__AVX512BF16__)
+constexpr BertProducts FAST = {
+    sizeof(HalfStep::Number), pack<HalfStep>,
+    [](const float *from, int64_t n, void *to) { HalfStep::round(from, n, static_cast<HalfStep::Number *>(to)); },
+    multiply_weights<HalfStep>};
+#else
+constexpr BertProducts FAST = EXACT;
+#endif
 
 // e to the power of a number that is not positive, to 1e-7 of the result: by
 // powers of two and a polynomial for the rest.
@@ -154,6 +233,6 @@ void softmax(float *x, int64_t rows, int64_t width, int64_t stride, float scale)
 } // namespace
 
 extern const BertKernels GPT4ALL_KERNELS;
-const BertKernels GPT4ALL_KERNELS = {multiply, add_norm, gelu, softmax};
+const BertKernels GPT4ALL_KERNELS = {EXACT, FAST, multiply, add_norm, gelu, softmax};
 
 } // namespace gpt4all

@@ -75,6 +75,7 @@ void EmbedLane::fit(int32_t n_tokens) {
 }
 
 void EmbedLane::use_threads(ggml_threadpool *pool, int32_t n_threads) {
+    n_threads_ = static_cast<std::size_t>(n_threads);
     if (encoder_ != nullptr) return;
     llama_detach_threadpool(context_.get());
     if (pool != nullptr) llama_attach_threadpool(context_.get(), pool, nullptr);
@@ -113,7 +114,10 @@ bool EmbedLane::encode(const EmbedBatch &batch, const EmbedWork &work) {
         rows.push_back(work.vectors + text * width);
     }
     const auto stopped = [this] { return stops_(stops_data_); };
-    if (!encoder_->embed(tokens_.data(), lengths.data(), lengths.size(), rows.data(), scratch_, stopped)) return false;
+    BertTeam team(n_threads_);
+    if (!encoder_->embed(tokens_.data(), lengths.data(), lengths.size(), rows.data(), scratch_, team, stopped)) {
+        return false;
+    }
     for (float *row : rows) copy_row(row, row, static_cast<int32_t>(width), work.normalize);
     return true;
 }

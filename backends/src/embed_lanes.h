@@ -71,6 +71,7 @@ private:
     const EmbedSettings &settings_;
     const BertEncoder *encoder_;
     BertEncoder::Scratch scratch_;
+    std::size_t n_threads_ = 1;
     ggml_abort_callback stops_;
     void *stops_data_;
     std::unique_ptr<llama_context, FreeContext> context_;

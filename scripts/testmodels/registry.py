@@ -327,15 +327,15 @@ TINY_MODELS = (
         "named nomic-embed-text-v1.5: task prefixes and shortened vectors, 96 dimensions",
     ),
     _tiny(
-        "tiny-bert-first",
+        "tiny-bert-cls",
         "bert",
         Memory.NONE,
         "wpm",
         64,
         [
-            ("f97e78646f6e81104be6d660bf67f636254b2aaa0f30548ee31b862a892d10db", 290_336),
+            ("5c2587bec0853e1fca74235db96784d0eb6bc77b4c26856dbcc8c881af3075e1", 290_336),
         ],
-        "tiny-bert, whose vector is its first token's",
+        "tiny-bert with heads of 32, whose vector is its first token's",
     ),
     _tiny(
         "tiny-bert-rank",

@@ -286,11 +286,12 @@ def _add_encoder_sizes(
     width: int,
     feed_forward: int,
     pooling: gguf.PoolingType = gguf.PoolingType.MEAN,
+    heads: int = HEADS,
 ) -> None:
     writer.add_block_count(layers)
     writer.add_embedding_length(width)
     writer.add_feed_forward_length(feed_forward)
-    writer.add_head_count(HEADS)
+    writer.add_head_count(heads)
     writer.add_layer_norm_eps(1e-12)
     writer.add_causal_attention(False)
     writer.add_pooling_type(pooling)
@@ -302,9 +303,10 @@ def _bert(
     seed: str,
     words: Vocabulary,
     pooling: gguf.PoolingType = gguf.PoolingType.MEAN,
+    heads: int = HEADS,
 ) -> None:
     layers = 2
-    _add_encoder_sizes(writer, layers, WIDTH, FEED_FORWARD, pooling)
+    _add_encoder_sizes(writer, layers, WIDTH, FEED_FORWARD, pooling, heads)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     weights = Weights(writer, seed)
     weights.embedding("token_embd", len(words.tokens), WIDTH)
@@ -324,8 +326,9 @@ def _bert(
         weights.layer_norm(f"{prefix}layer_output_norm", WIDTH)
 
 
-def _bert_first(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
-    _bert(spec, writer, seed, words, gguf.PoolingType.CLS)
+def _bert_cls(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+    # Heads of 32, as in all-MiniLM: the package computes such a model itself.
+    _bert(spec, writer, seed, words, gguf.PoolingType.CLS, heads=WIDTH // 32)
 
 
 def _bert_rank(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
@@ -424,7 +427,7 @@ _RECIPES: dict[str, tuple[Recipe, str, Callable[[], Vocabulary]]] = {
     "tiny-t5": (_t5, "t5 1477", vocabularies.unigram),
     "tiny-bert": (_bert, "bert 0", vocabularies.wordpiece),
     "tiny-nomic-bert": (_nomic_bert, "nomic-bert 0", vocabularies.wordpiece),
-    "tiny-bert-first": (_bert_first, "bert 0", vocabularies.wordpiece),
+    "tiny-bert-cls": (_bert_cls, "bert 0", vocabularies.wordpiece),
     "tiny-bert-rank": (_bert_rank, "bert 0", vocabularies.wordpiece),
     "tiny-qwen3-embedding": (_qwen3_embedding, "qwen3 0", lambda: vocabularies.bpe(None)),
     "tiny-gemma-embedding": (_gemma_embedding, "gemma-embedding 0", lambda: vocabularies.gemma_spm(None)),
