@@ -9,17 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
 from gpt4all import catalog
 from gpt4all.deprecation import warn_deprecated
 from gpt4all.digests import Expected, check_file
-from gpt4all.download import Download, default_url, fetch
 from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
 from gpt4all.options import check_path
-from gpt4all.partfile import exclusive, leftovers, remove_leftovers
-from gpt4all.progress import DownloadCallback
 from gpt4all.references import (
     FileReference,
     HubReference,
@@ -32,6 +29,11 @@ from gpt4all.references import (
     parse_reference,
     split_names,
 )
+
+# Downloading is not imported by those whose model is there.
+if TYPE_CHECKING:
+    from gpt4all.download import Download
+    from gpt4all.progress import DownloadCallback
 
 __all__ = [
     "append_extension_if_missing",
@@ -127,6 +129,8 @@ def retrieve_model(
     if isinstance(reference, FileReference) and Path(reference.name).name != reference.name:
         raise ModelNotFoundError(f"the model file {wanted} does not exist; only bare file names are downloaded")
     config, downloads, note = _plan_downloads(reference, directory)
+    from gpt4all.download import fetch
+
     # The first part of a split comes last, so that where it is, all of the model is.
     for download in reversed(downloads):
         _make_directory(download.final.parent)
@@ -214,6 +218,8 @@ def delete_model(
     ModelNotFoundError when there is nothing to delete, ValueError for anything outside the directory or no file, and
     DownloadError while the model is being downloaded.
     """
+    from gpt4all.partfile import exclusive, leftovers, remove_leftovers
+
     directory = _directory(model_path, default_directory)
     found, reference = _find(model_name, directory, elsewhere=False)
     first = _expected_place(reference, directory) if found is None else found
@@ -323,6 +329,8 @@ def _make_directory(directory: Path) -> None:
 
 def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, Any], list[Download], str]:
     """The model's config so far; its files, the first part of a split first; what to add to a failure to get them."""
+    from gpt4all.download import Download, default_url
+
     if isinstance(reference, HubReference):
         from gpt4all import hub
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt4all import backend_selection, gpu_probe
+from gpt4all import backend_selection
 from gpt4all.backend_selection import Candidate
 from gpt4all.devices import DeviceRequest, Platform
 from gpt4all.errors import (
@@ -17,7 +17,7 @@ from gpt4all.errors import (
     ModelLoadError,
     UnsupportedModelError,
 )
-from gpt4all.gpus import Gpu
+from gpt4all.gpus import Gpu, Probe
 from gpt4all.memory_fit import Measure, context_too_long, insufficient_memory, most_free, too_large
 from gpt4all.options import LoadOptions
 from gpt4all.session import Location, ModelSession, open_model
@@ -28,11 +28,17 @@ if TYPE_CHECKING:
     from gpt4all._native.load_options import LoadArguments
 
 
+def _probe(backend: str) -> Probe:
+    from gpt4all import gpu_probe  # not for those who compute on the CPU
+
+    return gpu_probe.probe(backend)
+
+
 def usable_gpus() -> list[Gpu]:
     """The GPUs of every backend that is there, best first within each."""
     platform = Platform.current()
     backends = [] if platform.system == "darwin" else backend_selection.PROBED
-    return [gpu for backend in backends for gpu in backend_selection.best_first(gpu_probe.probe(backend).usable)]
+    return [gpu for backend in backends for gpu in backend_selection.best_first(_probe(backend).usable)]
 
 
 class Placement:
@@ -54,7 +60,7 @@ class Placement:
         self._request = request
         self._options = options
         self._check_split()
-        self._candidates: Iterator[Candidate] = backend_selection.select(request, gpu_probe.probe)
+        self._candidates: Iterator[Candidate] = backend_selection.select(request, _probe)
         if not request.may_fall_back:
             (only,) = self._candidates
             if only.error is not None:
