@@ -91,6 +91,11 @@ class BertReference:
         return result
 
 
+def same_direction(got: Any, wanted: Any) -> float:
+    """The cosine of two vectors."""
+    return float(np.dot(got, wanted) / np.linalg.norm(got) / np.linalg.norm(wanted))
+
+
 def _error_function(values: Array) -> Array:
     """From a table, by straight lines: within 1e-8, and much faster than one call of ``math.erf`` for each."""
     result: Array = np.interp(values, _ERF_POINTS, _ERF_VALUES).astype(np.float32)

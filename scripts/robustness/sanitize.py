@@ -23,6 +23,7 @@ _MODEL_SUITE = (
     "tests/model/test_bad_files.py",
     "tests/model/test_chat_limits.py",
     "tests/model/test_chat_templates.py",
+    "tests/model/test_embedding_kinds.py",
     "tests/model/test_memory_kinds.py",
     "tests/model/test_threads.py",
     "tests/model/test_tokenize_parts.py",
@@ -30,7 +31,12 @@ _MODEL_SUITE = (
 _SUITES = {
     "shim": _ABI_SUITE,
     "address": (*_ABI_SUITE, *_MODEL_SUITE),
-    "thread": (*_ABI_SUITE, "tests/model/test_memory_kinds.py", "tests/model/test_threads.py"),
+    "thread": (
+        *_ABI_SUITE,
+        "tests/model/test_embedding_kinds.py",
+        "tests/model/test_memory_kinds.py",
+        "tests/model/test_threads.py",
+    ),
 }
 #: Real weights take too long under a sanitizer, whose frames also need more than a small stack; the C program is run
 #: by itself.
