@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from testmodels.greedy import distance, logits_after
+
 from gpt4all import GPT4All
-from gpt4all._native.backend import CancelFlag, load_backend
+from gpt4all._native.backend import load_backend
 from gpt4all.errors import InsufficientMemoryError
 
 __all__ = ["CHECKS", "Check", "CheckFailedError", "Subject"]
@@ -51,22 +53,7 @@ def _expect(holds: bool, what: str) -> None:
 
 def _logits(model: GPT4All) -> Sequence[float]:
     session = model.model
-    session._native.generate(
-        session.prompt_tokens(PROMPT),
-        on_token=lambda token, text: True,
-        cancel=CancelFlag(),
-        max_tokens=0,
-        n_batch=512,
-        top_k=1,
-        temperature=0.0,
-        top_p=1.0,
-        min_p=0.0,
-        repeat_penalty=1.0,
-        repeat_last_n=0,
-        seed=0,
-        reuse_prefix=False,
-    )
-    return session.last_logits()
+    return logits_after(session._native, session.prompt_tokens(PROMPT))
 
 
 def device_by_index_and_name(subject: Subject) -> str:
@@ -97,7 +84,7 @@ def layers_are_offloaded(subject: Subject) -> str:
             info = model.model.info
             _expect(info.n_layers_offloaded == min(ngl, n_layers), f"ngl={ngl} put {info.n_layers_offloaded} there")
             _expect((info.device_bytes > 0) == (ngl > 0), f"ngl={ngl} takes {info.device_bytes} bytes of the device")
-            apart = max(abs(a - b) for a, b in zip(expected, _logits(model), strict=True))
+            apart = distance(expected, _logits(model))
             _expect(apart < TOLERANCE, f"ngl={ngl}: logits differ by {apart:.3f}")
             seen.append(f"ngl={ngl}: {info.device_bytes / 1e6:.0f} MB, logits within {apart:.3f}")
     return "; ".join(seen)

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testmodels.greedy import greedy
 
 from gpt4all._native.backend import Backend, CancelFlag
 from gpt4all._native.device_memory import Device
 from gpt4all.errors import InsufficientMemoryError
 from tests.fake import ROOT
-from tests.gpu.engine import ALLOW_SOFTWARE, Load, run
+from tests.gpu.engine import ALLOW_SOFTWARE, Load
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
@@ -90,9 +91,9 @@ def test_failed_loads_leave_nothing(gpu: Device, model_file: Callable[[str], Pat
 
 def test_a_token_callback_stops(load: Load) -> None:
     model = load()
-    tokens, outcome = run(model, "Once", max_tokens=100, on_token=lambda token, text: len(text) < 0)
+    tokens, outcome = greedy(model, "Once", 100, on_token=lambda token, text: len(text) < 0)
     assert (len(tokens), outcome.finish_reason) == (1, "cancelled")
-    assert run(model, "Once", max_tokens=4)[1].completion_tokens == 4
+    assert greedy(model, "Once", 4)[1].completion_tokens == 4
 
 
 def test_a_prompt_is_stopped_between_batches(load: Load) -> None:
@@ -103,13 +104,13 @@ def test_a_prompt_is_stopped_between_batches(load: Load) -> None:
         cancel = CancelFlag()
         stopper = threading.Timer(0.0, cancel.set)
         stopper.start()
-        _, outcome = run(model, prompt, max_tokens=0, n_batch=4, cancel=cancel)
+        _, outcome = greedy(model, prompt, 0, n_batch=4, cancel=cancel)
         stopper.join()
         if outcome.finish_reason == "cancelled":
             break
     assert outcome.finish_reason == "cancelled"
     # What was computed until then is whole batches, and still good.
-    fresh, _ = run(load(n_ctx=1024, n_batch=4), prompt[:9], max_tokens=2)
-    again, outcome = run(model, prompt[:9], max_tokens=2, reuse=True)
+    fresh, _ = greedy(load(n_ctx=1024, n_batch=4), prompt[:9], 2)
+    again, outcome = greedy(model, prompt[:9], 2, reuse=True)
     assert outcome.cached_tokens in (0, 4, 8)
     assert again == fresh
