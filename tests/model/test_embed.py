@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.drivers.embedding_texts import WORDS
 
 from gpt4all import CancellationError, Embed4All, UnsupportedModelError
 from tests.native_helpers import worker_threads
@@ -25,26 +26,8 @@ from tests.bert_reference import BertReference  # noqa: E402
 
 pytestmark = pytest.mark.model
 
-WORDS = [
-    "time",
-    "year",
-    "people",
-    "way",
-    "day",
-    "man",
-    "thing",
-    "woman",
-    "life",
-    "child",
-    "world",
-    "school",
-    "state",
-    "family",
-    "café",
-    "naïve",
-    "Zürich",
-    "internationalization",
-]
+#: With some that take several tokens, and accents that are stripped.
+MIXED_WORDS = [*WORDS, "café", "naïve", "Zürich", "internationalization"]
 TEXTS = [
     "The capital of France is Paris.",
     "a",
@@ -76,7 +59,7 @@ TEXTS = [
 
 def mixed_texts(count: int, longest: int = 60) -> list[str]:
     draw = random.Random(count)
-    return [" ".join(draw.choices(WORDS, k=draw.randint(1, longest))) for _ in range(count)]
+    return [" ".join(draw.choices(MIXED_WORDS, k=draw.randint(1, longest))) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
