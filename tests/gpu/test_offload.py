@@ -135,6 +135,14 @@ def test_a_prefix_is_reused_on_the_device(load: Load) -> None:
     assert again == first
 
 
+def test_a_prompts_seconds_are_those_of_its_computation(load: Load) -> None:
+    """A driver only takes note of a batch, and computes while the caller goes on."""
+    prompt = [token % 200 + 10 for token in range(200)]
+    _, outcome = greedy(load(), prompt, 1)
+    # One token more is chosen, not computed.
+    assert outcome.prompt_seconds > outcome.completion_seconds
+
+
 @pytest.mark.parametrize("kv_type", ["f16", "f32", "q8_0"])
 def test_kv_cache_types(load: Load, kv_type: str) -> None:
     # Rows of a quantised cache are multiples of 32, which the tiny models' heads are not.
