@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import resource
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from testmodels import ensure
 from testmodels.greedy import distance, logits_after
 
-from gpt4all import GPT4All
+from gpt4all import Embed4All, GPT4All
 from gpt4all._native.backend import load_backend
 from gpt4all.errors import InsufficientMemoryError
 
@@ -74,7 +74,7 @@ def device_by_index_and_name(subject: Subject) -> str:
 
 
 def layers_are_offloaded(subject: Subject) -> str:
-    """None, some and all layers; the device's memory shrinks by what was foretold, and logits are the CPU's."""
+    """None, some and all layers are there as was asked for, take of its memory, and give the CPU's logits."""
     with subject.load("cpu") as model:
         n_layers = model.model.info.n_layer + 1
         expected = _logits(model)
@@ -95,8 +95,11 @@ def text_is_generated(subject: Subject) -> str:
     with subject.load("cpu") as model:
         expected = model.generate(PROMPT, max_tokens=8, temp=0)
     with subject.load() as model:
+        # From here on the prompt's beginning is known to both, and computed in the same batches.
+        model.generate(PROMPT, max_tokens=1, temp=0)
         whole = model.generate(PROMPT, max_tokens=32, temp=0)
         streamed = "".join(model.generate(PROMPT, max_tokens=32, temp=0, streaming=True))
+    _expect(bool(whole), "no text")
     _expect(whole == streamed, f"streamed {streamed!r}, whole {whole!r}")
     _expect(whole[:4] == expected[:4], f"{whole!r} here, {expected!r} on the CPU")
     return repr(whole[:40])
@@ -113,7 +116,7 @@ def too_little_memory_is_told(subject: Subject) -> str:
         raise CheckFailedError("a context of 2**30 tokens was made")
     lost = before - subject.free_memory()
     _expect(lost < 64e6, f"{lost} bytes of the device were lost")
-    return message.splitlines()[0][:200]
+    return message
 
 
 def loading_and_closing_is_flat(subject: Subject) -> str:
@@ -134,21 +137,15 @@ def loading_and_closing_is_flat(subject: Subject) -> str:
 
 
 def embeddings_are_those_of_the_cpu(subject: Subject) -> str:
-    """MiniLM on the device, as far as this version of the package embeds."""
-    import testmodels
-
-    import gpt4all
-
-    if not hasattr(gpt4all, "Embed4All"):
-        return "skipped: this version has no Embed4All"
-    path = str(testmodels.ensure("minilm"))
+    """MiniLM gives the same vectors on the device."""
+    path = ensure("minilm")
     vectors = []
     for device in ("cpu", subject.device):
-        with gpt4all.Embed4All(path, device=device) as embedder:
+        with Embed4All(path, device=device) as embedder:
             vectors.append(embedder.embed(["A llama is an animal.", PROMPT]))
     cosines = [sum(a * b for a, b in zip(one, other, strict=True)) for one, other in zip(*vectors, strict=True)]
-    _expect(min(cosines) > 0.9999, f"cosine {min(cosines):.6f}")
-    return f"cosine {statistics.fmean(cosines):.6f}"
+    _expect(min(cosines) >= 0.9999, f"cosine {min(cosines):.6f}")
+    return f"cosine {min(cosines):.6f}"
 
 
 CHECKS: tuple[Check, ...] = (
