@@ -30,13 +30,13 @@ def _asked_afresh(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def embed_on_cpu(model_file: Callable[[str], Path]) -> Iterator[Callable[..., list[list[float]]]]:
-    """``embed_on_cpu(name, texts, **arguments)``."""
+    """``embed_on_cpu(name, prefix=None)``: vectors of :data:`TEXTS`."""
     made: dict[str, Embed4All] = {}
 
-    def embed(name: str, texts: list[str], **arguments: str) -> list[list[float]]:
+    def embed(name: str, prefix: str | None = None) -> list[list[float]]:
         if name not in made:
             made[name] = Embed4All(model_file(name), device="cpu", n_threads=1)
-        return made[name].embed(texts, **arguments)
+        return made[name].embed(TEXTS, prefix=prefix)
 
     yield embed
     for embedder in made.values():
@@ -59,7 +59,7 @@ def check_vectors(found: list[list[float]], expected: list[list[float]]) -> None
 def test_real_weights(
     embed_on_cpu: Callable[..., list[list[float]]], gpu: Device, model_file: Callable[[str], Path], ngl: int
 ) -> None:
-    expected = embed_on_cpu("minilm", TEXTS)
+    expected = embed_on_cpu("minilm")
     with Embed4All(model_file("minilm"), device="kompute", ngl=ngl, n_threads=1) as embedder:
         assert embedder.gpt4all.backend == "kompute"
         info = embedder.gpt4all.model.info
@@ -74,12 +74,12 @@ def test_real_weights(
 def test_every_kind_of_model(
     embed_on_cpu: Callable[..., list[list[float]]], gpu: Device, model_file: Callable[[str], Path], name: str
 ) -> None:
-    arguments = {} if name == "tiny-nomic-bert" else {"prefix": ""}
-    expected = embed_on_cpu(name, TEXTS, **arguments)
+    prefix = None if name == "tiny-nomic-bert" else ""
+    expected = embed_on_cpu(name, prefix)
     with Embed4All(model_file(name), device="kompute", n_threads=1) as embedder:
         info = embedder.gpt4all.model.info
         assert info.n_layers_offloaded == info.n_layer + 1
-        check_vectors(embedder.embed(TEXTS, **arguments), expected)
+        check_vectors(embedder.embed(TEXTS, prefix=prefix), expected)
 
 
 def test_stopping_between_batches(model_file: Callable[[str], Path]) -> None:
