@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,35 +13,10 @@ from testmodels.greedy import greedy
 from gpt4all._native.backend import Backend, CancelFlag
 from gpt4all._native.device_memory import Device
 from gpt4all.errors import InsufficientMemoryError
-from tests.fake import ROOT
-from tests.gpu.engine import ALLOW_SOFTWARE, Load
+from tests.failed_loads import fifty_failed_loads
+from tests.gpu.engine import Load
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
-
-_FAILED_LOADS = """
-import resource, sys
-from gpt4all import GPT4All
-from gpt4all.errors import InsufficientMemoryError
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-path, n_ctx = sys.argv[1], int(sys.argv[2])
-sizes = []
-for _ in range(50):
-    try:
-        GPT4All(path, device="kompute", n_ctx=n_ctx)
-    except InsufficientMemoryError:
-        sizes.append(resident())
-    else:
-        sys.exit("a model that cannot fit was loaded")
-GPT4All(path, device="kompute", n_ctx=64).close()
-with open("/proc/self/status") as file:
-    threads = next(int(line.split()[1]) for line in file if line.startswith("Threads:"))
-# The smallest of some: what is freed late, by another thread, is no leak.
-print(min(sizes[40:]) - min(sizes[1:11]), threads)
-"""
 
 
 def too_much(device: Device) -> int:
@@ -74,16 +47,13 @@ def test_a_load_that_fails_for_lack_of_memory_says_so(gpu: Device, load: Load) -
 
 @pytest.mark.slow
 def test_failed_loads_leave_nothing(gpu: Device, model_file: Callable[[str], Path]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _FAILED_LOADS, str(model_file("tiny-llama")), str(too_much(gpu))],
-        # With more arenas, the allocator keeps now more, now less of what was freed.
-        env={**os.environ, ALLOW_SOFTWARE: "1", "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+    growth, threads = fifty_failed_loads(
+        model_file("tiny-llama"),
+        error=InsufficientMemoryError,
+        good=model_file("tiny-llama"),
+        device="kompute",
+        n_ctx=too_much(gpu),
     )
-    assert done.returncode == 0, done.stderr
-    growth, threads = (int(word) for word in done.stdout.split())
     assert growth < 1_000_000
     # The driver keeps its own, one or two for each processor.
     assert threads <= 4 + 2 * (os.cpu_count() or 1)
