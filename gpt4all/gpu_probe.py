@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from gpt4all import probe_process
@@ -53,22 +54,43 @@ def probe(backend: str) -> Probe:
     GPUs that were found, and drivers that failed, stay as they are: the answer
     is kept for this process. What is missing may be installed any moment.
     """
-    with _lock:
-        if (known := _answers.get(backend)) is not None:
-            return known
-        if (missing := _missing_library(backend)) is not None:
-            return Probe(backend, load_error=missing)
-        try:
-            report = probe_process.ask(backend)
-        except probe_process.DriverFailureError as error:
-            answer = _answers[backend] = Probe(backend, problem=str(error))
-            return answer
-        except probe_process.CannotAskError as error:
-            return Probe(backend, problem=str(error))
-        answer = combine(backend, report)
-        if answer.usable:
-            _answers[backend] = answer
+    return probe_all([backend])[0]
+
+
+def probe_all(backends: Sequence[str]) -> list[Probe]:
+    """:func:`probe` of each, side by side: a driver may take long."""
+    with _lock, ExitStack() as children:
+        answers: dict[str, Probe] = {}
+        waiting: dict[str, Callable[[], Mapping[str, Any]]] = {}
+        for backend in backends:
+            if (known := _known(backend)) is not None:
+                answers[backend] = known
+                continue
+            try:
+                waiting[backend] = children.enter_context(probe_process.ask(backend))
+            except probe_process.CannotAskError as error:
+                answers[backend] = Probe(backend, problem=str(error))
+        for backend, report in waiting.items():
+            answers[backend] = _answer(backend, report)
+        return [answers[backend] for backend in backends]
+
+
+def _known(backend: str) -> Probe | None:
+    """What can be told without asking."""
+    if (answer := _answers.get(backend)) is not None:
         return answer
+    missing = _missing_library(backend)
+    return None if missing is None else Probe(backend, load_error=missing)
+
+
+def _answer(backend: str, report: Callable[[], Mapping[str, Any]]) -> Probe:
+    try:
+        answer = combine(backend, report())
+    except probe_process.DriverFailureError as error:
+        answer = _answers[backend] = Probe(backend, problem=str(error))
+    if answer.usable:
+        _answers[backend] = answer
+    return answer
 
 
 def _missing_library(backend: str) -> str | None:

@@ -36,9 +36,11 @@ def _probe(backend: str) -> Probe:
 
 def usable_gpus() -> list[Gpu]:
     """The GPUs of every backend that is there, best first within each."""
+    from gpt4all import gpu_probe  # as above
+
     platform = Platform.current()
     backends = [] if platform.system == "darwin" else backend_selection.PROBED
-    return [gpu for backend in backends for gpu in backend_selection.best_first(_probe(backend).usable)]
+    return [gpu for answer in gpu_probe.probe_all(backends) for gpu in backend_selection.best_first(answer.usable)]
 
 
 class Placement:

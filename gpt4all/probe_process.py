@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds for a whole answer. A driver that has to wake several GPUs takes some of them.
 TIME_LIMIT = 30.0
+# Seconds to read what a child has long written, while another one was waited for.
+_HANDOVER = 1.0
 #: Seconds that a killed child gets to vanish; one that sits in a driver's kernel part may never do.
 PATIENCE = 10.0
 
@@ -38,11 +42,15 @@ class CannotAskError(Exception):
     """No child process could be started."""
 
 
-def ask(backend: str) -> Mapping[str, Any]:
-    """The report of :mod:`gpt4all._native.device_report` on ``backend``.
+@contextmanager
+def ask(backend: str) -> Iterator[Callable[[], Mapping[str, Any]]]:
+    """Asks for the report of :mod:`gpt4all._native.device_report` on ``backend``.
+
+    Gives a function that waits for it, so that several backends can be asked
+    side by side, and ends the child on the way out. The function raises
+    :class:`DriverFailureError` where the child crashed or took too long.
 
     Raises:
-        DriverFailureError: the child crashed, or took too long.
         CannotAskError: there is no interpreter to run it.
     """
     # Slow to import, and most programs never get here.
@@ -64,19 +72,25 @@ def ask(backend: str) -> Mapping[str, Any]:
         )
     except OSError as error:
         raise CannotAskError(f"{command[0]} could not be started to ask the GPU drivers: {error}") from None
+    deadline = time.monotonic() + TIME_LIMIT
+
+    def report() -> Mapping[str, Any]:
+        try:
+            out, err = _wait(child, max(deadline - time.monotonic(), _HANDOVER))
+        except subprocess.TimeoutExpired:
+            raise DriverFailureError(
+                f"the GPU drivers did not answer the {backend} backend within {TIME_LIMIT:g} seconds"
+            ) from None
+        return _report(backend, child.returncode, out, err)
+
     try:
-        out, err = _wait(child)
-    except subprocess.TimeoutExpired:
-        raise DriverFailureError(
-            f"the GPU drivers did not answer the {backend} backend within {TIME_LIMIT:g} seconds"
-        ) from None
+        yield report
     finally:
         _end(child)
-    return _report(backend, child.returncode, out, err)
 
 
-def _wait(child: Popen[str]) -> tuple[str, str]:
-    return child.communicate(timeout=TIME_LIMIT)
+def _wait(child: Popen[str], seconds: float) -> tuple[str, str]:
+    return child.communicate(timeout=seconds)
 
 
 def _report(backend: str, code: int, out: str, err: str) -> Mapping[str, Any]:

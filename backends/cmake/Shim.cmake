@@ -130,3 +130,11 @@ include(Sanitized)
 install(TARGETS gpt4all-shim ${GPT4ALL_GGML_TARGETS}
   LIBRARY DESTINATION .
   RUNTIME DESTINATION .)
+
+# Programs are for this machine alone. What the toolkits' libraries want of
+# others, or of a newer C library, is there at run time, from elsewhere.
+if(UNIX AND NOT APPLE)
+  foreach(program llama-bench llama-completion)
+    target_link_options(${program} PRIVATE LINKER:--allow-shlib-undefined)
+  endforeach()
+endif()

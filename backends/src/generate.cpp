@@ -59,6 +59,8 @@ public:
         for (llama_token token : prompt_) sampler_.accept(token);
         const int64_t started = ggml_time_us();
         const bool complete = compute_prompt();
+        // A GPU may only have taken note of the last batch.
+        llama_synchronize(context_);
         const int64_t prompt_done = ggml_time_us();
         result_.prompt_us = prompt_done - started;
         result_.finish_reason = complete ? generate() : static_cast<int32_t>(GPT4ALL_FINISH_CANCELLED);

@@ -7,6 +7,7 @@ from ctypes import byref, c_int32
 from dataclasses import dataclass
 
 from gpt4all._native import abi
+from gpt4all._native.c_strings import to_str
 
 _TYPES = {
     abi.DEVICE_CPU: "cpu",
@@ -73,12 +74,12 @@ def read_device(cdll: ctypes.CDLL, index: int) -> Device:
     return Device(
         index=index,
         type=_TYPES.get(info.type, "other"),
-        name=_text(info.name),
-        description=_text(info.description),
+        name=to_str(info.name),
+        description=to_str(info.description),
         memory_total=info.memory_total,
         memory_free=info.memory_free,
-        id=_text(info.id),
-        api=_text(info.api),
+        id=to_str(info.id),
+        api=to_str(info.api),
     )
 
 
@@ -103,7 +104,3 @@ def _memory_need(raw: abi.MemoryNeed) -> MemoryNeed:
         memory_total=raw.memory_total,
         memory_free=raw.memory_free,
     )
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from ctypes import POINTER, byref, c_char, c_char_p, c_int32, c_uint8, c_uint32,
 from typing import Any
 
 from gpt4all._native import install_hints
+from gpt4all._native.c_strings import to_str
 from gpt4all._native.driver import DriverError, DriverGpu, open_library
 
 _LIBRARIES = {
@@ -194,7 +195,7 @@ def _describe(vulkan: Any, device: c_void_p) -> DriverGpu:
     total, free = _memory(vulkan, device, _BUDGET_EXTENSION in extensions)
     version = properties.apiVersion
     return DriverGpu(
-        name=_text(properties.deviceName),
+        name=to_str(properties.deviceName),
         type=_TYPES.get(properties.deviceType, "other"),
         vendor_id=properties.vendorID,
         id=f"{bus.pciDomain:04x}:{bus.pciBus:02x}:{bus.pciDevice:02x}.{bus.pciFunction:x}"
@@ -202,7 +203,7 @@ def _describe(vulkan: Any, device: c_void_p) -> DriverGpu:
         else "",
         memory_total=total,
         memory_free=free,
-        driver=" ".join(filter(None, (_text(driver.driverName), _text(driver.driverInfo)))),
+        driver=" ".join(filter(None, (to_str(driver.driverName), to_str(driver.driverInfo)))),
         api_version=f"Vulkan {version >> 22 & 0x7F}.{version >> 12 & 0x3FF}.{version & 0xFFF}",
     )
 
@@ -236,7 +237,3 @@ def _check(name: str, result: int) -> None:
         raise DriverError(f"Vulkan finds no driver ({name}); {install_hints.for_vulkan_driver()}")
     if result < 0:
         raise DriverError(f"{name} failed with {result} ({_RESULTS.get(result, 'see VkResult')})")
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from nativebuild.toolkit import Toolkit
 from nativebuild.toolkits import find_toolkit
 from nativebuild.tools import BuildTools, Compilers, check_compilers, find_build_tools, find_compilers
 
-__all__ = ["BUILD_RECORD", "INSTALL_ROOT", "Build", "build_backend", "compile_targets", "configure"]
+__all__ = ["BUILD_RECORD", "INSTALL_ROOT", "Build", "build_backend", "compile_targets", "configure", "recorded_options"]
 
 INSTALL_ROOT = Path(__file__).resolve().parents[2] / "gpt4all" / "_native" / "lib"
 BUILD_RECORD = "build.json"
@@ -186,6 +186,21 @@ def _install(build: Build, tools: BuildTools, target: Path) -> None:
     remove_tree(old)
 
 
+def recorded_options(directory: Path) -> BuildOptions:
+    """How the libraries in ``directory`` were built, as its record tells."""
+    try:
+        record = json.loads((directory / BUILD_RECORD).read_text(encoding="utf-8"))
+        return BuildOptions(
+            record["variants"],
+            debug=record["build_type"] == "Debug",
+            sanitize=record["sanitize"],
+            cuda_architectures=record["cuda_architectures"],
+            extra=tuple(record["definitions"].items()),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BuildError(f"{directory / BUILD_RECORD} does not tell how it was built ({error!r})") from error
+
+
 def _record(build: Build, stage: Path) -> str:
     pin = read_lock(LOCK_FILE)
     engine = {"version": pin.version, "commit": pin.commit} if _uses_pinned_source() else {"version": "local"}
@@ -194,6 +209,8 @@ def _record(build: Build, stage: Path) -> str:
         "variants": build.options.variants,
         "build_type": build.options.build_type,
         "sanitize": build.options.sanitize,
+        "cuda_architectures": build.options.cuda_architectures,
+        "definitions": dict(build.options.extra),
         "llama_cpp": engine,
         "compiler": build.compilers.description,
         "toolkit": build.toolkit.description,

@@ -37,11 +37,13 @@ class _Nvcc:
 def default_architectures(version: tuple[int, int]) -> str:
     """Code for the GPUs people have, and two forms that the driver compiles for the rest.
 
-    75 is Turing, 80 and 86 Ampere, 89 Ada, 90 Hopper; what is newer starts from 90's.
-    CUDA 12 still knows Pascal, 61.
+    75 is Turing, 80 and 86 Ampere, 89 Ada, 90 Hopper, 120 Blackwell, which has
+    instructions of its own for 4-bit weights; what is newer starts from 90's.
+    CUDA 12 still knows Pascal, 61, and from 12.8 on Blackwell.
     """
     oldest = ["61-virtual"] if version < (13, 0) else []
-    return ";".join([*oldest, "75-virtual", "80-real", "86-real", "89-real", "90-virtual"])
+    newest = ["120a-real"] if version >= (12, 8) else []
+    return ";".join([*oldest, "75-virtual", "80-real", "86-real", "89-real", *newest, "90-virtual"])
 
 
 def find_cuda(options: BuildOptions, compilers: Compilers, engine: Path) -> Toolkit:

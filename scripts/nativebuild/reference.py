@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nativebuild.build import Build, compile_targets, configure
@@ -28,13 +29,15 @@ def reference_directory() -> Path:
     return _native_build(_NATIVE, _CPU).area.build / "bin"
 
 
-def build_reference(options: BuildOptions = _NATIVE, backend: Backend = _CPU) -> Path:
+def build_reference(
+    options: BuildOptions = _NATIVE, backend: Backend = _CPU, programs: Sequence[str] = PROGRAMS
+) -> Path:
     """Build the programs that are missing or stale; return their directory."""
     build = _native_build(options, backend)
     with lock(build.area.root.name):
         tools = find_build_tools()
         configure(build, tools)
-        compile_targets(build, tools, PROGRAMS, what="llama.cpp's own programs, for tests to compare with")
+        compile_targets(build, tools, programs, what=f"llama.cpp's own {' and '.join(programs)}, to compare with")
     return build.area.build / "bin"
 
 

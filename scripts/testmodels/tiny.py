@@ -129,6 +129,42 @@ def _attention(
     weights.matrix(f"{prefix}{output}", WIDTH, WIDTH, 1.5)
 
 
+def _add_heads(writer: gguf.GGUFWriter, rope_freq_base: float) -> None:
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(HEAD_SIZE)
+    writer.add_value_length(HEAD_SIZE)
+    writer.add_rope_freq_base(rope_freq_base)
+
+
+def _decoder(
+    weights: Weights,
+    words: Vocabulary,
+    layers: int,
+    *,
+    gain: float = 1.0,
+    inner: int = FEED_FORWARD,
+    head_norms: bool = False,
+    post_norms: bool = False,
+) -> None:
+    """All tensors but the output matrix; later models norm each head too, and what each part adds."""
+    weights.embedding("token_embd", len(words.tokens), WIDTH, gain)
+    for layer in range(layers):
+        prefix = f"blk.{layer}."
+        weights.norm(f"{prefix}attn_norm", WIDTH)
+        _attention(weights, prefix)
+        if head_norms:
+            weights.norm(f"{prefix}attn_q_norm", HEAD_SIZE)
+            weights.norm(f"{prefix}attn_k_norm", HEAD_SIZE)
+        if post_norms:
+            weights.norm(f"{prefix}post_attention_norm", WIDTH)
+        weights.norm(f"{prefix}ffn_norm", WIDTH)
+        weights.feed_forward(prefix, inner=inner)
+        if post_norms:
+            weights.norm(f"{prefix}post_ffw_norm", WIDTH)
+    weights.norm("output_norm", WIDTH)
+
+
 def _llama(
     spec: ModelSpec,
     writer: gguf.GGUFWriter,
@@ -144,14 +180,7 @@ def _llama(
     writer.add_rope_freq_base(10_000.0)
     writer.add_vocab_size(len(words.tokens))
     weights = Weights(writer, seed)
-    weights.embedding("token_embd", len(words.tokens), WIDTH)
-    for layer in range(layers):
-        prefix = f"blk.{layer}."
-        weights.norm(f"{prefix}attn_norm", WIDTH)
-        _attention(weights, prefix)
-        weights.norm(f"{prefix}ffn_norm", WIDTH)
-        weights.feed_forward(prefix)
-    weights.norm("output_norm", WIDTH)
+    _decoder(weights, words, layers)
     weights.output(words, favoured)
 
 
@@ -159,31 +188,22 @@ def _llama_bytes(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Voc
     _llama(spec, writer, seed, words, raw_byte)
 
 
-def _gemma3(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
-    layers = 3
-    _add_sizes(writer, layers, WIDTH)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_key_length(HEAD_SIZE)
-    writer.add_value_length(HEAD_SIZE)
-    writer.add_rope_freq_base(1_000_000.0)
+def _gemma(
+    spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary, has_window: Sequence[bool]
+) -> Weights:
+    """``has_window`` tells for each layer whether its attention slides."""
+    _add_sizes(writer, len(has_window), WIDTH)
+    _add_heads(writer, 1_000_000.0)
     writer.add_sliding_window(32)
-    writer.add_array("gemma3.attention.sliding_window_pattern", [True, True, False])
+    writer.add_array(f"{spec.architecture}.attention.sliding_window_pattern", has_window)
     weights = Weights(writer, seed)
     # The engine multiplies Gemma's embeddings by the square root of their width.
-    weights.embedding("token_embd", len(words.tokens), WIDTH, WIDTH**-0.5)
-    for layer in range(layers):
-        prefix = f"blk.{layer}."
-        weights.norm(f"{prefix}attn_norm", WIDTH)
-        _attention(weights, prefix)
-        weights.norm(f"{prefix}attn_q_norm", HEAD_SIZE)
-        weights.norm(f"{prefix}attn_k_norm", HEAD_SIZE)
-        weights.norm(f"{prefix}post_attention_norm", WIDTH)
-        weights.norm(f"{prefix}ffn_norm", WIDTH)
-        weights.feed_forward(prefix, inner=WIDTH)
-        weights.norm(f"{prefix}post_ffw_norm", WIDTH)
-    weights.norm("output_norm", WIDTH)
-    weights.output(words, printable)
+    _decoder(weights, words, len(has_window), gain=WIDTH**-0.5, inner=WIDTH, head_norms=True, post_norms=True)
+    return weights
+
+
+def _gemma3(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
+    _gemma(spec, writer, seed, words, [True, True, False]).output(words, printable)
 
 
 STATE = 16
@@ -343,50 +363,15 @@ def _bert_rank(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocab
 def _qwen3_embedding(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
     layers = 2
     _add_sizes(writer, layers)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_key_length(HEAD_SIZE)
-    writer.add_value_length(HEAD_SIZE)
-    writer.add_rope_freq_base(10_000.0)
+    _add_heads(writer, 10_000.0)
     writer.add_pooling_type(gguf.PoolingType.LAST)
-    weights = Weights(writer, seed)
-    weights.embedding("token_embd", len(words.tokens), WIDTH)
-    for layer in range(layers):
-        prefix = f"blk.{layer}."
-        weights.norm(f"{prefix}attn_norm", WIDTH)
-        _attention(weights, prefix)
-        weights.norm(f"{prefix}attn_q_norm", HEAD_SIZE)
-        weights.norm(f"{prefix}attn_k_norm", HEAD_SIZE)
-        weights.norm(f"{prefix}ffn_norm", WIDTH)
-        weights.feed_forward(prefix)
-    weights.norm("output_norm", WIDTH)
+    _decoder(Weights(writer, seed), words, layers, head_norms=True)
 
 
 def _gemma_embedding(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:
-    layers = 2
-    _add_sizes(writer, layers, WIDTH)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_key_length(HEAD_SIZE)
-    writer.add_value_length(HEAD_SIZE)
-    writer.add_rope_freq_base(1_000_000.0)
-    writer.add_sliding_window(32)
     # Of both kinds: the engine fails where a model has none with a window, or none without.
-    writer.add_array("gemma-embedding.attention.sliding_window_pattern", [True, False])
+    _gemma(spec, writer, seed, words, [True, False])
     writer.add_pooling_type(gguf.PoolingType.MEAN)
-    weights = Weights(writer, seed)
-    weights.embedding("token_embd", len(words.tokens), WIDTH, WIDTH**-0.5)
-    for layer in range(layers):
-        prefix = f"blk.{layer}."
-        weights.norm(f"{prefix}attn_norm", WIDTH)
-        _attention(weights, prefix)
-        weights.norm(f"{prefix}attn_q_norm", HEAD_SIZE)
-        weights.norm(f"{prefix}attn_k_norm", HEAD_SIZE)
-        weights.norm(f"{prefix}post_attention_norm", WIDTH)
-        weights.norm(f"{prefix}ffn_norm", WIDTH)
-        weights.feed_forward(prefix, inner=WIDTH)
-        weights.norm(f"{prefix}post_ffw_norm", WIDTH)
-    weights.norm("output_norm", WIDTH)
 
 
 def _nomic_bert(spec: ModelSpec, writer: gguf.GGUFWriter, seed: str, words: Vocabulary) -> None:

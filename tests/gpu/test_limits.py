@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testmodels.greedy import greedy
 
 from gpt4all._native.backend import Backend, CancelFlag
 from gpt4all._native.device_memory import Device
 from gpt4all.errors import InsufficientMemoryError
-from tests.fake import ROOT
-from tests.gpu.engine import ALLOW_SOFTWARE, Load, run
+from tests.failed_loads import fifty_failed_loads
+from tests.gpu.engine import Load
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
-
-_FAILED_LOADS = """
-import resource, sys
-from gpt4all import GPT4All
-from gpt4all.errors import InsufficientMemoryError
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-path, n_ctx = sys.argv[1], int(sys.argv[2])
-sizes = []
-for _ in range(50):
-    try:
-        GPT4All(path, device="kompute", n_ctx=n_ctx)
-    except InsufficientMemoryError:
-        sizes.append(resident())
-    else:
-        sys.exit("a model that cannot fit was loaded")
-GPT4All(path, device="kompute", n_ctx=64).close()
-with open("/proc/self/status") as file:
-    threads = next(int(line.split()[1]) for line in file if line.startswith("Threads:"))
-# The smallest of some: what is freed late, by another thread, is no leak.
-print(min(sizes[40:]) - min(sizes[1:11]), threads)
-"""
 
 
 def too_much(device: Device) -> int:
@@ -73,16 +47,13 @@ def test_a_load_that_fails_for_lack_of_memory_says_so(gpu: Device, load: Load) -
 
 @pytest.mark.slow
 def test_failed_loads_leave_nothing(gpu: Device, model_file: Callable[[str], Path]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _FAILED_LOADS, str(model_file("tiny-llama")), str(too_much(gpu))],
-        # With more arenas, the allocator keeps now more, now less of what was freed.
-        env={**os.environ, ALLOW_SOFTWARE: "1", "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+    growth, threads = fifty_failed_loads(
+        model_file("tiny-llama"),
+        error=InsufficientMemoryError,
+        good=model_file("tiny-llama"),
+        device="kompute",
+        n_ctx=too_much(gpu),
     )
-    assert done.returncode == 0, done.stderr
-    growth, threads = (int(word) for word in done.stdout.split())
     assert growth < 1_000_000
     # The driver keeps its own, one or two for each processor.
     assert threads <= 4 + 2 * (os.cpu_count() or 1)
@@ -90,9 +61,9 @@ def test_failed_loads_leave_nothing(gpu: Device, model_file: Callable[[str], Pat
 
 def test_a_token_callback_stops(load: Load) -> None:
     model = load()
-    tokens, outcome = run(model, "Once", max_tokens=100, on_token=lambda token, text: len(text) < 0)
+    tokens, outcome = greedy(model, "Once", 100, on_token=lambda token, text: len(text) < 0)
     assert (len(tokens), outcome.finish_reason) == (1, "cancelled")
-    assert run(model, "Once", max_tokens=4)[1].completion_tokens == 4
+    assert greedy(model, "Once", 4)[1].completion_tokens == 4
 
 
 def test_a_prompt_is_stopped_between_batches(load: Load) -> None:
@@ -103,13 +74,13 @@ def test_a_prompt_is_stopped_between_batches(load: Load) -> None:
         cancel = CancelFlag()
         stopper = threading.Timer(0.0, cancel.set)
         stopper.start()
-        _, outcome = run(model, prompt, max_tokens=0, n_batch=4, cancel=cancel)
+        _, outcome = greedy(model, prompt, 0, n_batch=4, cancel=cancel)
         stopper.join()
         if outcome.finish_reason == "cancelled":
             break
     assert outcome.finish_reason == "cancelled"
     # What was computed until then is whole batches, and still good.
-    fresh, _ = run(load(n_ctx=1024, n_batch=4), prompt[:9], max_tokens=2)
-    again, outcome = run(model, prompt[:9], max_tokens=2, reuse=True)
+    fresh, _ = greedy(load(n_ctx=1024, n_batch=4), prompt[:9], 2)
+    again, outcome = greedy(model, prompt[:9], 2, reuse=True)
     assert outcome.cached_tokens in (0, 4, 8)
     assert again == fresh

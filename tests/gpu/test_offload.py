@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testmodels.greedy import distance, greedy, logits_after
 
 from gpt4all._native.backend import Backend, NativeModel
 from gpt4all._native.device_memory import Device
-from tests.gpu.engine import Load, distance, logits_after, run
+from tests.gpu.engine import Load
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
@@ -58,9 +59,9 @@ def test_logits_of_real_weights(on_cpu: Callable[[str], NativeModel], load: Load
     assert model.info.n_layers_offloaded == 31
     prompt = "The capital of France is"
     assert distance(logits_after(reference, prompt), logits_after(model, prompt)) < TOLERANCE["smollm2"]
-    expected, _ = run(reference, prompt, max_tokens=3)
+    expected, _ = greedy(reference, prompt, 3)
     reference.close()
-    assert run(model, prompt, max_tokens=3)[0] == expected
+    assert greedy(model, prompt, 3)[0] == expected
 
 
 @pytest.mark.parametrize("ngl", [0, 2, 100])
@@ -101,11 +102,11 @@ def test_a_context_too_long_to_be_made_is_reckoned(
 
 
 def test_two_models_at_once(load: Load) -> None:
-    expected = run(load(), PROMPT, max_tokens=24)[0]
+    expected = greedy(load(), PROMPT, 24)[0]
     found: dict[int, list[int]] = {}
 
     def work(number: int, model: NativeModel) -> None:
-        found[number] = run(model, PROMPT, max_tokens=24)[0]
+        found[number] = greedy(model, PROMPT, 24)[0]
 
     models = [load(), load(n_gpu_layers=1), load(device=-1)]
     threads = [threading.Thread(target=work, args=pair) for pair in enumerate(models)]
@@ -128,14 +129,22 @@ def test_models_are_loaded_side_by_side(load: Load) -> None:
 
 def test_a_prefix_is_reused_on_the_device(load: Load) -> None:
     model = load()
-    first, _ = run(model, PROMPT, max_tokens=12)
-    again, outcome = run(model, PROMPT, max_tokens=12, reuse=True)
+    first, _ = greedy(model, PROMPT, 12)
+    again, outcome = greedy(model, PROMPT, 12, reuse=True)
     assert outcome.cached_tokens == outcome.prompt_tokens - 1
     assert again == first
+
+
+def test_a_prompts_seconds_are_those_of_its_computation(load: Load) -> None:
+    """A driver only takes note of a batch, and computes while the caller goes on."""
+    prompt = [token % 200 + 10 for token in range(200)]
+    _, outcome = greedy(load(), prompt, 1)
+    # One token more is chosen, not computed.
+    assert outcome.prompt_seconds > outcome.completion_seconds
 
 
 @pytest.mark.parametrize("kv_type", ["f16", "f32", "q8_0"])
 def test_kv_cache_types(load: Load, kv_type: str) -> None:
     # Rows of a quantised cache are multiples of 32, which the tiny models' heads are not.
     model = load("smollm2", n_ctx=64, n_batch=32, n_gpu_layers=1, kv_type=kv_type)
-    assert run(model, "The", max_tokens=1)[1].completion_tokens == 1
+    assert greedy(model, "The", 1)[1].completion_tokens == 1

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpt4all import (
+    CancellationError,
     GPT4All,
     InvalidModelError,
     ModelLoadError,
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from tests.failed_loads import fifty_failed_loads
 from tests.gguf_writer import Tensor, write_gguf
 
 pytestmark = pytest.mark.model
@@ -77,13 +80,18 @@ def test_an_unknown_architecture(tmp_path: Path) -> None:
         load(path)
 
 
-def test_what_only_the_engine_can_find_wrong(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
+def write_what_only_the_engine_refuses(directory: Path) -> Path:
+    path = directory / "model.gguf"
     write_gguf(
         path,
         {"general.architecture": "llama", "llama.block_count": 2, "llama.context_length": 64},
         [Tensor("output.weight", (32,))],
     )
+    return path
+
+
+def test_what_only_the_engine_can_find_wrong(tmp_path: Path) -> None:
+    path = write_what_only_the_engine_refuses(tmp_path)
     with pytest.raises(ModelLoadError, match="llama"):
         load(path)
 
@@ -118,12 +126,7 @@ def test_a_path_with_a_difficult_name(tmp_path: Path, model_file: Callable[[str]
 
 
 def test_a_failed_load_leaves_no_thread_and_no_file_open(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    write_gguf(
-        path,
-        {"general.architecture": "llama", "llama.block_count": 2, "llama.context_length": 64},
-        [Tensor("output.weight", (32,))],
-    )
+    path = write_what_only_the_engine_refuses(tmp_path)
     with pytest.raises(ModelLoadError):
         load(path)
 
@@ -138,3 +141,17 @@ def test_a_failed_load_leaves_no_thread_and_no_file_open(tmp_path: Path) -> None
     # One thread more may be about to end; a leak would be twenty.
     assert files_after <= files + 1
     assert threads_after <= threads + 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("error", [ModelLoadError, CancellationError])
+def test_fifty_failed_loads_leave_nothing(
+    tmp_path: Path, model_file: Callable[[str], Path], error: type[Exception]
+) -> None:
+    """The engine's refusal of a file, and a load that is stopped when half of the weights are there."""
+    good = model_file("tiny-llama")
+    path = write_what_only_the_engine_refuses(tmp_path) if error is ModelLoadError else good
+    growth, threads = fifty_failed_loads(path, error=error, good=good)
+    assert growth < 1_000_000
+    # Those of the last load may be about to end; a leak would be fifty.
+    assert threads < 10

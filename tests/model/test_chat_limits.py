@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from testmodels.greedy import greedy
 
 from gpt4all import ChatTemplateError
 from gpt4all._native.backend import CancelFlag, NativeModel, load_backend
@@ -220,20 +221,7 @@ def test_threads_share_a_model(model: NativeModel) -> None:
             running.set()
             return True
 
-        model.generate(
-            tokens["alpaca"][:20],
-            on_token=on_token,
-            cancel=cancel,
-            max_tokens=100_000,
-            n_batch=8,
-            top_k=1,
-            temperature=0.0,
-            top_p=1.0,
-            min_p=0.0,
-            repeat_penalty=1.0,
-            repeat_last_n=0,
-            seed=1,
-        )
+        greedy(model, tokens["alpaca"][:20], 100_000, n_batch=8, cancel=cancel, on_token=on_token)
 
     def work(number: int) -> None:
         for step in range(10):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bench.drivers.embedding_texts import WORDS
 
 from gpt4all import CancellationError, Embed4All
 from tests.native_helpers import worker_threads
@@ -23,26 +24,8 @@ from tests.bert_reference import BertReference, same_direction  # noqa: E402
 
 pytestmark = pytest.mark.model
 
-WORDS = [
-    "time",
-    "year",
-    "people",
-    "way",
-    "day",
-    "man",
-    "thing",
-    "woman",
-    "life",
-    "child",
-    "world",
-    "school",
-    "state",
-    "family",
-    "café",
-    "naïve",
-    "Zürich",
-    "internationalization",
-]
+#: With some that take several tokens, and accents that are stripped.
+MIXED_WORDS = [*WORDS, "café", "naïve", "Zürich", "internationalization"]
 TEXTS = [
     "The capital of France is Paris.",
     "a",
@@ -74,7 +57,7 @@ TEXTS = [
 
 def mixed_texts(count: int, longest: int = 60) -> list[str]:
     draw = random.Random(count)
-    return [" ".join(draw.choices(WORDS, k=draw.randint(1, longest))) for _ in range(count)]
+    return [" ".join(draw.choices(MIXED_WORDS, k=draw.randint(1, longest))) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import testmodels
+from testmodels.greedy import greedy
 from testmodels.registry import GREEDY_PROMPTS, Memory
 
 from gpt4all import GPT4All, UnsupportedModelError
@@ -18,40 +20,9 @@ GENERATING = [spec.name for spec in testmodels.tiny_models() if spec.generates]
 PLAIN = [name for name in GENERATING if testmodels.find(name).memory is not Memory.ENCODER_DECODER]
 
 
-def greedy(
-    model: GPT4All,
-    tokens: list[int],
-    max_tokens: int,
-    *,
-    reuse: bool = True,
-    keep: bool = False,
-    n_keep: int = 1,
-    n_batch: int = 512,
-) -> tuple[list[int], Outcome]:
-    ids: list[int] = []
-
-    def on_token(token: int, text: bytes) -> bool:
-        ids.append(token)
-        return True
-
-    outcome = model.model._native.generate(
-        tokens,
-        on_token=on_token,
-        cancel=CancelFlag(),
-        max_tokens=max_tokens,
-        n_batch=n_batch,
-        top_k=1,
-        temperature=0.0,
-        top_p=1.0,
-        min_p=0.0,
-        repeat_penalty=1.0,
-        repeat_last_n=0,
-        seed=0,
-        reuse_prefix=reuse,
-        keep_context=keep,
-        n_keep=n_keep,
-    )
-    return ids, outcome
+def run(model: GPT4All, tokens: list[int], max_tokens: int, **options: Any) -> tuple[list[int], Outcome]:
+    """Greedy tokens, as a chat computes them: what was computed before is used again."""
+    return greedy(model.model._native, tokens, max_tokens, **{"reuse": True, "n_keep": 1, **options})
 
 
 @pytest.mark.parametrize("name", GENERATING)
@@ -69,9 +40,9 @@ def test_a_reused_prefix_gives_the_same_tokens(tiny: Callable[..., GPT4All], nam
     model = tiny(name)
     for prompt in GREEDY_PROMPTS:
         tokens = model.model.prompt_tokens(prompt)
-        fresh, _ = greedy(model, tokens, 16, reuse=False)
-        greedy(model, [*tokens[: len(tokens) // 2], *tokens], 4)
-        reused, _ = greedy(model, tokens, 16)
+        fresh, _ = run(model, tokens, 16, reuse=False)
+        run(model, [*tokens[: len(tokens) // 2], *tokens], 4)
+        reused, _ = run(model, tokens, 16)
         assert reused == fresh
 
 
@@ -79,11 +50,11 @@ def test_a_reused_prefix_gives_the_same_tokens(tiny: Callable[..., GPT4All], nam
 def test_continuing_computes_only_new_tokens(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name)
     tokens = model.model.prompt_tokens(GREEDY_PROMPTS[0])
-    ids, _ = greedy(model, tokens, 10, reuse=False)
+    ids, _ = run(model, tokens, 10, reuse=False)
     longer = [*tokens, *ids, *tokens[1:]]
-    fresh, _ = greedy(model, longer, 8, reuse=False)
-    greedy(model, tokens, 10, reuse=False)
-    again, outcome = greedy(model, longer, 8)
+    fresh, _ = run(model, longer, 8, reuse=False)
+    run(model, tokens, 10, reuse=False)
+    again, outcome = run(model, longer, 8)
     # The last sampled token was never computed.
     assert outcome.cached_tokens == len(tokens) + len(ids) - 1
     assert again == fresh
@@ -96,14 +67,14 @@ def test_conversations_that_alternate_keep_their_contexts(tiny: Callable[..., GP
     second = model.model.prompt_tokens(GREEDY_PROMPTS[1] * 6)
     expected = {}
     for tokens in (first, second):
-        ids, _ = greedy(model, tokens, 6, reuse=False)
+        ids, _ = run(model, tokens, 6, reuse=False)
         longer = [*tokens, *ids, *tokens[1:5]]
-        expected[tuple(tokens)] = longer, greedy(model, longer, 6, reuse=False)[0]
+        expected[tuple(tokens)] = longer, run(model, longer, 6, reuse=False)[0]
     for tokens in (first, second):
-        greedy(model, tokens, 6, keep=True)
+        run(model, tokens, 6, keep=True)
     for tokens in (first, second):
         longer, answer = expected[tuple(tokens)]
-        ids, outcome = greedy(model, longer, 6, keep=True)
+        ids, outcome = run(model, longer, 6, keep=True)
         assert ids == answer
         assert outcome.cached_tokens == len(tokens) + 5
 
@@ -112,14 +83,14 @@ def test_conversations_that_alternate_keep_their_contexts(tiny: Callable[..., GP
 def test_a_full_context_slides(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name, n_ctx=64)
     tokens = model.model.prompt_tokens(GREEDY_PROMPTS[0])[:20]
-    ids, outcome = greedy(model, tokens, 300, n_keep=4)
+    ids, outcome = run(model, tokens, 300, n_keep=4)
     assert len(ids) == 300
     assert outcome.context_shifts >= 3
     assert outcome.finish_reason == "length"
     # What was moved is not taken for what a fresh computation would give.
-    fresh, _ = greedy(model, tokens, 12, reuse=False)
-    greedy(model, tokens, 200, n_keep=4)
-    again, outcome = greedy(model, tokens, 12)
+    fresh, _ = run(model, tokens, 12, reuse=False)
+    run(model, tokens, 200, n_keep=4)
+    again, outcome = run(model, tokens, 12)
     assert again == fresh
 
 
@@ -127,26 +98,13 @@ def test_a_full_context_slides(tiny: Callable[..., GPT4All], name: str) -> None:
 def test_a_cancelled_prompt_leaves_the_memory_in_order(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name)
     tokens = (model.model.prompt_tokens(GREEDY_PROMPTS[0]) * 8)[:200]
-    fresh, _ = greedy(model, tokens, 8, reuse=False)
+    fresh, _ = run(model, tokens, 8, reuse=False)
     cancel = CancelFlag()
     cancel.set()
-    outcome = model.model._native.generate(
-        tokens[:100],
-        on_token=lambda token, text: True,
-        cancel=cancel,
-        max_tokens=5,
-        n_batch=8,
-        top_k=1,
-        temperature=0.0,
-        top_p=1.0,
-        min_p=0.0,
-        repeat_penalty=1.0,
-        repeat_last_n=0,
-        seed=0,
-    )
+    _, outcome = run(model, tokens[:100], 5, n_batch=8, cancel=cancel)
     assert outcome.finish_reason == "cancelled"
     assert outcome.completion_tokens == 0
-    assert greedy(model, tokens, 8)[0] == fresh
+    assert run(model, tokens, 8)[0] == fresh
 
 
 def test_both_parts_of_a_split_are_one_model(tiny: Callable[..., GPT4All]) -> None:

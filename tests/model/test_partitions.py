@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+from testmodels import greedy
+from testmodels.greedy import distance
 
 from gpt4all import GPT4All
-from gpt4all._native.backend import CancelFlag
 
 pytestmark = pytest.mark.model
 
@@ -23,28 +24,8 @@ LONG = (
 )
 
 
-def logits_after(model: GPT4All, tokens: Sequence[int], n_batch: int, *, reuse: bool) -> list[float]:
-    """Logits of the last prompt position."""
-    model.model._native.generate(
-        tokens,
-        on_token=lambda token, text: True,
-        cancel=CancelFlag(),
-        max_tokens=0,
-        n_batch=n_batch,
-        top_k=1,
-        temperature=0.0,
-        top_p=1.0,
-        min_p=0.0,
-        repeat_penalty=1.0,
-        repeat_last_n=0,
-        seed=0,
-        reuse_prefix=reuse,
-    )
-    return list(model.model.last_logits())
-
-
-def distance(a: Sequence[float], b: Sequence[float]) -> float:
-    return max(abs(x - y) for x, y in zip(a, b, strict=True))
+def logits_after(model: GPT4All, tokens: Sequence[int], n_batch: int, *, reuse: bool = False) -> list[float]:
+    return greedy.logits_after(model.model._native, tokens, n_batch, reuse=reuse)
 
 
 def prompt_of(model: GPT4All, length: int) -> list[int]:
@@ -57,24 +38,24 @@ def prompt_of(model: GPT4All, length: int) -> list[int]:
 @pytest.mark.parametrize("n_batch", [1, 8, 512])
 def test_batch_sizes_agree_smollm2(smollm2: GPT4All, length: int, n_batch: int) -> None:
     tokens = prompt_of(smollm2, length)
-    whole = logits_after(smollm2, tokens, 512, reuse=False)
-    assert distance(whole, logits_after(smollm2, tokens, n_batch, reuse=False)) < TOLERANCE["smollm2"]
+    whole = logits_after(smollm2, tokens, 512)
+    assert distance(whole, logits_after(smollm2, tokens, n_batch)) < TOLERANCE["smollm2"]
 
 
 @pytest.mark.parametrize("length", [2, 9, 120])
 @pytest.mark.parametrize("n_batch", [1, 8])
 def test_batch_sizes_agree_gemma3(gemma3: GPT4All, length: int, n_batch: int) -> None:
     tokens = prompt_of(gemma3, length)
-    whole = logits_after(gemma3, tokens, 512, reuse=False)
-    assert distance(whole, logits_after(gemma3, tokens, n_batch, reuse=False)) < TOLERANCE["gemma3"]
+    whole = logits_after(gemma3, tokens, 512)
+    assert distance(whole, logits_after(gemma3, tokens, n_batch)) < TOLERANCE["gemma3"]
 
 
 @pytest.mark.parametrize("shared", [1, 8, 63, 64, 65, 99])
 def test_a_reused_prefix_changes_nothing(smollm2: GPT4All, shared: int) -> None:
     tokens = prompt_of(smollm2, 100)
     other = [*tokens[:shared], *reversed(tokens[shared:])]
-    fresh = logits_after(smollm2, tokens, 512, reuse=False)
-    logits_after(smollm2, other, 512, reuse=False)
+    fresh = logits_after(smollm2, tokens, 512)
+    logits_after(smollm2, other, 512)
     assert distance(fresh, logits_after(smollm2, tokens, 512, reuse=True)) < TOLERANCE["smollm2"]
 
 
@@ -82,15 +63,15 @@ def test_a_reused_prefix_changes_nothing(smollm2: GPT4All, shared: int) -> None:
 def test_the_same_partition_is_exactly_the_same(name: str, request: pytest.FixtureRequest) -> None:
     model: GPT4All = request.getfixturevalue(name)
     tokens = prompt_of(model, 50)
-    assert logits_after(model, tokens, 16, reuse=False) == logits_after(model, tokens, 16, reuse=False)
+    assert logits_after(model, tokens, 16) == logits_after(model, tokens, 16)
 
 
 @pytest.mark.parametrize("length", [507, 508, 511, 512, 513, 516, 1019, 1020])
 def test_lengths_around_batch_and_context_borders(tiny: Callable[..., GPT4All], length: int) -> None:
     model = tiny("tiny-llama", n_ctx=1024)
     tokens = [5 + (i * 7) % 200 for i in range(length)]
-    whole = logits_after(model, tokens, 512, reuse=False)
-    assert distance(whole, logits_after(model, tokens, 100, reuse=False)) < TOLERANCE["tiny"]
+    whole = logits_after(model, tokens, 512)
+    assert distance(whole, logits_after(model, tokens, 100)) < TOLERANCE["tiny"]
 
 
 def test_texts_part_only_at_a_near_tie(smollm2: GPT4All) -> None:
@@ -105,5 +86,5 @@ def test_texts_part_only_at_a_near_tie(smollm2: GPT4All) -> None:
         if differing is None:
             continue
         context = [*smollm2.model.prompt_tokens(prompt), *theirs[:differing]]
-        best = sorted(logits_after(smollm2, context, 512, reuse=False), reverse=True)
+        best = sorted(logits_after(smollm2, context, 512), reverse=True)
         assert best[0] - best[1] < TOLERANCE["smollm2"]

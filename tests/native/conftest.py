@@ -15,6 +15,7 @@ from testmodels import ModelError, ensure, find
 
 from gpt4all import GPT4All
 from gpt4all._native import abi, loader
+from gpt4all._native.backend import NativeModel
 from tests.abi_client import CONTROL, Library, Subject
 from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
 from tests.native_helpers import EngineLog, LoadFake
@@ -134,6 +135,20 @@ def loaded(fake_backend: Path, fake_model: FakeModel) -> Iterator[LoadFake]:
         model.close()
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("gpt4all")]
     assert not left, "threads that outlive the models"
+
+
+@pytest.fixture
+def handles(monkeypatch: pytest.MonkeyPatch) -> list[NativeModel]:
+    """Every native model that is made, to be found freed or not."""
+    made: list[NativeModel] = []
+    init = NativeModel.__init__
+
+    def note(model: NativeModel, *arguments: Any) -> None:
+        made.append(model)
+        init(model, *arguments)
+
+    monkeypatch.setattr(NativeModel, "__init__", note)
+    return made
 
 
 @pytest.fixture

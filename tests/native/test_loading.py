@@ -13,26 +13,12 @@ import pytest
 
 import gpt4all
 from gpt4all import GPT4All, session
-from gpt4all._native import backend
+from gpt4all._native.backend import NativeModel
 from gpt4all.loading import Load
 from tests.fake import END, FakeModel
 from tests.native_helpers import EngineLog, LoadFake, worker_threads
 
 pytestmark = pytest.mark.usefixtures("fake_backend")
-
-
-@pytest.fixture
-def handles(monkeypatch: pytest.MonkeyPatch) -> list[backend.NativeModel]:
-    """Every native model that is made, to be found freed or not."""
-    made: list[backend.NativeModel] = []
-    init = backend.NativeModel.__init__
-
-    def note(model: backend.NativeModel, *arguments: Any) -> None:
-        made.append(model)
-        init(model, *arguments)
-
-    monkeypatch.setattr(backend.NativeModel, "__init__", note)
-    return made
 
 
 def test_progress_is_told_on_the_calling_thread(fake_model: FakeModel) -> None:
@@ -51,7 +37,7 @@ def test_progress_goes_on_unless_false(fake_model: FakeModel, go_on: Any) -> Non
 
 
 @pytest.mark.parametrize("last", [0.0, 0.5, 1.0])
-def test_progress_false_stops_the_load(fake_model: FakeModel, handles: list[backend.NativeModel], last: float) -> None:
+def test_progress_false_stops_the_load(fake_model: FakeModel, handles: list[NativeModel], last: float) -> None:
     told: list[float] = []
 
     def until(fraction: float) -> bool:
@@ -68,7 +54,7 @@ def test_progress_false_stops_the_load(fake_model: FakeModel, handles: list[back
 @pytest.mark.parametrize("error", [KeyError("own"), KeyboardInterrupt(), SystemExit(2)])
 @pytest.mark.parametrize("last", [0.0, 1.0])
 def test_an_exception_in_progress(
-    fake_model: FakeModel, handles: list[backend.NativeModel], error: BaseException, last: float
+    fake_model: FakeModel, handles: list[NativeModel], error: BaseException, last: float
 ) -> None:
     def fail(fraction: float) -> None:
         if fraction == last:
@@ -85,7 +71,7 @@ def test_an_exception_in_progress(
 
 
 def test_an_interrupt_in_the_last_moment_frees_the_model(
-    fake_model: FakeModel, handles: list[backend.NativeModel], monkeypatch: pytest.MonkeyPatch
+    fake_model: FakeModel, handles: list[NativeModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the end of the native load and the model's arrival on the calling thread."""
 
@@ -111,7 +97,7 @@ LOAD_FAILURES: dict[str, tuple[type[Exception], type[Exception]]] = {
 
 
 @pytest.mark.parametrize("status", LOAD_FAILURES)
-def test_failures_of_a_load(fake_model: FakeModel, handles: list[backend.NativeModel], status: str) -> None:
+def test_failures_of_a_load(fake_model: FakeModel, handles: list[NativeModel], status: str) -> None:
     expected, builtin = LOAD_FAILURES[status]
     path = fake_model("a", fail_load=(status.encode(), "the reason, with ünïcode"))
     with pytest.raises(expected, match="the reason, with ünïcode") as caught:
@@ -169,7 +155,7 @@ def test_a_context_beyond_the_training_length_is_a_warning(loaded: LoadFake) -> 
     assert model.model.info.n_ctx == 97
 
 
-def test_a_warning_made_an_error_leaves_nothing(fake_model: FakeModel, handles: list[backend.NativeModel]) -> None:
+def test_a_warning_made_an_error_leaves_nothing(fake_model: FakeModel, handles: list[NativeModel]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(UserWarning):
@@ -237,7 +223,7 @@ def test_a_path_with_an_emoji(loaded: LoadFake, fake_model: FakeModel, tmp_path:
         assert model.config["path"] == str(path)
 
 
-def test_forgotten_models_are_freed(fake_model: FakeModel, handles: list[backend.NativeModel]) -> None:
+def test_forgotten_models_are_freed(fake_model: FakeModel, handles: list[NativeModel]) -> None:
     path = fake_model("a", END)
     known = len(session._open_sessions)
     make: list[Callable[[], object]] = [

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from gpt4all import (
     gpu_probe,
     probe_process,
 )
-from gpt4all._native import backend, loader
+from gpt4all._native import loader
+from gpt4all._native.backend import Backend, NativeModel
 from gpt4all.devices import Platform
 from tests.fake import END, FakeModel, build_fake, build_fake_driver
 from tests.native_helpers import EngineLog, worker_threads
@@ -106,20 +108,6 @@ def apple_silicon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def handles(monkeypatch: pytest.MonkeyPatch) -> list[backend.NativeModel]:
-    """Every native model that is made."""
-    made: list[backend.NativeModel] = []
-    init = backend.NativeModel.__init__
-
-    def note(model: backend.NativeModel, *arguments: Any) -> None:
-        made.append(model)
-        init(model, *arguments)
-
-    monkeypatch.setattr(backend.NativeModel, "__init__", note)
-    return made
-
-
-@pytest.fixture
 def load(fake_model: FakeModel) -> Iterator[Callable[..., GPT4All]]:
     """``load(device, weights=...)``: a model of 3 layers, the output counted, with a context of 1 KiB a token."""
     models: list[GPT4All] = []
@@ -195,14 +183,14 @@ def test_only_the_devices_that_matter_are_asked_for_their_memory(
 ) -> None:
     """CUDA keeps a context on each that is."""
     asked: list[int] = []
-    ask = backend.Backend.device
+    ask = Backend.device
 
-    def note(self: backend.Backend, index: int) -> Any:
+    def note(self: Backend, index: int) -> Any:
         asked.append(index)
         return ask(self, index)
 
-    monkeypatch.setattr(backend.Backend, "device", note)
-    monkeypatch.setattr(backend.Backend, "devices", lambda self: pytest.fail("all devices were asked"))
+    monkeypatch.setattr(Backend, "device", note)
+    monkeypatch.setattr(Backend, "devices", lambda self: pytest.fail("all devices were asked"))
     use("cuda")
     load("cuda")
     assert asked == [2]
@@ -211,7 +199,7 @@ def test_only_the_devices_that_matter_are_asked_for_their_memory(
     assert asked == [1]
 
 
-def test_too_little_memory(use: Use, load: Load, engine_log: EngineLog, handles: list[backend.NativeModel]) -> None:
+def test_too_little_memory(use: Use, load: Load, engine_log: EngineLog, handles: list[NativeModel]) -> None:
     use("kompute")
     with pytest.raises(InsufficientMemoryError) as caught:
         load("gpu", weights=15 * GIB, n_ctx=1024)
@@ -282,12 +270,12 @@ def test_auto_without_backends(use: Use, load: Load) -> None:
 
 
 def test_auto_passes_over_a_driver_that_crashes(use: Use, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(backend_name: str) -> Any:
+    def crash() -> Any:
         raise probe_process.DriverFailureError("it was ended by SIGSEGV")
 
     use("cuda", "kompute")
     monkeypatch.setattr(gpu_probe, "_answers", {})
-    monkeypatch.setattr(probe_process, "ask", crash)
+    monkeypatch.setattr(probe_process, "ask", lambda backend_name: nullcontext(crash))
     model = load("auto")
     assert model.backend == "cpu"
     assert model.fallback_reason is not None
@@ -300,7 +288,7 @@ def test_auto_passes_over_a_driver_that_crashes(use: Use, load: Load, monkeypatc
     ("status", "error"), [("UNSUPPORTED_MODEL", UnsupportedModelError), ("MODEL_LOAD", ModelLoadError)]
 )
 def test_a_file_that_is_no_good_anywhere(
-    use: Use, fake_model: FakeModel, handles: list[backend.NativeModel], status: str, error: type[Exception]
+    use: Use, fake_model: FakeModel, handles: list[NativeModel], status: str, error: type[Exception]
 ) -> None:
     use("cuda", "kompute")
     with pytest.raises(error, match="the reason"):
@@ -362,7 +350,7 @@ def test_list_gpus_never_raises(use: Use, monkeypatch: pytest.MonkeyPatch) -> No
         raise RuntimeError("nobody foresaw this")
 
     use("kompute")
-    monkeypatch.setattr(gpu_probe, "probe", fail)
+    monkeypatch.setattr(gpu_probe, "probe_all", fail)
     assert GPT4All.list_gpus() == []
 
 
@@ -489,7 +477,7 @@ def test_a_split_that_makes_no_sense(use: Use, load: Load, options: dict[str, An
 
 @pytest.mark.parametrize("how", ["memory", "engine"])
 def test_fifty_failures_leave_nothing(
-    use: Use, load: Load, fake_model: FakeModel, handles: list[backend.NativeModel], how: str
+    use: Use, load: Load, fake_model: FakeModel, handles: list[NativeModel], how: str
 ) -> None:
     use("kompute")
     weights = 90 * GIB if how == "memory" else MIB

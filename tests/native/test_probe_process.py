@@ -99,6 +99,31 @@ def test_list_gpus() -> None:
     assert GPT4All.list_gpus() == ["cuda:NVIDIA RTX 4090", "kompute:NVIDIA RTX 4090", "kompute:AMD Radeon 780M"]
 
 
+def test_backends_are_asked_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So two drivers that hang take one time limit, and what one has told is not lost meanwhile."""
+    ask, wait = probe_process.ask, probe_process._wait
+    asked: list[str] = []
+    waited_for: list[Popen[str]] = []
+
+    def note(backend: str) -> object:
+        assert not waited_for
+        asked.append(backend)
+        return ask(backend)
+
+    def wait_in_vain_for_the_first(child: Popen[str], seconds: float) -> tuple[str, str]:
+        waited_for.append(child)
+        if len(waited_for) == 1:
+            raise subprocess.TimeoutExpired(child.args, seconds)
+        return wait(child, seconds)
+
+    monkeypatch.setattr(probe_process, "ask", note)
+    monkeypatch.setattr(probe_process, "_wait", wait_in_vain_for_the_first)
+    assert GPT4All.list_gpus() == ["kompute:NVIDIA RTX 4090", "kompute:AMD Radeon 780M"]
+    assert asked == ["cuda", "kompute"]
+    assert "did not answer" in str(probe("cuda").problem)
+    assert [child.poll() is None for child in waited_for] == [False, False]
+
+
 @pytest.mark.parametrize("backend", ["kompute", "cuda"])
 def test_a_driver_that_crashes(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     monkeypatch.setenv("FAKE_DRIVER", "crash")
@@ -118,14 +143,15 @@ def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     mark = tmp_path / "hanging"
     wait = probe_process._wait
 
-    def wait_once_it_hangs(child: Popen[str]) -> tuple[str, str]:
+    def wait_once_it_hangs(child: Popen[str], seconds: float) -> tuple[str, str]:
         wait_until(lambda: mark.is_file() and mark.read_text() != "")
-        return wait(child)
+        return wait(child, seconds)
 
     with monkeypatch.context() as hanging:
         hanging.setenv("FAKE_DRIVER", "hang")
         hanging.setenv("FAKE_DRIVER_MARK", str(mark))
         hanging.setattr(probe_process, "TIME_LIMIT", 0.01)
+        hanging.setattr(probe_process, "_HANDOVER", 0.01)
         hanging.setattr(probe_process, "_wait", wait_once_it_hangs)
         answer = probe("kompute")
     assert answer.problem == "the GPU drivers did not answer the kompute backend within 0.01 seconds"
@@ -141,6 +167,7 @@ def test_a_child_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_DRIVER", "hang")
     monkeypatch.setattr(os, "killpg", lambda group, number: None)
     monkeypatch.setattr(probe_process, "TIME_LIMIT", 0.01)
+    monkeypatch.setattr(probe_process, "_HANDOVER", 0.01)
     monkeypatch.setattr(probe_process, "PATIENCE", 0.01)
     problem = probe("kompute").problem
     assert problem is not None
@@ -284,7 +311,7 @@ def test_an_interrupt_ends_the_child(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("FAKE_DRIVER", "hang")
     monkeypatch.setenv("FAKE_DRIVER_MARK", str(mark))
 
-    def interrupted(child: object) -> tuple[str, str]:
+    def interrupted(child: object, seconds: float) -> tuple[str, str]:
         wait_until(lambda: mark.is_file() and mark.read_text() != "")
         raise KeyboardInterrupt
 

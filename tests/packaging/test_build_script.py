@@ -15,6 +15,7 @@ from nativebuild.area import BuildArea
 from nativebuild.fetch import LOCK_FILE
 from nativebuild.options import BACKENDS, BuildOptions
 from nativebuild.report import BuildError
+from nativebuild.toolkit import Toolkit
 from nativebuild.tools import Compilers, check_compilers, find_compilers
 
 from tests.fake import find_compiler
@@ -234,6 +235,29 @@ def test_a_local_engine_is_never_taken_for_up_to_date(
 ) -> None:
     monkeypatch.setenv("LLAMA_CPP_SOURCE_DIR", "/somewhere")
     assert not build._is_current(*installed)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        BuildOptions(),
+        BuildOptions("all", debug=True),
+        BuildOptions(cuda_architectures="86-real;90-virtual", extra=(("GGML_CUDA_FA", "OFF"),)),
+    ],
+)
+def test_how_a_library_was_built_is_recorded(sources: Path, tmp_path: Path, options: BuildOptions) -> None:
+    """The programs that it is compared with are built in the same way, not in one that takes another hour."""
+    found = BuildArea.find(CPU, options, Path("/engine"), COMPILERS)
+    made = build.Build(CPU, options, Path("/engine"), COMPILERS, Toolkit(), found)
+    (tmp_path / "build.json").write_text(build._record(made, tmp_path))
+    assert build.recorded_options(tmp_path) == options
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}"])
+def test_a_record_that_does_not_tell_how(tmp_path: Path, record: str) -> None:
+    (tmp_path / "build.json").write_text(record)
+    with pytest.raises(BuildError, match="does not tell how it was built"):
+        build.recorded_options(tmp_path)
 
 
 def test_cmake_and_python_read_the_same_commit() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -174,9 +176,9 @@ def test_what_is_found_is_kept_and_what_is_missing_is_looked_for_again(
 ) -> None:
     asked: list[str] = []
 
-    def ask(backend: str) -> dict[str, Any]:
+    def ask(backend: str) -> AbstractContextManager[Callable[[], dict[str, Any]]]:
         asked.append(backend)
-        return report
+        return nullcontext(lambda: report)
 
     monkeypatch.setattr(gpu_probe, "_answers", {})
     monkeypatch.setattr(gpu_probe, "_missing_library", lambda backend: None)
