@@ -107,9 +107,19 @@ void Sampler::penalize(float *logits) {
 
 llama_token Sampler::sample(float *logits) {
     adjust(logits);
-    const llama_token token = draw(logits);
+    try {
+        const llama_token token = draw(logits);
+        restore(logits);
+        return token;
+    } catch (...) {
+        restore(logits);
+        throw;
+    }
+}
+
+void Sampler::restore(float *logits) {
+    // Backwards: a token that was changed twice gets its first value.
     for (auto saved = saved_.rbegin(); saved != saved_.rend(); ++saved) logits[saved->token] = saved->logit;
-    return token;
 }
 
 llama_token Sampler::draw(const float *logits) {
