@@ -14,6 +14,13 @@ constexpr uint32_t BOTTOM = 0;
 constexpr uint32_t LOST = 0;
 constexpr uint32_t UNKNOWN = std::numeric_limits<uint32_t>::max();
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+constexpr std::size_t MAX_WORK = 20'000;
+constexpr std::size_t TIDY_STATES = 8;
+constexpr std::size_t MAX_STATES = 1'000;
+constexpr std::size_t TIDY_STORED = 200;
+constexpr std::size_t MAX_STORED = 20'000;
+#else
 // What one token may cost, in expanded elements: about a second.
 constexpr std::size_t MAX_WORK = 4'000'000;
 // What may be remembered before it is tidied up, and what makes a grammar
@@ -22,6 +29,7 @@ constexpr std::size_t TIDY_STATES = 10'000;
 constexpr std::size_t MAX_STATES = 100'000;
 constexpr std::size_t TIDY_STORED = 1'000'000;
 constexpr std::size_t MAX_STORED = 2'500'000;
+#endif
 
 [[noreturn]] void too_ambiguous() {
     invalid_argument("grammar: it is too ambiguous: there are too many ways to read the same text; give alternatives "
@@ -41,8 +49,7 @@ std::size_t GrammarMatcher::HashStacks::operator()(const Stacks &stacks) const {
     return static_cast<std::size_t>(hash ^ hash >> 32);
 }
 
-GrammarMatcher::GrammarMatcher(Grammar grammar, const int32_t *cancel)
-    : grammar_(std::move(grammar)), cancel_(cancel) {
+GrammarMatcher::GrammarMatcher(Grammar grammar, const int32_t *cancel) : grammar_(std::move(grammar)), cancel_(cancel) {
     clear();
     std::vector<uint32_t> pending;
     const Grammar::Rule &root = grammar_.rules[grammar_.root];
