@@ -35,7 +35,7 @@ else()
   set(GPT4ALL_FUZZER_FLAGS "")
 endif()
 add_custom_target(gpt4all-fuzz)
-foreach(name chat generate text)
+foreach(name chat generate grammar text)
   add_executable(fuzz-${name} EXCLUDE_FROM_ALL fuzz/fuzz_${name}.cpp ${GPT4ALL_FUZZER_SOURCES})
   target_include_directories(fuzz-${name} PRIVATE include)
   target_link_libraries(fuzz-${name} PRIVATE ${GPT4ALL_SANITIZED_SHIM})
@@ -50,3 +50,21 @@ foreach(name chat generate text)
     RUNTIME_OUTPUT_DIRECTORY "$<TARGET_FILE_DIR:${GPT4ALL_SANITIZED_SHIM}>")
   add_dependencies(gpt4all-fuzz fuzz-${name})
 endforeach()
+
+# The grammar's own sources, over a vocabulary that the program makes up.
+target_sources(fuzz-grammar PRIVATE
+  src/character_class.cpp
+  src/grammar.cpp
+  src/grammar_check.cpp
+  src/grammar_constraint.cpp
+  src/grammar_matcher.cpp
+  src/vocabulary.cpp)
+target_include_directories(fuzz-grammar PRIVATE src)
+target_include_directories(fuzz-grammar SYSTEM PRIVATE
+  "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
+  "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
+# The fuzzers' customary name for limits that an input of theirs can reach.
+target_compile_definitions(fuzz-grammar PRIVATE FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
+if(GPT4ALL_FUZZER_FLAGS)
+  target_compile_options(fuzz-grammar PRIVATE -fsanitize=fuzzer-no-link)
+endif()

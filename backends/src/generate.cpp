@@ -63,7 +63,11 @@ public:
         llama_synchronize(context_);
         const int64_t prompt_done = ggml_time_us();
         result_.prompt_us = prompt_done - started;
-        result_.finish_reason = complete ? generate() : static_cast<int32_t>(GPT4ALL_FINISH_CANCELLED);
+        try {
+            result_.finish_reason = complete ? generate() : static_cast<int32_t>(GPT4ALL_FINISH_CANCELLED);
+        } catch (const Cancelled &) {
+            result_.finish_reason = GPT4ALL_FINISH_CANCELLED;
+        }
         result_.completion_us = ggml_time_us() - prompt_done;
     }
 
@@ -306,6 +310,10 @@ gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int
         try {
             Generation(*model, std::vector<llama_token>(tokens, tokens + n_tokens), checked, callback, payload, filled)
                 .run();
+        } catch (const Cancelled &) {
+            // Even the first expansion of a grammar can take a while.
+            filled.prompt_tokens = n_tokens;
+            filled.finish_reason = GPT4ALL_FINISH_CANCELLED;
         } catch (const EngineAbort &) {
             model->broken = true;
             write_result(result, filled, "result");

@@ -17,7 +17,7 @@ void check_generate_options(const gpt4all_generate_options &options, const gpt4a
 
 std::vector<std::string> read_stops(const gpt4all_generate_options &options);
 
-// Null without a grammar.
+// Null without a grammar. Throws Cancelled where the call was stopped.
 std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, gpt4all_model &model);
 
 } // namespace gpt4all

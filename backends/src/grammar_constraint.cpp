@@ -25,8 +25,8 @@ bool begins_with(std::string_view text, std::string_view beginning) {
 } // namespace
 
 GrammarConstraint::GrammarConstraint(Grammar grammar, ThinkingMarks marks, const Vocabulary &vocabulary,
-                                     const llama_vocab *vocab)
-    : matcher_(std::move(grammar)), marks_(std::move(marks)), vocabulary_(vocabulary), vocab_(vocab),
+                                     const llama_vocab *vocab, const int32_t *cancel)
+    : matcher_(std::move(grammar), cancel), marks_(std::move(marks)), vocabulary_(vocabulary), vocab_(vocab),
       at_{marks_.close.empty()  ? Phase::ANSWER
           : marks_.open.empty() ? Phase::THINKING
                                 : Phase::UNDECIDED,

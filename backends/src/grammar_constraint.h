@@ -17,8 +17,10 @@ struct ThinkingMarks {
 
 class GrammarConstraint {
 public:
-    // `vocabulary` and `vocab` outlive this; without a closing mark nobody thinks.
-    GrammarConstraint(Grammar grammar, ThinkingMarks marks, const Vocabulary &vocabulary, const llama_vocab *vocab);
+    // `vocabulary`, `vocab` and the flag, which may be null, outlive this;
+    // without a closing mark nobody thinks. Work throws Cancelled once the flag is set.
+    GrammarConstraint(Grammar grammar, ThinkingMarks marks, const Vocabulary &vocabulary, const llama_vocab *vocab,
+                      const int32_t *cancel = nullptr);
 
     bool allows(llama_token token);
 

@@ -1,5 +1,7 @@
 #include "grammar_matcher.h"
 
+#include "cancel.h"
+
 #include <algorithm>
 #include <limits>
 
@@ -12,6 +14,13 @@ constexpr uint32_t BOTTOM = 0;
 constexpr uint32_t LOST = 0;
 constexpr uint32_t UNKNOWN = std::numeric_limits<uint32_t>::max();
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+constexpr std::size_t MAX_WORK = 20'000;
+constexpr std::size_t TIDY_STATES = 8;
+constexpr std::size_t MAX_STATES = 1'000;
+constexpr std::size_t TIDY_STORED = 200;
+constexpr std::size_t MAX_STORED = 20'000;
+#else
 // What one token may cost, in expanded elements: about a second.
 constexpr std::size_t MAX_WORK = 4'000'000;
 // What may be remembered before it is tidied up, and what makes a grammar
@@ -20,11 +29,15 @@ constexpr std::size_t TIDY_STATES = 10'000;
 constexpr std::size_t MAX_STATES = 100'000;
 constexpr std::size_t TIDY_STORED = 1'000'000;
 constexpr std::size_t MAX_STORED = 2'500'000;
+#endif
 
 [[noreturn]] void too_ambiguous() {
     invalid_argument("grammar: it is too ambiguous: there are too many ways to read the same text; give alternatives "
                      "that begin alike one common beginning");
 }
+
+// Looking at a stack is much cheaper than expanding it.
+std::size_t look_at(std::size_t stacks) { return 1 + stacks / 8; }
 
 uint64_t pair_of(uint32_t high, uint32_t low) { return static_cast<uint64_t>(high) << 32 | low; }
 
@@ -36,7 +49,7 @@ std::size_t GrammarMatcher::HashStacks::operator()(const Stacks &stacks) const {
     return static_cast<std::size_t>(hash ^ hash >> 32);
 }
 
-GrammarMatcher::GrammarMatcher(Grammar grammar) : grammar_(std::move(grammar)) {
+GrammarMatcher::GrammarMatcher(Grammar grammar, const int32_t *cancel) : grammar_(std::move(grammar)), cancel_(cancel) {
     clear();
     std::vector<uint32_t> pending;
     const Grammar::Rule &root = grammar_.rules[grammar_.root];
@@ -60,6 +73,7 @@ void GrammarMatcher::clear() {
 }
 
 void GrammarMatcher::spend(std::size_t work) {
+    if (is_set(cancel_)) throw Cancelled();
     work_ += work;
     if (work_ > MAX_WORK) too_ambiguous();
 }
@@ -108,15 +122,14 @@ void GrammarMatcher::expand(std::vector<uint32_t> &pending, Stacks &stacks) {
 uint32_t GrammarMatcher::state_of(Stacks stacks) {
     const auto found = state_ids_.find(stacks);
     if (found != state_ids_.end()) return found->second;
-    stored_ += 2 * stacks.size();
-    if (states_.size() >= MAX_STATES || stored_ > MAX_STORED) too_ambiguous();
     State state;
     state.next.fill(UNKNOWN);
     state.complete = !stacks.empty() && stacks.front() == BOTTOM;
     for (const uint32_t id : stacks) {
-        const bool is_token = id != BOTTOM && element(id).kind != GrammarElement::CHARACTER;
-        state.has_tokens = state.has_tokens || is_token;
+        if (id != BOTTOM && element(id).kind != GrammarElement::CHARACTER) state.token_stacks.push_back(id);
     }
+    stored_ += 2 * stacks.size() + state.token_stacks.size();
+    if (states_.size() >= MAX_STATES || stored_ > MAX_STORED) too_ambiguous();
     state.stacks = stacks;
     const auto id = static_cast<uint32_t>(states_.size());
     states_.push_back(std::move(state));
@@ -150,7 +163,7 @@ uint32_t GrammarMatcher::step(uint32_t state, uint32_t code) {
 uint32_t GrammarMatcher::compute_step(uint32_t state, uint32_t code) {
     std::vector<uint32_t> pending;
     const std::size_t n = states_[state].stacks.size();
-    spend(n);
+    spend(look_at(n));
     for (std::size_t i = 0; i < n; i++) {
         const uint32_t id = states_[state].stacks[i];
         if (id == BOTTOM || element(id).kind != GrammarElement::CHARACTER) continue;
@@ -194,8 +207,7 @@ bool GrammarMatcher::feed(Place &place, unsigned char byte) {
     // Only characters that begin so are still possible.
     const uint32_t first = place.code << 6 * place.missing;
     const uint32_t last = first | ((1u << 6 * place.missing) - 1);
-    // Looking at a stack is much cheaper than expanding it.
-    spend(1 + states_[place.state].stacks.size() / 32);
+    spend(look_at(states_[place.state].stacks.size()));
     if (!may_follow(place.state, std::max(first, place.least), last)) {
         place.state = LOST;
         place.missing = 0;
@@ -208,28 +220,24 @@ bool GrammarMatcher::feed(Place &place, std::string_view text) {
                        [&](char byte) { return feed(place, static_cast<unsigned char>(byte)); });
 }
 
-bool GrammarMatcher::takes_token(const Place &place, int32_t token) const {
-    if (!names_tokens(place)) return false;
-    const Stacks &stacks = states_[place.state].stacks;
-    return std::any_of(stacks.begin(), stacks.end(), [&](uint32_t id) {
-        if (id == BOTTOM) return false;
-        const bool same = element(id).value == static_cast<uint32_t>(token);
-        return (element(id).kind == GrammarElement::TOKEN && same) ||
-               (element(id).kind == GrammarElement::TOKEN_NOT && !same);
-    });
+bool GrammarMatcher::matches(uint32_t id, int32_t token) const {
+    const bool same = element(id).value == static_cast<uint32_t>(token);
+    return same == (element(id).kind == GrammarElement::TOKEN);
 }
 
 bool GrammarMatcher::feed_token(Place &place, int32_t token, std::string_view text) {
     const Place before = place;
     // A token without text would go on for ever.
     if (text.empty() || !feed(place, text)) place = Place();
-    if (!takes_token(before, token)) return place.state != LOST;
+    if (!names_tokens(before)) return place.state != LOST;
+    const std::size_t n = states_[before.state].token_stacks.size();
+    spend(look_at(n));
     std::vector<uint32_t> pending;
-    for (const uint32_t id : Stacks(states_[before.state].stacks)) {
-        if (id == BOTTOM || element(id).kind == GrammarElement::CHARACTER) continue;
-        const bool same = element(id).value == static_cast<uint32_t>(token);
-        if (same == (element(id).kind == GrammarElement::TOKEN)) pending.push_back(after(id));
+    for (std::size_t i = 0; i < n; i++) {
+        const uint32_t id = states_[before.state].token_stacks[i];
+        if (matches(id, token)) pending.push_back(after(id));
     }
+    if (pending.empty()) return place.state != LOST;
     // Both readings go on, but the token's is whole characters.
     if (place.missing == 0)
         pending.insert(pending.end(), states_[place.state].stacks.begin(), states_[place.state].stacks.end());

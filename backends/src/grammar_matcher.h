@@ -4,7 +4,8 @@
 // grammar's elements that are still to come. Stacks share their lower parts,
 // states and the steps between them are remembered, so that going over a
 // vocabulary costs a look-up for most bytes. That also bounds ambiguous
-// grammars, on which following every way by itself takes exponential time.
+// grammars, on which following every way by itself takes exponential time; what
+// is left to do for one token throws Cancelled once the caller's flag is set.
 #pragma once
 
 #include "grammar.h"
@@ -27,7 +28,8 @@ public:
         uint8_t missing = 0; // bytes of the character
     };
 
-    explicit GrammarMatcher(Grammar grammar);
+    // The flag may be null, and else outlives this.
+    explicit GrammarMatcher(Grammar grammar, const int32_t *cancel = nullptr);
 
     Place start() const { return start_; }
 
@@ -39,8 +41,9 @@ public:
     bool feed_token(Place &place, int32_t token, std::string_view text);
 
     // Whether the grammar names tokens by id here, and then this one.
-    bool names_tokens(const Place &place) const { return place.missing == 0 && states_[place.state].has_tokens; }
-    bool takes_token(const Place &place, int32_t token) const;
+    bool names_tokens(const Place &place) const {
+        return place.missing == 0 && !states_[place.state].token_stacks.empty();
+    }
 
     // Whether the text may end here, and whether it must.
     bool may_end(const Place &place) const { return place.missing == 0 && states_[place.state].complete; }
@@ -61,9 +64,9 @@ private:
 
     struct State {
         Stacks stacks;
+        Stacks token_stacks;            // those of them with a token on top
         std::array<uint32_t, 128> next; // by ASCII character
         bool complete = false;
-        bool has_tokens = false;
     };
 
     struct HashStacks {
@@ -79,10 +82,12 @@ private:
     uint32_t step(uint32_t state, uint32_t code);
     uint32_t compute_step(uint32_t state, uint32_t code);
     bool may_follow(uint32_t state, uint32_t first, uint32_t last) const;
+    bool matches(uint32_t node, int32_t token) const;
     void spend(std::size_t work);
     void clear();
 
     Grammar grammar_;
+    const int32_t *cancel_;
     std::vector<Node> nodes_;
     std::unordered_map<uint64_t, uint32_t> node_ids_;
     std::vector<State> states_;

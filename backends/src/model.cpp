@@ -267,15 +267,6 @@ void FreeThreadPool::operator()(ggml_threadpool *pool) const {
     cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);
 }
 
-bool is_set(const int32_t *flag) {
-    if (flag == nullptr) return false;
-#if defined(__GNUC__)
-    return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
-#else
-    return *static_cast<const volatile int32_t *>(flag) != 0;
-#endif
-}
-
 Claim::Claim(gpt4all_model &model) : model_(model) {
     if (model.busy.test_and_set(std::memory_order_acquire)) {
         throw Error(GPT4ALL_ERROR_BUSY, "another call is using this model");

@@ -1,6 +1,7 @@
 // A loaded model: weights, context, thread pool, and what the context's memory holds.
 #pragma once
 
+#include "cancel.h"
 #include "guard.h"
 #include "prefix_cache.h"
 
@@ -103,8 +104,6 @@ gpt4all_load_options checked_load_options(const gpt4all_load_options *options);
 // The context that the options ask for: the trained length for 0.
 int32_t context_size(const gpt4all_load_options &options, const llama_model *weights);
 llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx);
-
-bool is_set(const int32_t *flag);
 
 // Claims the model for one call, or throws GPT4ALL_ERROR_BUSY.
 class Claim {

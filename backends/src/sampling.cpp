@@ -107,9 +107,19 @@ void Sampler::penalize(float *logits) {
 
 llama_token Sampler::sample(float *logits) {
     adjust(logits);
-    const llama_token token = draw(logits);
+    try {
+        const llama_token token = draw(logits);
+        restore(logits);
+        return token;
+    } catch (...) {
+        restore(logits);
+        throw;
+    }
+}
+
+void Sampler::restore(float *logits) {
+    // Backwards: a token that was changed twice gets its first value.
     for (auto saved = saved_.rbegin(); saved != saved_.rend(); ++saved) logits[saved->token] = saved->logit;
-    return token;
 }
 
 llama_token Sampler::draw(const float *logits) {
@@ -134,6 +144,7 @@ llama_token Sampler::greedy(const float *logits) const {
 // Keeps the top_k largest in a heap whose weakest member is on top; a block
 // of logits that holds nothing above it is skipped whole.
 void Sampler::collect_top_k(const float *logits) {
+    candidates_.clear();
     int32_t i = 0;
     const auto offer = [&](llama_token token) {
         const llama_token_data candidate = {token, logits[token], 0.0f};
@@ -157,16 +168,15 @@ void Sampler::collect_top_k(const float *logits) {
 
 llama_token Sampler::pick(const float *logits) {
     if (greedy_) return greedy(logits);
-    candidates_.clear();
     if (top_k_ > 0) {
         collect_top_k(logits);
+        if (!std::isfinite(candidates_.front().logit)) return -1;
     } else {
-        candidates_.reserve(static_cast<std::size_t>(n_vocab_));
-        for (llama_token token = 0; token < n_vocab_; token++) candidates_.push_back({token, logits[token], 0.0f});
+        if (!std::isfinite(largest(logits, n_vocab_))) return -1;
+        candidates_.resize(static_cast<std::size_t>(n_vocab_));
+        llama_token_data *candidate = candidates_.data();
+        for (llama_token token = 0; token < n_vocab_; token++) *candidate++ = {token, logits[token], 0.0f};
     }
-    const auto strongest = std::max_element(candidates_.begin(), candidates_.end(),
-                                            [](const auto &a, const auto &b) { return a.logit < b.logit; });
-    if (strongest == candidates_.end() || !std::isfinite(strongest->logit)) return -1;
     llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, top_k_ > 0};
     llama_sampler_apply(chain_.get(), &array);
     if (array.selected < 0 || array.selected >= static_cast<int64_t>(array.size)) return -1;

@@ -32,7 +32,7 @@ public:
     // Adds a token to the repetition window.
     void accept(llama_token token);
 
-    // Reads n_vocab logits, which hold the same values again afterwards.
+    // Reads n_vocab logits, which hold the same values again afterwards, also when it throws.
     llama_token sample(float *logits);
 
 private:
@@ -43,6 +43,7 @@ private:
 
     void adjust(float *logits);
     void penalize(float *logits);
+    void restore(float *logits);
     void change(float *logits, llama_token token, float value);
     llama_token draw(const float *logits);
     llama_token pick(const float *logits);

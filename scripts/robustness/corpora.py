@@ -10,7 +10,8 @@ CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
 #: Entry points of the shim, each with a program in ``backends/fuzz``.
 TARGETS = {
     "chat": "gpt4all_chat_render: templates and conversations",
-    "generate": "gpt4all_generate: options, stops, cancelling, one call after another",
+    "generate": "gpt4all_generate: options, grammars, stops, cancelling, one call after another",
+    "grammar": "the grammar engine by itself, on made-up vocabularies: reading, masking, choosing, cancelling",
     "text": "gpt4all_tokenize, gpt4all_tokenize_parts, gpt4all_detokenize",
 }
 

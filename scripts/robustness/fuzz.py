@@ -22,7 +22,8 @@ from robustness.sanitizers import ROOT, program_environment, python_environment,
 FINDINGS = ROOT / "build" / "fuzz"
 #: Seconds after which one input counts as a hang.
 TIMEOUT = 60
-_DICTIONARY = ROOT / "backends" / "fuzz" / "chat.dict"
+#: Targets whose inputs are texts of some language have its words in a file of their name.
+_DICTIONARIES = ROOT / "backends" / "fuzz"
 #: The corpora are kept small: what a longer input reaches, a short one mostly does too.
 _MOST_CORPUS_BYTES = 2048
 
@@ -36,8 +37,9 @@ def _fuzz_native(build: Sanitized, target: str, seconds: int, keep: bool) -> boo
         found.mkdir()
         command = [program, f"-max_total_time={seconds}", "-max_len=4096", f"-timeout={TIMEOUT}", "-rss_limit_mb=3072"]
         command += ["-print_final_stats=1", "-verbosity=1", f"-artifact_prefix={FINDINGS}/{target}-"]
-        if target == "chat":
-            command.append(f"-dict={_DICTIONARY}")
+        dictionary = _DICTIONARIES / f"{target}.dict"
+        if dictionary.exists():
+            command.append(f"-dict={dictionary}")
         done = subprocess.run(
             ["nice", *map(str, command), found, CORPUS / target], env=environment, cwd=folder, check=False
         )

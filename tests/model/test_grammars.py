@@ -148,6 +148,8 @@ def test_a_grammar_that_the_vocabulary_cannot_follow(smollm2: GPT4All) -> None:
     del biases[smollm2.tokenize("x")[0]]
     with pytest.raises(GenerationError, match="no token of the model goes on as the grammar wants"):
         smollm2.generate(CAPITAL, logit_bias=biases, grammar='root ::= "y"')
+    # The failure left the computed logits without the biases.
+    assert all(map(math.isfinite, smollm2.model.last_logits()))
     assert smollm2.generate(CAPITAL, max_tokens=4, temp=0).startswith(" Paris")
 
 
@@ -209,6 +211,22 @@ def test_what_would_take_all_memory_is_refused(smollm2: GPT4All, name: str) -> N
         smollm2.generate(CAPITAL, grammar=grammar)
 
 
+def test_a_stopped_call_does_not_expand_to_the_end(smollm2: GPT4All) -> None:
+    grammar, message = EXPENSIVE["beginnings that multiply"]
+    with pytest.raises(ValueError, match=message):
+        constrained(smollm2, CAPITAL, grammar, None)
+    cancel = CancelFlag()
+    cancel.set()
+    text, outcome = constrained(smollm2, CAPITAL, grammar, None, cancel=cancel)
+    assert (text, outcome.finish_reason) == ("", "cancelled")
+
+
+def test_many_alternatives_are_no_ambiguity(smollm2: GPT4All) -> None:
+    names = [f"{n:05}" for n in range(50_000)]
+    grammar = "root ::= " + " | ".join(f'"{name}"' for name in names)
+    assert smollm2.generate("0123", temp=0, grammar=grammar) in names
+
+
 @pytest.mark.parametrize(
     "grammar",
     [
@@ -221,6 +239,8 @@ def test_what_would_take_all_memory_is_refused(smollm2: GPT4All, name: str) -> N
         # What is repeated is shared, so these are small.
         'root ::= (("a"{3000}){3000}){3000}',
         'root ::= "' + "a" * 1000 + '"{1000}',
+        # Every token is asked about each of them.
+        "root ::= " + " | ".join(f'<[{n}]> "{n}"' for n in range(40_000)),
     ],
 )
 def test_an_ambiguous_grammar_works_or_is_refused(smollm2: GPT4All, grammar: str) -> None:
@@ -234,7 +254,7 @@ def test_an_ambiguous_grammar_works_or_is_refused(smollm2: GPT4All, grammar: str
 
 
 def constrained(
-    model: GPT4All, prompt: str, grammar: str, thinking: tuple[str, str], **options: Any
+    model: GPT4All, prompt: str, grammar: str, thinking: tuple[str, str] | None, **options: Any
 ) -> tuple[str, Outcome]:
     pieces: list[bytes] = []
 
@@ -252,11 +272,11 @@ def constrained(
         "repeat_penalty": 1.0,
         "repeat_last_n": 0,
         "seed": 0,
+        "cancel": CancelFlag(),
     }
     outcome = model.model._native.generate(
         model.model.prompt_tokens(prompt),
         on_token=on_token,
-        cancel=CancelFlag(),
         grammar=grammar,
         thinking=thinking,
         **{**arguments, **options},

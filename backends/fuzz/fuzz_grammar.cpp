@@ -1,0 +1,147 @@
+// Grammars, either hostile or sound, and the tokens that they let through, on a
+// vocabulary of the input's own: the grammar's sources are part of this
+// program, over what they need of the engine, so that thousands of inputs a
+// second can be tried.
+//
+// Input: flags, the grammar, the marks around thinking, which of the tokens
+// that may come next is taken at each step, then the vocabulary's texts.
+#include "fuzz.h"
+
+#include "cancel.h"
+#include "grammar_constraint.h"
+
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+struct llama_vocab {
+    std::vector<std::string> texts;
+};
+
+namespace {
+
+enum : uint8_t { THINKING = 1, CANCEL = 2 };
+
+constexpr std::size_t MAX_STEPS = 24;
+constexpr std::size_t MAX_TEXTS = 40;
+constexpr llama_token END = 0;
+constexpr llama_token CONTROL = 1;
+
+// Every byte is a token, so that a text that can go on can do so with one.
+llama_vocab read_vocabulary(fuzz::Input &input) {
+    llama_vocab vocab = {{"</s>", "<|x|>"}};
+    for (int byte = 0; byte < 256; byte++) vocab.texts.emplace_back(1, static_cast<char>(byte));
+    for (std::size_t i = 0; i < MAX_TEXTS && !input.done(); i++) vocab.texts.push_back(input.text());
+    return vocab;
+}
+
+struct Case {
+    std::string grammar;
+    gpt4all::ThinkingMarks marks;
+    std::string choices;
+    llama_vocab vocab;
+    int32_t cancel = 0;
+    std::size_t cancel_at = MAX_STEPS; // step
+};
+
+Case read_case(fuzz::Input &input) {
+    Case drawn;
+    const uint8_t flags = input.byte();
+    drawn.grammar = input.text();
+    if ((flags & THINKING) != 0) {
+        drawn.marks.open = input.text();
+        drawn.marks.close = input.text();
+    }
+    if ((flags & CANCEL) != 0) drawn.cancel_at = flags >> 4;
+    drawn.choices = input.text();
+    drawn.vocab = read_vocabulary(input);
+    return drawn;
+}
+
+// Goes one token on; nothing at the end.
+std::optional<llama_token> step(gpt4all::GrammarConstraint &constraint, const Case &drawn, std::size_t number) {
+    const std::size_t n_vocab = drawn.vocab.texts.size();
+    const bool finished = constraint.finished();
+    std::vector<float> logits(n_vocab, 0.0f);
+    const bool any = constraint.mask(logits.data());
+    std::vector<llama_token> allowed;
+    for (std::size_t id = 0; id < n_vocab; id++) {
+        const auto token = static_cast<llama_token>(id);
+        const bool taken = std::isfinite(logits[id]);
+        fuzz::expect(constraint.allows(token) == taken, "one token and all tokens at once give different answers");
+        fuzz::expect(!(taken && finished) || token == END, "something follows what nothing may follow");
+        if (taken) allowed.push_back(token);
+    }
+    fuzz::expect(any == !allowed.empty(), "whether any token is left");
+    // A grammar may name the end token, which never stands for itself.
+    fuzz::expect(any || drawn.grammar.find('<') != std::string::npos, "the grammar led to a dead end");
+    if (!any) return std::nullopt;
+    const auto choice = static_cast<unsigned char>(number < drawn.choices.size() ? drawn.choices[number] : 0);
+    return allowed[choice % allowed.size()];
+}
+
+// What was taken, token by token, is a text of the grammar by its bytes as well.
+void check_text(const gpt4all::Grammar &grammar, const std::string &text) {
+    gpt4all::GrammarMatcher matcher(grammar);
+    gpt4all::GrammarMatcher::Place place = matcher.start();
+    fuzz::expect(matcher.feed(place, text) && matcher.may_end(place), "the whole text does not fit the grammar");
+}
+
+void follow(Case &drawn) {
+    const gpt4all::Grammar grammar = gpt4all::parse_grammar(drawn.grammar, &drawn.vocab);
+    const gpt4all::Vocabulary vocabulary(&drawn.vocab);
+    gpt4all::GrammarConstraint constraint(grammar, drawn.marks, vocabulary, &drawn.vocab, &drawn.cancel);
+    std::string text;
+    bool by_text = drawn.marks.close.empty() && drawn.grammar.find('<') == std::string::npos;
+    for (std::size_t i = 0; i < MAX_STEPS; i++) {
+        drawn.cancel = i >= drawn.cancel_at ? 1 : 0;
+        const std::optional<llama_token> token = step(constraint, drawn, i);
+        if (!token.has_value()) return;
+        if (*token == END) {
+            if (by_text) check_text(grammar, text);
+            return;
+        }
+        text += vocabulary.text(*token);
+        constraint.accept(*token);
+    }
+}
+
+} // namespace
+
+int32_t llama_vocab_n_tokens(const llama_vocab *vocab) { return static_cast<int32_t>(vocab->texts.size()); }
+
+bool llama_vocab_is_eog(const llama_vocab *, llama_token token) { return token == END; }
+
+int32_t llama_token_to_piece(const llama_vocab *vocab, llama_token token, char *buffer, int32_t capacity, int32_t,
+                             bool special) {
+    const std::string &text = vocab->texts.at(static_cast<std::size_t>(token));
+    if ((token == END || token == CONTROL) && !special) return 0;
+    const auto length = static_cast<int32_t>(text.size());
+    if (length > capacity) return -length;
+    std::memcpy(buffer, text.data(), text.size());
+    return length;
+}
+
+// Only what is one token matters.
+int32_t llama_tokenize(const llama_vocab *vocab, const char *text, int32_t length, llama_token *tokens, int32_t, bool,
+                       bool) {
+    for (std::size_t id = 0; id < vocab->texts.size(); id++) {
+        if (vocab->texts[id] != std::string_view(text, static_cast<std::size_t>(length))) continue;
+        tokens[0] = static_cast<llama_token>(id);
+        return 1;
+    }
+    return -3;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
+    fuzz::Input input(data, size);
+    Case drawn = read_case(input);
+    try {
+        follow(drawn);
+    } catch (const gpt4all::Cancelled &) {
+        fuzz::expect(drawn.cancel != 0, "cancelled without a reason");
+    } catch (const gpt4all::Error &error) {
+        fuzz::expect(error.status() == GPT4ALL_ERROR_INVALID_ARGUMENT && error.what()[0] != '\0', error.what());
+    }
+    return 0;
+}
