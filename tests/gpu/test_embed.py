@@ -19,7 +19,7 @@ TEXTS = [
     "x",
     "one two three four five " * 20,
 ]
-KINDS = ("tiny-bert", "tiny-bert-first", "tiny-nomic-bert", "tiny-qwen3-embedding", "tiny-gemma-embedding")
+KINDS = ("tiny-bert", "tiny-bert-cls", "tiny-nomic-bert", "tiny-qwen3-embedding", "tiny-gemma-embedding")
 
 
 @pytest.fixture(autouse=True)
