@@ -14,6 +14,9 @@ constexpr uint32_t BOTTOM = 0;
 constexpr uint32_t LOST = 0;
 constexpr uint32_t UNKNOWN = std::numeric_limits<uint32_t>::max();
 
+// What the first expansion may cost, besides going over the grammar a few
+// times: some hundredths of a second, for which event loops may have to wait.
+constexpr std::size_t MAX_FIRST_WORK = 100'000;
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 constexpr std::size_t MAX_WORK = 20'000;
 constexpr std::size_t TIDY_STATES = 8;
@@ -51,6 +54,7 @@ std::size_t GrammarMatcher::HashStacks::operator()(const Stacks &stacks) const {
 
 GrammarMatcher::GrammarMatcher(Grammar grammar, const int32_t *cancel) : grammar_(std::move(grammar)), cancel_(cancel) {
     clear();
+    limit_ = std::min(MAX_WORK, MAX_FIRST_WORK + 4 * grammar_.elements.size());
     std::vector<uint32_t> pending;
     const Grammar::Rule &root = grammar_.rules[grammar_.root];
     for (uint32_t a = root.first; a < root.first + root.count; a++) {
@@ -58,6 +62,7 @@ GrammarMatcher::GrammarMatcher(Grammar grammar, const int32_t *cancel) : grammar
         pending.push_back(grammar_.elements[begin].kind == GrammarElement::END ? BOTTOM : node(begin, BOTTOM));
     }
     start_.state = state_after(pending);
+    limit_ = MAX_WORK;
 }
 
 void GrammarMatcher::clear() {
@@ -75,7 +80,7 @@ void GrammarMatcher::clear() {
 void GrammarMatcher::spend(std::size_t work) {
     if (is_set(cancel_)) throw Cancelled();
     work_ += work;
-    if (work_ > MAX_WORK) too_ambiguous();
+    if (work_ > limit_) too_ambiguous();
 }
 
 uint32_t GrammarMatcher::node(uint32_t element, uint32_t below) {

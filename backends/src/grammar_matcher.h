@@ -97,6 +97,7 @@ private:
     uint32_t expansions_ = 0;
     std::size_t stored_ = 0; // numbers in all stacks
     std::size_t work_ = 0;   // for the present token
+    std::size_t limit_ = 0;  // of work_
     Place start_;
 };
 
