@@ -209,11 +209,12 @@ bool GrammarMatcher::feed(Place &place, unsigned char byte) {
         place.missing = 0;
         return false;
     }
-    // Only characters that begin so are still possible.
-    const uint32_t first = place.code << 6 * place.missing;
-    const uint32_t last = first | ((1u << 6 * place.missing) - 1);
+    // Only characters that begin so are still possible, and none where the
+    // encoding turns out to be longer than need be.
+    const uint32_t first = std::max(place.code << 6 * place.missing, place.least);
+    const uint32_t last = place.code << 6 * place.missing | ((1u << 6 * place.missing) - 1);
     spend(look_at(states_[place.state].stacks.size()));
-    if (!may_follow(place.state, std::max(first, place.least), last)) {
+    if (first > last || !may_follow(place.state, first, last)) {
         place.state = LOST;
         place.missing = 0;
     }

@@ -166,6 +166,17 @@ void Sampler::collect_top_k(const float *logits) {
     std::sort_heap(candidates_.begin(), candidates_.end(), weaker_last);
 }
 
+// All but banned tokens, which the engine's sort of many candidates is not made for.
+void Sampler::collect_all(const float *logits) {
+    candidates_.resize(static_cast<std::size_t>(n_vocab_));
+    llama_token_data *candidate = candidates_.data();
+    for (llama_token token = 0; token < n_vocab_; token++) {
+        *candidate = {token, std::clamp(logits[token], -LARGEST_LOGIT, LARGEST_LOGIT), 0.0f};
+        candidate += logits[token] > NEVER ? 1 : 0;
+    }
+    candidates_.resize(static_cast<std::size_t>(candidate - candidates_.data()));
+}
+
 llama_token Sampler::pick(const float *logits) {
     if (greedy_) return greedy(logits);
     if (top_k_ > 0) {
@@ -173,9 +184,7 @@ llama_token Sampler::pick(const float *logits) {
         if (!std::isfinite(candidates_.front().logit)) return -1;
     } else {
         if (!std::isfinite(largest(logits, n_vocab_))) return -1;
-        candidates_.resize(static_cast<std::size_t>(n_vocab_));
-        llama_token_data *candidate = candidates_.data();
-        for (llama_token token = 0; token < n_vocab_; token++) *candidate++ = {token, logits[token], 0.0f};
+        collect_all(logits);
     }
     llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, top_k_ > 0};
     llama_sampler_apply(chain_.get(), &array);

@@ -49,6 +49,7 @@ private:
     llama_token pick(const float *logits);
     llama_token greedy(const float *logits) const;
     void collect_top_k(const float *logits);
+    void collect_all(const float *logits);
 
     bool greedy_;
     int32_t n_vocab_;

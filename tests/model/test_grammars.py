@@ -89,6 +89,16 @@ def test_pieces_are_the_text(smollm2: GPT4All) -> None:
     assert whole.startswith(" 🦙🦙 é")
 
 
+def test_no_character_begins_with_bytes_that_none_has(smollm2: GPT4All) -> None:
+    """0xE0 0x81 begins no character, though the number it stands for so far is one."""
+    bytes_of = smollm2.model._native.detokenize
+    ids = {bytes_of([token]): token for token in range(smollm2.model.info.n_vocab)}
+    biases = {ids[b"\xe0"]: 100.0, ids[b"\x81"]: 50.0}
+    text = smollm2.generate(CAPITAL, temp=0, grammar="root ::= [^A-Z] [^A-Z]", logit_bias=biases)
+    assert len(text) == 2
+    assert all("\u0800" <= character <= "\u0fff" for character in text), text
+
+
 def test_it_ends_where_nothing_can_follow(smollm2: GPT4All) -> None:
     """Without an end token, and so also where that is banned."""
     eos = smollm2.model.info.token_eos
