@@ -75,6 +75,8 @@ def choose_template(
 
 def _read_template(name: str, text: str) -> ChatTemplate:
     check_text(name, text)
+    if not text:
+        raise ValueError(f"{name} is empty, so the model would not see the conversation")
     if re.search(r"(?<!\{)%1(?![0-9])", text):
         raise ValueError(f"{name} holds a literal '%1'; write '{{0}}' where the user's message goes")
     legacy = "{0}" in text
@@ -112,6 +114,17 @@ def check_messages(messages: object) -> list[Message]:
     return checked
 
 
+def check_template_args(arguments: object) -> dict[str, Any]:
+    """A copy of a template's variables if they are a dict with names for keys."""
+    if arguments is None:
+        return {}
+    if not isinstance(arguments, Mapping):
+        raise TypeError(f"template_args must be a dict, not {type(arguments).__name__}")
+    for name in arguments:
+        check_text("a name in template_args", name)
+    return dict(arguments)
+
+
 @dataclass
 class ChatSession:
     """One conversation. Changed only under ``lock``, as all threads of a model share it."""
@@ -143,7 +156,7 @@ class ChatSession:
             history.insert(0, {"role": "system", "content": default_system if system_prompt is None else system_prompt})
         elif system_prompt is not None:
             history[0]["content"] = system_prompt
-        return cls(template, dict(template_args or {}), history)
+        return cls(template, check_template_args(template_args), history)
 
     def snapshot(self) -> list[Message]:
         with self.lock:
@@ -197,7 +210,8 @@ class PromptBuilder:
             if len(tokens) > limit:
                 raise ContextWindowExceededError(len(tokens), limit, self._session.info.n_ctx)
             chat.left_out = first
-        return ChatPrompt(tokens, self._keep(system, tokens), parts[-1][0] if parts else "")
+        keep = self._keep(system, tokens)
+        return ChatPrompt(tokens or [self._session.begin_token()], keep, parts[-1][0] if parts else "")
 
     def _keep(self, system: str, tokens: list[int]) -> int:
         """Tokens of the begin mark and the system prompt: what another first message would share."""

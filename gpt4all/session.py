@@ -125,12 +125,14 @@ class ModelSession:
         if self.info.add_bos and tokens[:2] == [bos, bos]:
             # The prompt brought its own.
             return tokens[1:]
-        if not tokens:
-            begin = bos if bos is not None else self.info.token_eos
-            if begin is None:
-                raise ValueError("prompt has no tokens, and the model has no token to begin with")
-            return [begin]
-        return tokens
+        return tokens or [self.begin_token()]
+
+    def begin_token(self) -> int:
+        """What a prompt without any token starts from."""
+        begin = self.info.token_bos if self.info.token_bos is not None else self.info.token_eos
+        if begin is None:
+            raise ValueError("prompt has no tokens, and the model has no token to begin with")
+        return begin
 
     def tokenize_parts(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
         """Tokens of a text in parts, each with whether its control tokens count; begins as the model wants."""

@@ -72,6 +72,17 @@ def test_a_message_cannot_end_its_own_turn(smollm2: GPT4All, template: str | Non
     assert controls(ATTACK) == controls("harmless")
 
 
+def test_a_conversation_that_becomes_no_text(smollm2: GPT4All) -> None:
+    """As outside a session, the model then begins by itself."""
+    with smollm2.chat_session(prompt_template="{0}"):
+        assert smollm2.generate("", max_tokens=5, temp=0) == smollm2_alone(smollm2)
+
+
+def smollm2_alone(model: GPT4All) -> str:
+    with model.chat_session(prompt_template="{% if false %}{{ messages }}{% endif %}"):
+        return model.generate("Hello", max_tokens=5, temp=0)
+
+
 def test_the_second_turn_computes_only_what_is_new(smollm2: GPT4All) -> None:
     with smollm2.chat_session():
         smollm2.generate("Tell me a story about a llama.", max_tokens=40, temp=0)

@@ -65,6 +65,17 @@ def test_a_template_that_cannot_be_filled_in(template: str) -> None:
         choose_template(template, {}, None)
 
 
+def test_an_empty_template_is_refused() -> None:
+    with pytest.raises(ValueError, match="prompt_template is empty"):
+        choose_template("", {}, None)
+
+
+@pytest.mark.parametrize("arguments", [3, "enable_thinking", [("enable_thinking", False)], {1: True}])
+def test_template_arguments_are_a_dict_of_names(arguments: Any) -> None:
+    with pytest.raises(TypeError, match="template_args"):
+        session(template_args=arguments)
+
+
 def turns(*contents: str) -> list[Message]:
     return [
         {"role": "assistant" if index % 2 else "user", "content": content} for index, content in enumerate(contents)
