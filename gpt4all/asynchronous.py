@@ -22,7 +22,8 @@ class AsyncGeneration(AsyncIterator[str]):
     """What :meth:`gpt4all.GPT4All.agenerate` returns; used once, by ``await`` or by ``async for``.
 
     Nothing runs before that. Cancelling the task, or :meth:`aclose`, stops the
-    engine within a token and never blocks the event loop.
+    engine within a token and never blocks the event loop. A cancelled call
+    leaves a session's history as it was.
     """
 
     def __init__(self, start: Callable[[], Run], turn: ChatTurn | PromptTurn) -> None:
@@ -46,6 +47,8 @@ class AsyncGeneration(AsyncIterator[str]):
         try:
             piece = await self._pump.next()
         except BaseException:
+            # The call failed, or its task was cancelled. Before the engine stops, which would record the turn.
+            self._turn.undo()
             self._pump.stop()
             raise
         if piece is None:

@@ -63,6 +63,33 @@ def test_a_cancelled_task_stops_the_engine(smollm2: GPT4All) -> None:
     assert not async_threads()
 
 
+def test_a_cancelled_turn_leaves_the_history_as_it_was(smollm2: GPT4All) -> None:
+    async def main() -> None:
+        loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+        def callback(token: int, piece: str) -> bool:
+            loop.call_soon_threadsafe(started.set)
+            return True
+
+        async def turn() -> str:
+            return await smollm2.agenerate("Count to one hundred.", max_tokens=100_000, temp=0, callback=callback)
+
+        with smollm2.chat_session("Be brief."):
+            task = asyncio.ensure_future(turn())
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            # Waits for its turn, so the engine has left the cancelled one.
+            await smollm2.agenerate("Hello", max_tokens=1)
+            history = smollm2.current_chat_session
+            assert history is not None
+            assert [message["content"] for message in history[:2]] == ["Be brief.", "Hello"]
+            assert len(history) == 3
+
+    asyncio.run(main())
+
+
 def test_breaking_off_and_closing(smollm2: GPT4All) -> None:
     async def main() -> None:
         with smollm2.chat_session():
