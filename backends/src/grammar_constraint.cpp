@@ -34,8 +34,8 @@ GrammarConstraint::GrammarConstraint(Grammar grammar, ThinkingMarks marks, const
           {}} {}
 
 bool GrammarConstraint::may_end() const {
-    return (at_.phase == Phase::ANSWER || (at_.phase == Phase::UNDECIDED && at_.text.empty())) &&
-           matcher_.may_end(at_.place);
+    const bool thinks = at_.phase == Phase::THINKING || (at_.phase == Phase::UNDECIDED && !at_.text.empty());
+    return !thinks && matcher_.may_end(at_.place);
 }
 
 bool GrammarConstraint::advance(Position &at, llama_token token) {
@@ -85,7 +85,8 @@ bool GrammarConstraint::advance_thinking(Position &at, const std::string &text) 
     }
     const std::string rest(without_leading_space(std::string_view(at.text).substr(found + marks_.close.size())));
     at.text.clear();
-    at.phase = rest.empty() ? Phase::GAP : Phase::ANSWER;
+    // White space leads up to an answer, and an empty one is complete already.
+    at.phase = rest.empty() && !matcher_.must_end(at.place) ? Phase::GAP : Phase::ANSWER;
     return matcher_.feed(at.place, rest);
 }
 

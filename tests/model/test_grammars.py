@@ -323,6 +323,15 @@ def test_thinking_does_not_end_the_turn(smollm2: GPT4All) -> None:
     assert text.strip().endswith("x")
 
 
+def test_the_answer_after_thinking_may_be_empty(smollm2: GPT4All) -> None:
+    text, outcome = constrained(smollm2, CAPITAL, 'root ::= ""', ("", "."))
+    assert (text, outcome.finish_reason) == (" Paris.", "stop")
+    eos = smollm2.model.info.token_eos
+    assert eos is not None
+    text, outcome = constrained(smollm2, CAPITAL, "root ::= [a-z]*", ("", "."), logit_bias=[(eos, 50.0)])
+    assert (text, outcome.finish_reason) == (" Paris.", "stop")
+
+
 # Biases and log-probabilities
 
 
