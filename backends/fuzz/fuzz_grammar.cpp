@@ -92,7 +92,7 @@ void follow(Case &drawn) {
     const gpt4all::Vocabulary vocabulary(&drawn.vocab);
     gpt4all::GrammarConstraint constraint(grammar, drawn.marks, vocabulary, &drawn.vocab, &drawn.cancel);
     std::string text;
-    bool by_text = drawn.marks.close.empty() && drawn.grammar.find('<') == std::string::npos;
+    const bool by_text = drawn.marks.close.empty() && drawn.grammar.find('<') == std::string::npos;
     for (std::size_t i = 0; i < MAX_STEPS; i++) {
         drawn.cancel = i >= drawn.cancel_at ? 1 : 0;
         const std::optional<llama_token> token = step(constraint, drawn, i);
