@@ -30,6 +30,15 @@ int32_t round_capacity(int32_t n_tokens, int32_t max_tokens) {
     return n_tokens <= max_tokens && capacity > max_tokens ? std::max(max_tokens, n_tokens) : capacity;
 }
 
+// Whether threads that each take whole batches end about as soon as if they
+// shared every one: not where one batch is most of the work.
+bool is_balanced(const std::vector<EmbedBatch> &batches, std::size_t n_lanes) {
+    int64_t n_tokens = 0;
+    for (const EmbedBatch &batch : batches) n_tokens += batch.n_tokens;
+    const int64_t share = n_tokens / static_cast<int64_t>(n_lanes);
+    return 4 * batches.front().n_tokens <= 5 * share;
+}
+
 void copy_row(const float *from, float *to, int32_t n, bool normalize) {
     double sum = 0.0;
     for (int32_t i = 0; i < n; i++) sum += static_cast<double>(from[i]) * static_cast<double>(from[i]);
@@ -249,7 +258,8 @@ void Embedder::run(const EmbedWork &work) {
     const auto n_batches = work.batches.size();
     while (encoder_ == nullptr && n_large < n_batches && work.batches[n_large].n_tokens > MAX_SIDE_BY_SIDE) n_large++;
     const auto n_lanes = static_cast<std::size_t>(settings_.offloaded ? 1 : n_threads_);
-    const bool side_by_side = n_lanes > 1 && n_batches - n_large >= (encoder_ != nullptr ? 2 : n_lanes);
+    const bool side_by_side =
+        n_lanes > 1 && (encoder_ != nullptr ? is_balanced(work.batches, n_lanes) : n_batches - n_large >= n_lanes);
     run_together(queue, side_by_side ? n_large : n_batches);
     if (side_by_side) run_side_by_side(queue, std::min(n_lanes, n_batches - n_large));
     cancel_ = nullptr;
