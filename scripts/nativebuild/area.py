@@ -45,6 +45,11 @@ class BuildArea:
         return self.root / "backends"
 
     @property
+    def engine(self) -> Path:
+        """llama.cpp's source with our patches."""
+        return self.root / "llama.cpp"
+
+    @property
     def build(self) -> Path:
         return self.root / "build"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nativebuild.area import BuildArea, mirror, prune_areas
 from nativebuild.cache import cache_dir, lock, remove_tree, require_space
+from nativebuild.engine import mirror_engine
 from nativebuild.fetch import LOCK_FILE, llama_cpp_source
 from nativebuild.lock import read_lock
 from nativebuild.options import Backend, BuildOptions
@@ -105,11 +106,12 @@ def configure(build: Build, tools: BuildTools) -> None:
         check_compilers(build.compilers)
     area.root.mkdir(parents=True, exist_ok=True)
     sources_want_it = mirror(area.source)
+    mirror_engine(build.engine, area.engine)
     definitions = {
         **build.options.definitions(),
         **build.toolkit.definitions,
         "GPT4ALL_BACKEND": build.backend.name,
-        "LLAMA_CPP_SOURCE_DIR": str(build.engine),
+        "LLAMA_CPP_SOURCE_DIR": str(area.engine),
         "GPT4ALL_CCACHE": str(tools.ccache or ""),
         "CMAKE_C_COMPILER": str(build.compilers.cc),
         "CMAKE_CXX_COMPILER": str(build.compilers.cxx),
@@ -137,7 +139,7 @@ def configure(build: Build, tools: BuildTools) -> None:
 def _environment(build: Build) -> dict[str, str]:
     environment = dict(os.environ)
     environment["NINJA_STATUS"] = "[%f/%t] "
-    # Lets one area's objects serve another that differs in something else.
+    # Lets one area's objects serve another that differs in something else, such as a patch.
     environment.setdefault("CCACHE_BASEDIR", str(build.area.root))
     environment.setdefault("CCACHE_NOHASHDIR", "1")
     if build.area.processor:
