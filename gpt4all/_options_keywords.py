@@ -57,11 +57,15 @@ UNSUPPORTED = frozenset(
 _MAX_DIGITS = 60
 
 
+class SchemaError(ValueError):
+    """The schema is wrong, and not only beyond what a grammar can do: no part of it is left out for that."""
+
+
 def mapping(schema: Schema, keyword: str) -> dict[str, Any]:
     """An object of schemas, empty where the keyword is missing."""
     value = schema.get(keyword, {})
     if not isinstance(value, dict):
-        raise ValueError(f"{keyword} must be an object")
+        raise SchemaError(f"{keyword} must be an object")
     return value
 
 
@@ -69,7 +73,7 @@ def counts(schema: Schema, least: str, most: str) -> tuple[int, int | None]:
     """A lower and an upper bound of a size."""
     for keyword in (least, most):
         if keyword in schema and (not is_a(schema[keyword], "integer") or schema[keyword] < 0):
-            raise ValueError(f"{keyword} must be an integer from 0")
+            raise SchemaError(f"{keyword} must be an integer from 0")
     return int(schema.get(least, 0)), int(schema[most]) if most in schema else None
 
 
@@ -84,7 +88,7 @@ def decimal(schema: Schema, keyword: str) -> Decimal:
     """A number, exactly as it is written."""
     value = schema[keyword]
     if not is_a(value, "number"):
-        raise ValueError(f"{keyword} must be a number, not {value!r}")
+        raise SchemaError(f"{keyword} must be a number, not {value!r}")
     number = Decimal(repr(value))
     if number and not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
         raise ValueError(f"{keyword} is too large or too small")

@@ -18,7 +18,19 @@ from urllib.parse import unquote
 
 from gpt4all._options_disjoint import disjoint
 from gpt4all._options_formats import FORMATS, UNSUPPORTED_FORMATS
-from gpt4all._options_keywords import KEYWORDS, UNSUPPORTED, WHOLE, bound, counts, decimal, is_a, mapping, whole
+from gpt4all._options_keywords import (
+    KEYWORDS,
+    UNSUPPORTED,
+    WHOLE,
+    SchemaError,
+    bound,
+    counts,
+    decimal,
+    is_a,
+    mapping,
+    whole,
+)
+from gpt4all._options_narrowings import Narrowings
 from gpt4all._options_numbers import INTEGER, NUMBER, Bound, integer_range, number_range
 from gpt4all._options_patterns import bounded, pattern_grammar, quoted
 
@@ -62,7 +74,9 @@ def schema_grammar(schema: Schema) -> str:
     if len(text) > _MAX_SCHEMA_BYTES:
         raise ValueError(f"json_schema is larger than {_MAX_SCHEMA_BYTES} bytes")
     converter = _Converter(json.loads(text))
-    return converter.grammar()
+    grammar = converter.grammar()
+    converter.narrowings.warn(text)
+    return grammar
 
 
 class _Converter:
@@ -72,20 +86,41 @@ class _Converter:
         self._names: dict[str, str] = {}  # by what the rule says
         self._references: dict[str, str] = {}
         self._nesting = 0
+        self.narrowings = Narrowings()
 
     def grammar(self) -> str:
         self._rules["root"] = self._visit(self._root, "#")
         return "".join(f"{name} ::= {body}\n" for name, body in self._rules.items())
 
     def _fail(self, path: str, why: str) -> NoReturn:
+        """What is here cannot be done: the closest part that a value can do without is left out."""
         raise ValueError(f"json_schema: {path}: {why}")
+
+    def _wrong(self, path: str, why: str) -> NoReturn:
+        """The schema itself is wrong."""
+        raise SchemaError(f"json_schema: {path}: {why}")
 
     def _call(self, path: str, function: Callable[..., T], *arguments: Any) -> T:
         """``function``, whose errors do not know where in the schema they are."""
         try:
             return function(*arguments)
+        except SchemaError as error:
+            self._wrong(path, str(error))
         except ValueError as error:
             self._fail(path, str(error))
+
+    def _optional(self, schema: Schema, path: str, what: str) -> str | None:
+        """The name of the rule for a schema, or ``None`` where it cannot be done and is left out, which is noted."""
+        mark = len(self.narrowings)
+        try:
+            return self._visit(schema, path)
+        except SchemaError:
+            raise
+        except ValueError as error:
+            self.narrowings.forget(mark)
+            where, _, why = str(error).removeprefix("json_schema: ").partition(": ")
+            self.narrowings.add(path, f"{what} is left out: {why if where == path else f'{where}: {why}'}")
+            return None
 
     def _rule(self, body: str) -> str:
         """The name of a rule that says ``body``."""
@@ -112,7 +147,7 @@ class _Converter:
         if schema is False:
             self._fail(path, "nothing matches the schema false")
         if not isinstance(schema, dict):
-            self._fail(path, f"a schema is an object, not {schema!r}"[:200])
+            self._wrong(path, f"a schema is an object, not {schema!r}"[:200])
         unsupported = sorted(UNSUPPORTED & schema.keys())
         if unsupported:
             self._fail(path, f"the keyword {unsupported[0]!r} cannot be done")
@@ -141,9 +176,9 @@ class _Converter:
         declared = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         for name in declared:
             if name not in _TYPES:
-                self._fail(path, f"there is no type {name!r}")
+                self._wrong(path, f"there is no type {name!r}")
         if not declared:
-            self._fail(path, "type is empty")
+            self._wrong(path, "type is empty")
         return list(dict.fromkeys(declared))
 
     # Keywords that say everything
@@ -159,7 +194,7 @@ class _Converter:
         if keyword == "const":
             return self._literals([value], schema, path)
         if not isinstance(value, list) or not value:
-            self._fail(path, f"{keyword} must be a list that is not empty")
+            self._wrong(path, f"{keyword} must be a list that is not empty")
         if keyword == "enum":
             return self._literals(value, schema, path)
         if keyword == "allOf" and len(value) > 1:
@@ -173,7 +208,13 @@ class _Converter:
                             f"oneOf: alternatives {other} and {index} may both accept the same value; give them "
                             "different types or a required property with different constants, or use anyOf",
                         )
-        return " | ".join(self._visit(one, f"{path}/{keyword}/{index}") for index, one in enumerate(value))
+        if len(value) == 1:
+            return self._visit(value[0], f"{path}/{keyword}/0")
+        done = [self._optional(one, f"{path}/{keyword}/{index}", "the alternative") for index, one in enumerate(value)]
+        rules = [rule for rule in done if rule is not None]
+        if not rules:
+            self._fail(path, f"none of the alternatives of {keyword} can be done: " + self.narrowings.since(-1)[0][1])
+        return " | ".join(rules)
 
     def _literals(self, values: list[Any], schema: dict[str, Any], path: str) -> str:
         types = self._types(schema, path) if "type" in schema else None
@@ -208,7 +249,7 @@ class _Converter:
         properties = self._call(path, mapping, schema, "properties")
         required = schema.get("required", [])
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
-            self._fail(path, "required must be a list of names")
+            self._wrong(path, "required must be a list of names")
         additional = schema.get("additionalProperties", True)
         members = dict(properties)
         for name in required:
@@ -227,12 +268,18 @@ class _Converter:
 
     def _members(self, members: dict[str, Schema], required: set[str], properties: dict[str, Any], path: str) -> str:
         """An object's members in order: what may come first, and after each what may come next."""
+        pairs = []
+        for name, schema in members.items():
+            where = f"{path}/properties/{name}" if name in properties else f"{path}/additionalProperties"
+            optional = name not in required
+            if optional and schema is False:
+                continue
+            value = self._optional(schema, where, "the property") if optional else self._visit(schema, where)
+            if value is not None:
+                pairs.append((self._rule(f'{quoted(_json(name))} ":" ws {value}'), optional))
         # A bare empty alternative would go on in the next line.
         first, following = '""', "ws"
-        for name in reversed(members):
-            where = f"{path}/properties/{name}" if name in properties else f"{path}/additionalProperties"
-            pair = self._rule(f'{quoted(_json(name))} ":" ws {self._visit(members[name], where)}')
-            optional = name not in required
+        for pair, optional in reversed(pairs):
             first = self._rule(f"{pair} {following}" + (f" | {first}" if optional else ""))
             following = self._rule(f'"," ws {pair} {following}' + (f" | {following}" if optional else ""))
         return f'"{{" ws {first} "}}"'
@@ -272,7 +319,7 @@ class _Converter:
         if isinstance(items, list):
             prefix, items = items, schema.get("additionalItems", True)
         if not isinstance(prefix, list):
-            self._fail(path, "prefixItems must be a list of schemas")
+            self._wrong(path, "prefixItems must be a list of schemas")
         least, most = self._call(path, counts, schema, "minItems", "maxItems")
         if items is False:
             most = len(prefix) if most is None else min(most, len(prefix))
@@ -326,7 +373,7 @@ class _Converter:
             self._fail(path, f"{kinds[0]} and {kinds[1]} side by side cannot be done")
         if "pattern" in schema:
             if not isinstance(schema["pattern"], str):
-                self._fail(path, "pattern must be a string")
+                self._wrong(path, "pattern must be a string")
             return self._quoted_rule(self._call(path, pattern_grammar, schema["pattern"], "char"))
         if name in FORMATS:
             return self._quoted_rule(FORMATS[name])

@@ -1,4 +1,4 @@
-"""Deprecation warnings that reach the person whose program they are about."""
+"""Warnings that reach the person whose program they are about."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ _PASSED_OVER = frozenset({"gpt4all", "contextlib"})
 
 
 def warn_deprecated(message: str) -> None:
-    """Warns at the line outside this package that made the call.
+    """A ``DeprecationWarning`` at the caller's line.
 
-    Python shows a ``DeprecationWarning`` only where it points into the main
-    program or a test, so one that points into this package is never seen.
+    Python shows one only where it points into the main program or a test, so one that points into this package is
+    never seen.
     """
+    warn_caller(message, DeprecationWarning)
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warns at the line outside this package that made the call."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and _package(frame.f_globals) in _PASSED_OVER:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, DeprecationWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _package(namespace: dict[str, object]) -> str:

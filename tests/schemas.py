@@ -133,7 +133,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no schema": ({"items": 3}, "#/items: a schema is an object, not 3"),
     "not": ({"not": {"type": "string"}}, "#: the keyword 'not' cannot be done"),
     "if": ({"if": {}, "then": {}}, "'if'"),
-    "deep": ({"properties": {"a": {"contains": {}}}}, "#/properties/a: the keyword 'contains'"),
+    "deep": (
+        {"properties": {"a": {"items": {"contains": {}}}}, "required": ["a"]},
+        "#/properties/a/items: the keyword 'contains'",
+    ),
     "unevaluated": ({"type": "object", "unevaluatedProperties": False}, "'unevaluatedProperties'"),
     "dependent": ({"dependentRequired": {"a": ["b"]}}, "'dependentRequired'"),
     "unique": ({"type": "array", "uniqueItems": True}, "uniqueItems cannot be done"),

@@ -83,6 +83,59 @@ def test_a_schema_that_is_nested_too_deeply() -> None:
         schema_grammar(schema)
 
 
+NOT = {"not": {"type": "string"}, "contains": {}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "lines"),
+    [
+        (
+            {"properties": {"a": NOT, "b": {"items": NOT}, "c": {"type": "null"}}},
+            [
+                "#/properties/a: the property is left out: the keyword 'contains' cannot be done",
+                "#/properties/b: the property is left out: #/properties/b/items: the keyword 'contains' cannot be done",
+            ],
+        ),
+        (
+            {"items": {"anyOf": [{"type": "null"}, NOT]}},
+            ["#/items/anyOf/1: the alternative is left out: the keyword 'contains' cannot be done"],
+        ),
+        # What is inside a part that is left out need not be named as well.
+        (
+            {"properties": {"a": {"properties": {"b": NOT, "c": NOT}, "required": ["c"]}}},
+            [
+                "#/properties/a: the property is left out: #/properties/a/properties/c: the keyword 'contains' "
+                "cannot be done"
+            ],
+        ),
+    ],
+)
+def test_what_is_left_out_is_said_once_for_each_schema(schema: dict[str, Any], lines: list[str]) -> None:
+    with pytest.warns(UserWarning, match="^json_schema") as caught:
+        grammar = schema_grammar(schema)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert str(caught[0].message).splitlines()[1:] == [f"  {line}" for line in lines]
+    # Warnings are errors in tests.
+    assert schema_grammar(schema) == grammar
+
+
+def test_a_warning_stays_readable() -> None:
+    schema = {"properties": {f"p{number}": NOT for number in range(100)}}
+    with pytest.warns(UserWarning, match="and 80 more") as caught:
+        schema_grammar(schema)
+    assert len(str(caught[0].message).splitlines()) == 22
+
+
+@pytest.mark.parametrize("wrong", [{"type": "text"}, {"items": 3}, {"minLength": "x"}, {"required": "a"}])
+def test_what_is_wrong_is_not_left_out(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="#/properties/a"):
+        schema_grammar({"properties": {"a": {"anyOf": [{"type": "null"}, {**wrong, "title": "A"}]}}})
+
+
+def test_a_property_that_may_not_be_there_is_no_loss() -> None:
+    assert "absent" not in schema_grammar({"properties": {"absent": False, "b": {}}})
+
+
 @pytest.mark.parametrize(
     ("one", "other", "apart"),
     [
