@@ -7,6 +7,7 @@ handling: what a test wants to see is the status and the message.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from ctypes import byref, c_float, c_int32, c_int64, c_void_p, sizeof
 from dataclasses import dataclass, field
@@ -134,6 +135,16 @@ class Run:
         return b"".join(self.pieces)
 
 
+@dataclass
+class Embedded:
+    """One call of ``gpt4all_embed``: a row of numbers for each text, and what each callback was given."""
+
+    status: int
+    message: str
+    rows: list[list[float]]
+    batches: list[list[int]]
+
+
 class Model:
     """A loaded model; also a context manager that frees it."""
 
@@ -255,6 +266,43 @@ class Model:
         if errors:
             raise errors[0]
         return Run(status, message, result, calls)
+
+    def embed(
+        self,
+        texts: Sequence[Sequence[int]],
+        *,
+        on_batch: Callable[[list[int]], bool] | None = None,
+        cancel: c_int32 | None = None,
+        normalize: bool = True,
+    ) -> Embedded:
+        """The vectors of texts that are tokens, in memory full of NaN; ``on_batch`` stops with ``False``."""
+        options = abi.EmbedOptions()
+        self.library.check(self.c.gpt4all_embed_options_init(byref(options), sizeof(options)))
+        options.normalize = int(normalize)
+        if cancel is not None:
+            options.cancel = ctypes.pointer(cancel)
+        batches: list[list[int]] = []
+
+        def take(sizes: Any, count: int, payload: int | None) -> int:
+            batches.append(sizes[:count])
+            return 0 if on_batch is None or on_batch(batches[-1]) else 1
+
+        tokens = [token for text in texts for token in text]
+        width = self.info().n_embd_out
+        vectors = (c_float * (len(texts) * width))(*[math.nan] * (len(texts) * width))
+        status = self.c.gpt4all_embed(
+            self.handle,
+            (c_int32 * len(tokens))(*tokens),
+            (c_int32 * len(texts))(*map(len, texts)),
+            len(texts),
+            byref(options),
+            vectors,
+            len(vectors),
+            abi.EmbedCallback(take),
+            None,
+        )
+        rows = [vectors[row * width : (row + 1) * width] for row in range(len(texts))]
+        return Embedded(status, self.library.last_error(), rows, batches)
 
     def logits(self) -> list[float]:
         n_vocab = self.info().n_vocab

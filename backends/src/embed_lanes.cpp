@@ -191,9 +191,15 @@ public:
         embedder_.stop_ = true;
     }
 
+    void count_done() {
+        std::lock_guard lock(mutex_);
+        done_++;
+    }
+
+    // What counts is the work: who stopped it, and when, may not show any more.
     void finish() const {
         if (failure_ != nullptr) std::rethrow_exception(failure_);
-        if (stopped(&embedder_)) throw Error(GPT4ALL_ERROR_CANCELLED, "the embedding was cancelled");
+        if (done_ != work.batches.size()) throw Error(GPT4ALL_ERROR_CANCELLED, "the embedding was cancelled");
     }
 
     const EmbedWork &work;
@@ -203,6 +209,7 @@ private:
     std::vector<int32_t> sizes_;
     std::mutex mutex_;
     std::size_t next_ = 0;
+    std::size_t done_ = 0; // batches whose rows are written
     std::exception_ptr failure_;
 };
 
@@ -274,6 +281,7 @@ void Embedder::run_together(Queue &queue, std::size_t n_batches) {
         only.use_threads(pool_.get(), n_threads_);
         while (const EmbedBatch *batch = queue.take(n_batches)) {
             if (!only.compute(*batch, queue.work)) return;
+            queue.count_done();
         }
     } catch (const EngineAbort &) {
         queue.fail(true);
@@ -294,6 +302,7 @@ void Embedder::run_side_by_side(Queue &queue, std::size_t n_lanes) {
                 if (!ready) mine.use_threads(nullptr, 1);
                 ready = true;
                 if (!mine.compute(*batch, queue.work)) return;
+                queue.count_done();
             }
         } catch (const EngineAbort &) {
             queue.fail(true);

@@ -83,6 +83,25 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Subject(request.getfixturevalue("fake"), path, "llama", 2048, CONTROL)
 
 
+#: A tiny random model of each way in which the real library embeds: our own encoder, the engine's, and a decoder.
+REAL_EMBEDDERS = ("tiny-bert", "tiny-gemma-embedding", "tiny-qwen3-embedding")
+
+
+@pytest.fixture(scope="session", params=["fake", *REAL_EMBEDDERS])
+def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A library with a model that embeds."""
+    if request.param == "fake":
+        path = tmp_path_factory.mktemp("embedder-fake") / "model.gguf"
+        write_fake_model(path, architecture="bert", traits="encoder embedding")
+        return Subject(request.getfixturevalue("fake"), path, "bert", 2048, CONTROL)
+    spec = find(request.param)
+    try:
+        model = ensure(spec.name)
+    except ModelError as error:
+        pytest.skip(f"no tiny model: {error}")
+    return Subject(request.getfixturevalue("real_library"), model, spec.architecture, spec.n_ctx_train, "")
+
+
 @pytest.fixture(scope="session")
 def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The fake ``cpu`` backend, compiled once."""
