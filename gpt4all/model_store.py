@@ -109,7 +109,8 @@ def retrieve_model(
 
     `model_name` is a file name (with or without `.gguf`), a path, an http(s) address, or a Hugging Face reference; see
     `references.parse_reference`. It is looked for in `model_path`, or without one in `default_directory` and the
-    desktop application's folders, then as a path. A file that is there is used without opening a socket. Otherwise,
+    desktop application's folders, then as a path; what comes from an address or from Hugging Face is kept, and looked
+    for, in a folder of its own below that directory. A file that is there is used without opening a socket. Otherwise,
     and with `allow_download` only, it comes from where the reference says or from the catalogue. A catalogue model's
     config has its whole entry, from the cached catalogue where no network was needed, with `promptTemplate`'s `%1` and
     `%2` written `{0}` and `{1}`. Of a split GGUF the path is the first part's.
@@ -201,7 +202,7 @@ def list_local_models(directories: Iterable[PathArgument]) -> list[dict[str, Any
                     "filename": path.name,
                     "path": str(path),
                     "directory": str(directory),
-                    "model_name": f"hf://{below}" if "/" in below else path.name,
+                    "model_name": f"hf://{below}" if "/" in below and not below.startswith("url@") else below,
                     "filesize": sum(sizes),
                     "complete": len(sizes) == len(parts),
                 }
@@ -268,14 +269,10 @@ def _find(model_name: PathArgument, directory: Path, *, elsewhere: bool) -> tupl
                 if os.path.isfile(candidate) or (candidate.suffix == ".gguf" and os.path.exists(candidate)):
                     return candidate, FileReference(name)
     reference = parse_reference(name)
-    if isinstance(reference, UrlReference):
-        first = split_names(reference.filename)[0]
-        found = next((place / first for place in places if (place / first).is_file()), None)
-    elif isinstance(reference, HubReference):
-        found = _find_hub(reference, directory)
-    else:
-        found = None
-    return found, reference
+    if isinstance(reference, HubReference):
+        return _find_hub(reference, directory), reference
+    place = _expected_place(reference, directory)
+    return place if isinstance(reference, UrlReference) and os.path.isfile(place) else None, reference
 
 
 def _find_hub(reference: HubReference, directory: Path) -> Path | None:
@@ -302,7 +299,7 @@ def _expected_place(reference: Reference, directory: Path) -> Path:
     if isinstance(reference, FileReference):
         return directory / os.path.expanduser(reference.name)
     if isinstance(reference, UrlReference):
-        return directory / split_names(reference.filename)[0]
+        return directory.joinpath(*reference.folder, split_names(reference.filename)[0])
     return _hub_folder(reference, directory) / (reference.path or f"*{reference.quantisation or ''}*.gguf")
 
 
@@ -314,7 +311,7 @@ def _local_config(path: Path, reference: Reference) -> dict[str, Any]:
 
 
 def _known_entry(path: Path, reference: Reference) -> catalog.CatalogEntry | None:
-    if isinstance(reference, HubReference):  # its names say nothing about the catalogue's models
+    if not isinstance(reference, FileReference):  # those names say nothing about the catalogue's models
         return None
     return catalog.find_entry(catalog.cached_models() or [], path.name)
 
@@ -339,9 +336,10 @@ def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, An
         first = files[0]
         config = {"url": first.url, "filesize": first.expected.size, "sha256sum": first.expected.sha256}
         return config, [Download(file.url, folder / file.path, file.expected, file.token) for file in files], ""
-    note = ""
+    note, folder = "", directory
     if isinstance(reference, UrlReference):
         entry: catalog.CatalogEntry = {"filename": reference.filename, "url": reference.url}
+        folder = directory.joinpath(*reference.folder)
     else:
         entry, note = _catalogue_entry(reference.name, directory)
     url = urljoin(catalog.catalog_url(), entry.get("url") or default_url(entry["filename"]))
@@ -349,7 +347,7 @@ def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, An
     for name in split_names(entry["filename"]):
         own = name == entry["filename"]
         expected = catalog.entry_expected(entry) if own else Expected()
-        downloads.append(Download(url if own else urljoin(url, quote(name)), directory / name, expected))
+        downloads.append(Download(url if own else urljoin(url, quote(name)), folder / name, expected))
     return catalog.model_config(entry), downloads, note
 
 
@@ -381,7 +379,8 @@ def _catalogue_entry(filename: str, directory: Path) -> tuple[catalog.CatalogEnt
 
 def _model_files(directory: Path) -> Iterator[Path]:
     with suppress(OSError):
-        # Beside the top level, only the depth at which Hugging Face references are stored: owner/repo[/folder]/file.
+        # Beside the top level, only the depth at which Hugging Face references (owner/repo[/folder]/file) and those
+        # of addresses (url@host/key/file) are stored.
         for pattern in ("*.gguf", "*/*/*.gguf", "*/*/*/*.gguf"):
             for path in directory.glob(pattern):
                 hidden = any(name.startswith(".") for name in path.relative_to(directory).parts)

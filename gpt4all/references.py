@@ -5,16 +5,19 @@ Pure functions: nothing here touches the disk or the network.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 __all__ = [
     "FileReference",
     "HubReference",
     "Reference",
     "UrlReference",
+    "address_key",
     "append_extension_if_missing",
     "check_filename",
     "choose_quantisation",
@@ -35,7 +38,10 @@ _HUB_FILE = re.compile(
     rf"(?P<owner>{_HUB_NAME})/(?P<repo>{_HUB_NAME})(?:@(?P<revision>[\w.-]+))?/(?P<path>.+)", re.ASCII
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_WINDOWS_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+# With any extension, and with spaces before it; the superscript digits count as digits there.
+_WINDOWS_DEVICES = re.compile(
+    r"(?:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
+)
 
 # Without a wish, the usual middle ground between size and quality comes first, then its nearest neighbours.
 _PREFERRED_QUANTISATIONS = (
@@ -53,10 +59,21 @@ class FileReference:
 
 @dataclass(frozen=True)
 class UrlReference:
-    """An http(s) address, and the name its file gets in the model directory."""
+    """An http(s) address, and the name its file gets in the address's own folder."""
 
     url: str
     filename: str
+
+    @property
+    def folder(self) -> tuple[str, str]:
+        """Where the file goes in a model directory, since files of many addresses have the same name.
+
+        No name of a model or of a Hugging Face owner begins like it.
+        """
+        host = re.sub(r"[^a-z0-9.-]", "_", urlsplit(self.url).netloc.rpartition("@")[2].lower())
+        parts = split_names(self.filename)
+        first = self.url if len(parts) == 1 else urljoin(self.url, quote(parts[0]))
+        return f"url@{host[:100].rstrip('.')}", address_key(first)
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,14 @@ class HubReference:
 
 
 Reference = FileReference | UrlReference | HubReference
+
+
+def address_key(url: str) -> str:
+    """32 characters that tell addresses apart; user, password and fragment do not count, and no secret can be read."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}?{parts.query}"
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def append_extension_if_missing(model_name: str) -> str:

@@ -10,6 +10,7 @@ from gpt4all.references import (
     Reference,
     UrlReference,
     append_extension_if_missing,
+    check_filename,
     choose_quantisation,
     is_projector,
     parse_reference,
@@ -87,6 +88,29 @@ def test_parse(name: str, reference: Reference) -> None:
 def test_unusable(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_reference(name)
+
+
+def test_addresses_have_folders_of_their_own() -> None:
+    def folder(url: str) -> tuple[str, str]:
+        reference = parse_reference(url)
+        assert isinstance(reference, UrlReference)
+        return reference.folder
+
+    assert folder("https://me:secret@Host.Example.:8443/a/x.gguf")[0] == "url@host.example._8443"
+    assert folder("https://host/a/x.gguf") == folder("https://me:pw@HOST/a/x.gguf#top")
+    different = ["https://h/a/x.gguf", "http://h/a/x.gguf", "https://h/A/x.gguf", "https://h/a/x.gguf?v=2"]
+    assert len({folder(url) for url in different}) == 4
+    assert folder("https://h/m-00002-of-00002.gguf") == folder("https://h/m-00001-of-00002.gguf")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nul", "CON.gguf", "com1.gguf", "LPT9", "COM¹.gguf", "lpt³.bin", "conin$.gguf", "CONOUT$", "CLOCK$", "nul .gguf"],
+)
+def test_names_of_windows_devices(name: str) -> None:
+    with pytest.raises(ValueError, match="Windows reserves it"):
+        check_filename(name)
+    assert check_filename("x" + name).endswith(name)
 
 
 def test_split_names() -> None:

@@ -235,9 +235,7 @@ class TestWithoutNetwork:
         with pytest.raises(ModelNotFoundError):
             retrieve(name, models, allow_download=False)
 
-    def test_url_and_hub_files_that_are_there(self, models: Path) -> None:
-        (models / "x.gguf").write_bytes(CONTENT)
-        assert retrieve("https://host/a/x.gguf?b=c", models)["path"] == str(models / "x.gguf")
+    def test_hub_files_that_are_there(self, models: Path) -> None:
         folder = models / "owner" / "repo"
         (folder / "deep").mkdir(parents=True)
         (folder / "m-Q8_0.gguf").write_bytes(CONTENT)
@@ -347,17 +345,47 @@ class TestCatalogueModels:
 class TestAddresses:
     def test_url(self, server: HttpServer, models: Path) -> None:
         config = retrieve(server.add("/a/b/web%20model.gguf", CONTENT), models)
-        assert Path(config["path"]) == models / "web model.gguf"
-        assert Path(config["path"]).read_bytes() == CONTENT
-        assert config["filename"] == "web model.gguf"
+        path = Path(config["path"])
+        assert path.read_bytes() == CONTENT
+        assert config["filename"] == path.name == "web model.gguf"
+        assert path.parent.parent.name == f"url@127.0.0.1_{server.port}"
         assert len(server.received) == 1  # and no catalogue
+
+    def test_the_second_time_it_needs_no_network(
+        self, server: HttpServer, models: Path, request: pytest.FixtureRequest
+    ) -> None:
+        url = server.add("/a/x.gguf", CONTENT)
+        config = retrieve(url, models)
+        request.getfixturevalue("no_network")
+        for name in (url, url + "#part", url.replace("http://", "HTTP://somebody:secret@")):
+            assert retrieve(name, models, allow_download=False)["path"] == config["path"]
+        (listed,) = model_store.list_local_models([models])
+        assert retrieve(listed["model_name"], models)["path"] == config["path"]
+        assert model_store.delete_model(url, models, default_directory=models) == [Path(config["path"])]
+        assert list(models.iterdir()) == []
+
+    def test_a_name_does_not_make_it_the_same_file(self, served: HttpServer, models: Path) -> None:
+        (models / "chat.gguf").write_bytes(b"another model")
+        one, two = served.add("/one/chat.gguf", b"GGUF one"), served.add("/two/chat.gguf", b"GGUF two")
+        for url, content in ((one, b"GGUF one"), (two, b"GGUF two"), (two + "?v=1", b"GGUF two")):
+            with pytest.raises(ModelNotFoundError, match="chat.gguf does not exist"):
+                retrieve(url, models, allow_download=False)
+            config = retrieve(url, models)
+            assert Path(config["path"]).read_bytes() == content
+        catalog.list_models()
+        assert "promptTemplate" not in retrieve(one, models)  # nor the catalogue's model of that name
+        assert len(list(models.rglob("chat.gguf"))) == 4
 
     def test_split(self, server: HttpServer, models: Path) -> None:
         for part in (1, 2):
             server.add(f"/s/x-0000{part}-of-00002.gguf", CONTENT)
         config = retrieve(server.url("/s/x-00002-of-00002.gguf"), models)
         assert config["filename"] == "x-00001-of-00002.gguf"
-        assert {path.name for path in models.iterdir()} == {"x-00001-of-00002.gguf", "x-00002-of-00002.gguf"}
+        first = Path(config["path"])
+        assert {path.name for path in first.parent.iterdir()} == {"x-00001-of-00002.gguf", "x-00002-of-00002.gguf"}
+        assert retrieve(server.url("/s/x-00001-of-00002.gguf"), models, allow_download=False) == {
+            key: config[key] for key in ("filename", "path")
+        }
 
     def test_unsafe_name(self, server: HttpServer, models: Path) -> None:
         with pytest.raises(ValueError, match="unsafe"):
