@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from urllib.parse import urljoin, urlsplit
 from gpt4all import transport
 from gpt4all.digests import Expected
 from gpt4all.errors import CatalogError
+from gpt4all.own_files import read_own, write_own
+from gpt4all.range_plan import usable_date, usable_etag
 from gpt4all.references import check_filename
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ def list_models() -> list[CatalogEntry]:
             content += block
             if len(content) > _MAX_CATALOG_BYTES:
                 raise CatalogError(f"the model catalogue {transport.shown(url)} has over {_MAX_CATALOG_BYTES} bytes")
-        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        etag, modified = usable_etag(response.headers.get("ETag")), usable_date(response.headers.get("Last-Modified"))
     models = parse_catalog(bytes(content), url)
     _write_cache(_CachedCatalog(url, etag, modified, models))
     return models
@@ -213,9 +216,10 @@ def _cache_file(url: str) -> Path:
 
 def _read_cache(url: str) -> _CachedCatalog | None:
     try:
-        raw = json.loads(_cache_file(url).read_bytes())
-        etag, modified = raw["etag"], raw["last_modified"]
-        if raw["url"] != url or not isinstance(etag, str | None) or not isinstance(modified, str | None):
+        # The same entries take more bytes here: other characters than ASCII are escaped.
+        raw = json.loads(read_own(_cache_file(url), 6 * _MAX_CATALOG_BYTES))
+        etag, modified = usable_etag(raw["etag"]), usable_date(raw["last_modified"])
+        if raw["url"] != url:
             return None
         # Checked again: the file may be of another version, or edited.
         return _CachedCatalog(url, etag, modified, parse_catalog(json.dumps(raw["models"]).encode(), url))
@@ -229,11 +233,10 @@ def _read_cache(url: str) -> _CachedCatalog | None:
 
 def _write_cache(cached: _CachedCatalog) -> None:
     path = _cache_file(cached.url)
-    staged = path.with_suffix(f".{os.getpid()}.new")
+    staged = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(json.dumps(asdict(cached)), encoding="utf-8")
-        os.replace(staged, path)  # no reader ever sees half of it
+        write_own(path, json.dumps(asdict(cached)).encode(), staged)  # no reader ever sees half of it
     except OSError as failure:  # the answer itself is fine; only the next one cannot be compared with it
         logger.info("the catalogue cannot be cached in %s: %s", path.parent, failure)
         with contextlib.suppress(OSError):

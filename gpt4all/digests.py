@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpt4all.errors import ChecksumError
+from gpt4all.own_files import open_regular
 from gpt4all.progress import DownloadCallback, Reporter
 
-__all__ = ["Digests", "Expected", "check_file"]
+__all__ = ["Expected", "check_file", "check_open_file"]
 
 _HEX_LENGTHS = {"md5": 32, "sha256": 64}
 _READ_SIZE = 1 << 20
@@ -42,45 +45,42 @@ class Expected:
         return {name: value for name, value in (("md5", self.md5), ("sha256", self.sha256)) if value is not None}
 
 
-class Digests:
-    """The hashes that `expected` asks for, over the bytes seen so far."""
-
-    def __init__(self, expected: Expected) -> None:
-        self._expected = expected
-        # Integrity, not secrecy: FIPS builds of OpenSSL refuse md5 without saying so.
-        self._hashers = {name: hashlib.new(name, usedforsecurity=False) for name in expected.hashes()}
-
-    def update(self, data: bytes) -> None:
-        for hasher in self._hashers.values():
-            hasher.update(data)
-
-    def feed(self, path: Path, size: int, reporter: Reporter) -> None:
-        """Hash the first `size` bytes of `path`."""
-        with path.open("rb", buffering=0) as file:
-            left = size
-            while left and (block := file.read(min(_READ_SIZE, left))):
-                self.update(block)
-                left -= len(block)
-                reporter.advance(len(block))
-
-    def check(self, name: str, size: int) -> None:
-        """Raise ChecksumError unless `size` bytes were expected and the bytes have the expected hashes."""
-        if self._expected.size is not None and size != self._expected.size:
-            raise ChecksumError(f"{name} has {size} bytes; {self._expected.size} were expected")
-        for algorithm, wanted in self._expected.hashes().items():
-            found = self._hashers[algorithm].hexdigest()
-            if found != wanted.lower():
-                raise ChecksumError(f"{name} has the {algorithm} hash {found}; {wanted.lower()} was expected")
-
-
 def check_file(path: Path, expected: Expected, *, verbose: bool, progress: DownloadCallback | None) -> None:
     """Compare the file `path` with `expected`; it is read, in the phase `"verifying"`, only when a hash is expected.
 
     Raises ChecksumError when it differs, OSError when it cannot be read.
     """
-    size = path.stat().st_size
-    digests = Digests(expected)
-    if expected.hashes() and expected.size in (None, size):
-        with Reporter(path.name, "verifying", verbose=verbose, progress=progress, total=size) as reporter:
-            digests.feed(path, size, reporter)
-    digests.check(path.name, size)
+    if expected.hashes():
+        with open(open_regular(path), "rb", buffering=0) as file:
+            check_open_file(file, path.name, expected, verbose=verbose, progress=progress)
+    else:
+        _check_size(path.name, path.stat().st_size, expected.size)
+
+
+def check_open_file(
+    file: io.FileIO, name: str, expected: Expected, *, verbose: bool, progress: DownloadCallback | None
+) -> None:
+    """As `check_file` does, for an open file; where it stands is not kept."""
+    size = os.fstat(file.fileno()).st_size
+    _check_size(name, size, expected.size)
+    if not expected.hashes():
+        return
+    # Integrity, not secrecy: FIPS builds of OpenSSL refuse md5 without saying so.
+    hashers = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in expected.hashes()}
+    file.seek(0)
+    left = size
+    with Reporter(name, "verifying", verbose=verbose, progress=progress, total=size) as reporter:
+        while left and (block := file.read(min(_READ_SIZE, left))):
+            for hasher in hashers.values():
+                hasher.update(block)
+            left -= len(block)
+            reporter.advance(len(block))
+    for algorithm, wanted in expected.hashes().items():
+        found = hashers[algorithm].hexdigest()
+        if found != wanted.lower():
+            raise ChecksumError(f"{name} has the {algorithm} hash {found}; {wanted.lower()} was expected")
+
+
+def _check_size(name: str, size: int, expected: int | None) -> None:
+    if expected not in (None, size):
+        raise ChecksumError(f"{name} has {size} bytes; {expected} were expected")

@@ -50,9 +50,9 @@ def download_model(
     DownloadError for what the server or the disk refuses, ChecksumError for wrong bytes, CancellationError after
     `progress` returned False, and `requests.exceptions` for a network that fails.
     """
-    directory = Path(check_path("model_path", model_path)).expanduser()
+    directory = Path(os.path.expanduser(check_path("model_path", model_path)))
     final = directory / check_filename(model_filename)
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise FileNotFoundError(f"the model directory {directory} does not exist")
     if url is None:
         url = default_url(model_filename)
@@ -85,15 +85,15 @@ def fetch(download: Download) -> Path:
     with exclusive(final):
         if not _already_there(download):
             with PartFile(final, download.url, download.expected) as part:
-                part.load(verbose=download.verbose, progress=download.progress)
+                part.load()
                 _Transfer(download, part).run()
-                part.publish()
+                part.publish(verbose=download.verbose, progress=download.progress)
             logger.info("downloaded %s", final)
     return final
 
 
 def _already_there(download: Download) -> bool:
-    if not download.final.is_file():
+    if not os.path.isfile(download.final):
         return False
     try:
         check_file(download.final, download.expected, verbose=download.verbose, progress=download.progress)
@@ -111,8 +111,9 @@ class _Transfer:
         self._shown = transport.shown(download.url)
         self._finished = part.size > 0 and part.size == part.total
         self._answered = False
-        self._furthest = part.size
-        self._failures = 0
+        # How far it got with which version, tries since then, and how often the server changed the version.
+        self._furthest, self._version = part.size, part.version
+        self._failures = self._changes = 0
 
     def run(self) -> None:
         if self._finished:
@@ -148,7 +149,7 @@ class _Transfer:
                 self._pause_or_give_up(DownloadError(f"{self._shown}: {reason}"), wait)
 
     def _pause_or_give_up(self, problem: Exception, wait: float | None) -> None:
-        if self._part.size > self._furthest:
+        if self._part.size >= self._furthest + transport.POLICY.min_progress:
             self._furthest, self._failures = self._part.size, 0
         else:
             self._failures += 1
@@ -186,6 +187,9 @@ class _Transfer:
             if plan.action == "discard":
                 part.clear()
                 return 0.0, plan.reason
+            if plan.action == "complete":
+                self._finished = True
+                return None, ""
             self._prepare(response, plan)
             reporter.restart(part.size, part.total)
             self._receive(response, plan, reporter)
@@ -219,6 +223,12 @@ class _Transfer:
             encoded=plan.encoded,
         )
         part.require_space()
+        if part.version != self._version and self._furthest:
+            # What had been got of the other version is no measure any more, but this must not go on for ever.
+            self._furthest, self._changes = 0, self._changes + 1
+            if self._changes > transport.POLICY.attempts:
+                raise DownloadError(f"{self._shown}: the file changes on the server again and again")
+        self._version = part.version
 
     def _receive(self, response: requests.Response, plan: Plan, reporter: Reporter) -> None:
         part = self._part

@@ -8,19 +8,30 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpt4all.digests import Digests, Expected
-from gpt4all.errors import DownloadError
-from gpt4all.progress import DownloadCallback, Reporter
+from gpt4all.digests import Expected, check_open_file
+from gpt4all.errors import ChecksumError, DownloadError
+from gpt4all.own_files import open_own, read_own, write_own
+from gpt4all.progress import DownloadCallback
+from gpt4all.range_plan import usable_date, usable_etag
+from gpt4all.references import address_key
 
 __all__ = ["PartFile", "exclusive", "leftovers", "remove_leftovers"]
 
 logger = logging.getLogger("gpt4all.download")
 
 _PART, _META, _STAGED_META, _LOCK = ".part", ".part.meta", ".part.meta.new", ".part.lock"
+_MAX_META_BYTES = 1 << 16
+# What a file of unknown size leaves of the disk to everybody else: 1 GiB, of a small disk a twentieth.
+_RESERVE = 1 << 30
+
+# Files that a thread of this process works on. Its callbacks run there too, and would wait for themselves.
+_working: dict[Path, int] = {}
 
 
 def _beside(final: Path, suffix: str) -> Path:
@@ -33,19 +44,26 @@ def leftovers(final: Path) -> list[Path]:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Remove what an unfinished download of `final` left; its lock must be held."""
+    """Remove what an unfinished download of `final` left, as far as that can be; its lock must be held."""
     for path in leftovers(final):
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as failure:
+            logger.info("%s cannot be removed: %s", path, failure)
 
 
 @contextlib.contextmanager
 def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
     """Let one process at a time work on `final`.
 
-    Another one waits for it, or raises DownloadError when `wait` is false. A killed process holds no lock.
+    Another one waits for it, or raises DownloadError when `wait` is false, or when this very thread works on it: the
+    call comes from a callback then. A killed process holds no lock.
     """
     from filelock import FileLock, Timeout
 
+    key = Path(os.path.realpath(final.parent), final.name)
+    if _working.get(key) == threading.get_ident():
+        raise DownloadError(f"{final} is being downloaded right now, by the call whose callback this one comes from")
     lock = FileLock(_beside(final, _LOCK))
     try:
         try:
@@ -57,9 +75,11 @@ def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
             lock.acquire()
     except OSError as failure:
         raise unwritable(final, failure) from failure
+    _working[key] = threading.get_ident()
     try:
         yield
     finally:
+        del _working[key]
         if not _beside(final, _PART).exists():
             # Nothing is left to guard. Those who wait for this very file notice that it has gone and make a new one.
             with contextlib.suppress(OSError):  # Windows keeps a file that is open
@@ -76,20 +96,19 @@ def unwritable(final: Path, failure: OSError) -> DownloadError:
 
 
 class PartFile:
-    """Bytes of `final` that have arrived from `url`, hashed as they come; a context manager.
+    """Bytes of `final` that have arrived from `url`; a context manager.
 
     The meta file beside it holds the validator (`ETag` or `Last-Modified`) of the answer they belong to. Every write
     error is a DownloadError.
     """
 
     def __init__(self, final: Path, url: str, expected: Expected) -> None:
-        self.final, self._url, self._expected = final, url, expected
+        self.final, self._source, self._expected = final, address_key(url), expected
         self._path, self._meta_path = _beside(final, _PART), _beside(final, _META)
         self._meta: dict[str, Any] = {}
-        self._digests = Digests(expected)
         self.size = 0
         try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            self._fd = open_own(self._path)
         except OSError as failure:
             raise unwritable(final, failure) from failure
 
@@ -97,7 +116,6 @@ class PartFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Asked of the disk: an interrupt while old bytes are hashed leaves `size` at 0.
         empty = self._fd >= 0 and os.fstat(self._fd).st_size == 0
         self._close()
         if empty:
@@ -111,16 +129,19 @@ class PartFile:
     @property
     def etag(self) -> str | None:
         """The ETag of the answer that the bytes belong to."""
-        etag = self._meta.get("etag")
-        return etag if isinstance(etag, str) else None
+        return usable_etag(self._meta.get("etag"))
 
     @property
     def validator(self) -> str | None:
         """What `If-Range` takes: a strong ETag, or else the modification date."""
         if self.etag is not None and not self.etag.startswith("W/"):
             return self.etag
-        modified = self._meta.get("last_modified")
-        return modified if isinstance(modified, str) else None
+        return usable_date(self._meta.get("last_modified"))
+
+    @property
+    def version(self) -> tuple[str | None, ...]:
+        """Differs between versions of the file, as far as its server tells them apart."""
+        return self.etag, self.validator, str(self.total)
 
     @property
     def total(self) -> int | None:
@@ -133,22 +154,18 @@ class PartFile:
     @property
     def resumable(self) -> bool:
         """Whether more bytes of the same file can be put behind these without mixing two versions unnoticed."""
-        known = self._meta.get("url") == self._url and not self._meta.get("encoded")
+        known = self._meta.get("source") == self._source and not self._meta.get("encoded")
         return known and (self.validator is not None or bool(self._expected.hashes()))
 
-    def load(self, *, verbose: bool, progress: DownloadCallback | None) -> None:
-        """Take over what an earlier call left, hashing it first, or start empty when it is of no use."""
+    def load(self) -> None:
+        """Take over what an earlier call left, or start empty when it is of no use."""
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            meta = json.loads(self._meta_path.read_text(encoding="utf-8"))
+            meta = json.loads(read_own(self._meta_path, _MAX_META_BYTES))
             self._meta = meta if isinstance(meta, dict) else {}
         size = os.fstat(self._fd).st_size
         if size == 0 or not self.resumable or (self.total is not None and size > self.total):
             self.clear()
             return
-        if self._expected.hashes():
-            name = self.final.name
-            with Reporter(name, "verifying", verbose=verbose, progress=progress, total=size) as reporter:
-                self._digests.feed(self._path, size, reporter)
         os.lseek(self._fd, size, os.SEEK_SET)
         self.size = size
         logger.info("resuming %s at %d bytes", self.final.name, size)
@@ -157,16 +174,14 @@ class PartFile:
         """Forget all bytes; those to come belong to an answer with this validator, size and encoding."""
         self.clear()
         self._meta = {
-            "url": self._url,
+            "source": self._source,
             "etag": etag,
             "last_modified": last_modified,
             "total": total,
             "encoded": encoded,
         }
-        staged = _beside(self.final, _STAGED_META)
         try:
-            staged.write_text(json.dumps(self._meta), encoding="utf-8")
-            os.replace(staged, self._meta_path)
+            write_own(self._meta_path, json.dumps(self._meta).encode(), _beside(self.final, _STAGED_META))
         except OSError as failure:
             raise unwritable(self.final, failure) from failure
 
@@ -181,41 +196,50 @@ class PartFile:
         os.lseek(self._fd, 0, os.SEEK_SET)
         self.size = 0
         self._meta = {}
-        self._digests = Digests(self._expected)
 
-    def require_space(self) -> None:
-        """Raise DownloadError when the disk has no room for the bytes still to come."""
-        if self.total is None:
-            return
-        free, missing = shutil.disk_usage(self.final.parent).free, self.total - self.size
-        if missing > free:
+    def require_space(self, arrived: int = 0) -> None:
+        """Raise DownloadError when the disk has no room for the bytes still to come.
+
+        Of a file whose size nobody says, at least the `arrived` ones must fit, and leave a reserve.
+        """
+        usage, folder = shutil.disk_usage(self.final.parent), self.final.parent
+        missing = arrived if self.total is None else self.total - self.size
+        if self.total is not None and missing > usage.free:
             raise DownloadError(
-                f"{self.final.name} needs {missing} more bytes in {self.final.parent}, where {free} are free; "
+                f"{self.final.name} needs {missing} more bytes in {folder}, where {usage.free} are free; "
                 "make room or choose another directory with model_path"
+            )
+        if self.total is None and missing and usage.free - missing < min(_RESERVE, usage.total // 20):
+            raise DownloadError(
+                f"{self.final.name}: the server does not say how large the file is, {self.size} bytes of it have come, "
+                f"and {folder} has only {usage.free} free; they are kept, and the next call goes on from there "
+                "once there is room"
             )
 
     def append(self, block: bytes) -> None:
         """Write `block` behind the bytes there are."""
+        if self.total is None:
+            self.require_space(len(block))
         left = memoryview(block)
         while left:
             try:
                 written = os.write(self._fd, left)
             except OSError as failure:
-                # What did get written counts, so that the next call resumes with all of it.
-                self._digests.update(block[: len(block) - len(left)])
                 raise unwritable(self.final, failure) from failure
-            self.size += written
+            self.size += written  # at once: the next call resumes with all that got written
             left = left[written:]
-        self._digests.update(block)
 
-    def publish(self) -> None:
-        """Check size and hashes, then give the file its final name, all of it on the disk first.
+    def publish(self, *, verbose: bool, progress: DownloadCallback | None) -> None:
+        """Check the size and hashes of what the disk holds, then give the file its final name.
 
         A mismatch removes the part file and raises ChecksumError.
         """
+        expected = replace(self._expected, size=self.size)
         try:
-            self._digests.check(self.final.name, self.size)
-        except DownloadError:
+            # What has arrived is not hashed on its way: others may write to the directory, and disks err.
+            with open(self._fd, "rb", buffering=0, closefd=False) as file:
+                check_open_file(file, self.final.name, expected, verbose=verbose, progress=progress)
+        except ChecksumError:
             self.discard()
             raise
         try:
@@ -228,10 +252,9 @@ class PartFile:
         remove_leftovers(self.final)
 
     def discard(self) -> None:
-        """Remove the part file and its meta file."""
+        """Remove the part file and what lies beside it."""
         self._close()
-        for path in (self._path, self._meta_path):
-            path.unlink(missing_ok=True)
+        remove_leftovers(self.final)
 
 
 def _sync_directory(directory: Path) -> None:

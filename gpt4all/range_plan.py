@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Plan", "plan_answer"]
+__all__ = ["Plan", "plan_answer", "usable_date", "usable_etag"]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE | re.ASCII)
+_UNSATISFIED_RANGE = re.compile(r"bytes \*/(\d{1,18})", re.IGNORECASE | re.ASCII)
+_ETAG = re.compile(r'(?:W/)?"[!#-~]{0,1000}"')
+_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-_DECODABLE = frozenset({"gzip", "x-gzip", "deflate"})
+_DECODABLE = frozenset({"gzip", "x-gzip"})
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,11 @@ class Plan:
     """What to do with an answer.
 
     `append`: its body goes behind the bytes there are. `replace`: its body is the file from the start. `discard`: drop
-    the bytes there are and ask again for everything. `later`: ask again after a pause. `fail`: give up for `reason`.
+    the bytes there are and ask again for everything. `complete`: they are all there is. `later`: ask again after a
+    pause. `fail`: give up for `reason`.
     """
 
-    action: Literal["append", "replace", "discard", "later", "fail"]
+    action: Literal["append", "replace", "discard", "complete", "later", "fail"]
     reason: str = ""
     total: int | None = None
     """Size in bytes of the whole file, where the answer says it."""
@@ -44,6 +48,9 @@ def plan_answer(
     if status in _TRANSIENT:
         return Plan("later", said)
     if status == 416 and offset:
+        end = _UNSATISFIED_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        if end and int(end[1]) == offset and total in (None, offset) and _same_version(headers, etag):
+            return Plan("complete", "", offset)
         return Plan("discard", "the server has no bytes that far")
     if status not in (200, 206):
         return Plan("fail", said)
@@ -75,7 +82,7 @@ def _plan_partial(headers: Mapping[str, str], offset: int, total: int | None, et
             wrong = "a part of the file came without the size of the whole"
         elif whole is not None and total not in (None, whole):
             wrong = f"the file has {whole} bytes there, not {total}"
-        elif etag is not None and headers.get("ETag", etag) != etag:
+        elif not _same_version(headers, etag):
             wrong = "the file has changed on the server"
         else:
             return Plan("append", "", total if whole is None else whole)
@@ -83,4 +90,18 @@ def _plan_partial(headers: Mapping[str, str], offset: int, total: int | None, et
 
 
 def _length(value: str | None) -> int | None:
-    return int(value) if value is not None and re.fullmatch(r"[0-9]{1,18}", value.strip()) else None
+    return int(value) if value is not None and re.fullmatch(r"[0-9]{1,18}", value.strip(" \t")) else None
+
+
+def _same_version(headers: Mapping[str, str], etag: str | None) -> bool:
+    return etag is None or headers.get("ETag", etag).strip(" \t") == etag
+
+
+def usable_etag(value: object) -> str | None:
+    """`value` where it is an entity tag that can be sent back; whatever else a server calls one is worth nothing."""
+    return value.strip(" \t") if isinstance(value, str) and _ETAG.fullmatch(value.strip(" \t")) else None
+
+
+def usable_date(value: object) -> str | None:
+    """`value` where it is a date as `Last-Modified` has it, which can be sent back."""
+    return value.strip(" \t") if isinstance(value, str) and _DATE.fullmatch(value.strip(" \t")) else None

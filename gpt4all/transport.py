@@ -7,9 +7,10 @@ use, because `import gpt4all` must stay fast.
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from gpt4all.errors import GPT4AllError
@@ -28,10 +29,10 @@ _BLOCK_SIZE = 1 << 18
 class TransferPolicy:
     """How patient transfers are. Times are in seconds.
 
-    `attempts` counts tries in a row that brought nothing new; any new byte starts the count again. The pause before
-    the next try doubles from `backoff` to `max_backoff`, or is what the server asks for; a server that asks for more
-    than `max_retry_after` ends the download. A transfer that brings fewer than `min_progress` bytes in
-    `read_timeout` seconds is stalled.
+    `attempts` counts tries in a row that brought nothing new; `min_progress` new bytes start the count again. The
+    pause before the next try doubles from `backoff` to `max_backoff`, or is what the server asks for; a server that
+    asks for more than `max_retry_after` ends the download. The head of an answer must come within `read_timeout`
+    seconds, and a transfer that brings fewer than `min_progress` bytes in that time is stalled.
     """
 
     connect_timeout: float = 10.0
@@ -54,19 +55,9 @@ POLICY = TransferPolicy()
 
 def open_session() -> requests.Session:
     """A session that can speak http and https and nothing else."""
-    import requests
+    from gpt4all.http_session import HttpSession
 
-    class Session(requests.Session):
-        def resolve_redirects(self, *args: Any, **options: Any) -> Iterator[Any]:
-            # `get` follows them. Even when told not to, requests prepares to, and for that reads the whole body of
-            # the redirect, however long a hostile server makes it.
-            return iter(())
-
-    session = Session()
-    session.headers["User-Agent"] = f"python-gpt4all {requests.utils.default_user_agent()}"
-    # One big answer a connection: nothing is gained by keeping it. `get` sees to our side of that.
-    session.headers["Connection"] = "close"
-    return session
+    return HttpSession(POLICY.read_timeout)
 
 
 def get(
@@ -133,11 +124,26 @@ def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.Prepare
 
 
 def body(response: requests.Response) -> Iterator[bytes]:
-    """The body in blocks as they arrive, gzip and deflate undone.
+    """The body in blocks as they arrive, gzip undone.
 
-    A broken connection, one that ends early or one that stalls (see `TransferPolicy`) raises
-    `requests.exceptions.ConnectionError`; every block that came before it has been yielded by then.
+    A broken connection, one that ends early or one that stalls (see `TransferPolicy`), and gzip that is damaged or
+    lacks its end raise `requests.exceptions.ConnectionError`; every block that came before it has been yielded by then.
     """
+    import requests
+
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        yield from _raw_body(response)
+        return
+    try:
+        if encoding not in ("gzip", "x-gzip"):
+            raise zlib.error(f"the encoding {encoding[:40]!r} is not known")
+        yield from _gunzipped(_raw_body(response))
+    except zlib.error as failure:
+        raise requests.exceptions.ConnectionError(f"{shown(response.url)}: {failure}", response=response) from failure
+
+
+def _raw_body(response: requests.Response) -> Iterator[bytes]:
     import requests
     import urllib3
 
@@ -146,7 +152,7 @@ def body(response: requests.Response) -> Iterator[bytes]:
     while True:
         try:
             # Not read, nor what requests offers: both hold bytes back until a block is full.
-            block: bytes = response.raw.read1(_BLOCK_SIZE, decode_content=True)
+            block: bytes = response.raw.read1(_BLOCK_SIZE, decode_content=False)
         except urllib3.exceptions.HTTPError as failure:
             raise requests.exceptions.ConnectionError(failure, response=response) from failure
         if not block:
@@ -159,6 +165,22 @@ def body(response: requests.Response) -> Iterator[bytes]:
                 message = f"{shown(response.url)}: {received} bytes in {POLICY.read_timeout:g} s are no progress"
                 raise requests.exceptions.ConnectionError(message, response=response)
             deadline, received = now + POLICY.read_timeout, 0
+
+
+def _gunzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """What gzip data holds, in blocks of bounded size. urllib3's own decoder takes half of it for the whole."""
+    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    for block in blocks:
+        full = True
+        while full:  # as long as there may be more from the same bytes
+            plain = unzip.decompress(block, _BLOCK_SIZE)
+            block, full = unzip.unconsumed_tail, len(plain) == _BLOCK_SIZE
+            if plain:
+                yield plain
+        if unzip.unused_data:
+            raise zlib.error("something follows the compressed data")
+    if not unzip.eof:
+        raise zlib.error("the compressed data lacks its end")
 
 
 def never_connected(failure: requests.exceptions.RequestException) -> bool:

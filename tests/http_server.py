@@ -52,6 +52,10 @@ class Reply:
     """After so many bytes of the body wait until the server's `release` is set. -1: before the status line."""
     trickle: float | None = None
     """Seconds between single bytes of the body."""
+    trickle_head: float | None = None
+    """Seconds between single bytes of an endless head."""
+    interim: int = 0
+    """So many answers `100 Continue` come first."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         if reply.hold_after == -1:
             self.server_state.release.wait()
+        self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * reply.interim)
+        while reply.trickle_head is not None:
+            self.connection.sendall(b"x")
+            self.server_state.release.wait(reply.trickle_head)
         if reply.status is not None or resource is None:
             self._send(reply.status or 404, {}, b"a short text", reply)
             return

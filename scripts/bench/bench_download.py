@@ -2,8 +2,7 @@
 
 Prints a table and, with --json, writes the figures. Everything is measured in turn within one run and the best round
 counts, because machines are shared. What a download costs besides the network is hashing and the disk, so each is
-given with and without a hash; several connections cannot hash while they download, since hashes need the bytes in
-order, and read the file a second time instead.
+given with and without a hash; either reads the finished file a second time for it.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
+from gpt4all import transport
 from gpt4all.download import download_model
 from gpt4all.errors import ChecksumError, DownloadError
 from gpt4all.progress import DownloadProgress
@@ -108,9 +111,10 @@ def test_next_call_resumes(server: HttpServer, models: Path, pauses: list[float]
     assert path.read_bytes() == CONTENT
     assert server.ranges(PATH) == ["bytes=50000-"]
     assert server.received[0].headers["If-Range"] == '"v1"'
-    assert reports[0] == DownloadProgress(NAME, "verifying", 50_000, 50_000)
-    assert {report.phase for report in reports[1:]} == {"downloading"}
-    assert reports[-1] == DownloadProgress(NAME, "downloading", SIZE, SIZE)
+    phases = [report.phase for report in reports]
+    assert phases == sorted(phases)
+    assert reports[phases.index("verifying") - 1] == DownloadProgress(NAME, "downloading", SIZE, SIZE)
+    assert reports[-1] == DownloadProgress(NAME, "verifying", SIZE, SIZE)
     assert [entry.name for entry in models.iterdir()] == [NAME]
 
 
@@ -205,18 +209,80 @@ def test_wrong_bytes_never_get_the_name(
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_exception_in_the_callback_leaves_a_part(server: HttpServer, models: Path, stop: type[BaseException]) -> None:
-    def progress(report: DownloadProgress) -> None:
-        raise stop
-
     url = server.add(PATH, CONTENT)
-    with pytest.raises(stop):
-        download_model(NAME, models, False, url, SIZE, MD5, progress=progress)
-    assert left_behind(models) == PART_AND_META
-    with pytest.raises(stop):  # while the part is hashed, too
-        download_model(NAME, models, False, url, SIZE, MD5, progress=progress)
-    assert left_behind(models) == PART_AND_META
+    for phase in ("downloading", "verifying"):
+
+        def progress(report: DownloadProgress, phase: str = phase) -> None:
+            if report.phase == phase:
+                raise stop
+
+        with pytest.raises(stop):
+            download_model(NAME, models, False, url, SIZE, MD5, progress=progress)
+        assert left_behind(models) == PART_AND_META
     assert download_model(NAME, models, False, url, SIZE, MD5).read_bytes() == CONTENT
     assert len(server.received) == 2
+
+
+def test_a_file_that_changed_on_the_server_is_progress_too(server: HttpServer, models: Path) -> None:
+    url = leave_part(server, models)
+    server.add(PATH, CONTENT[::-1], *(Reply(close_after=10_000) for _ in range(10)), etag='"v2"')
+    assert download_model(NAME, models, False, url).read_bytes() == CONTENT[::-1]
+    assert len(server.received) == 11  # the first four bring less than had been there
+
+
+def test_a_file_that_changes_with_every_answer_ends_it(server: HttpServer, models: Path) -> None:
+    url = server.add(PATH, CONTENT)
+    server.script[PATH] = [Reply(close_after=10_000, headers={"ETag": f'"{tag}"'}) for tag in range(50)]
+    with pytest.raises(DownloadError, match="changes on the server again and again"):
+        download_model(NAME, models, False, url)
+    assert len(server.received) < 20
+
+
+def test_a_few_bytes_with_each_connection_are_no_progress(
+    server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, min_progress=1000))
+    url = server.add(PATH, CONTENT)
+    server.always[PATH] = Reply(close_after=1)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        download_model(NAME, models, False, url)
+    assert len(server.received) == transport.POLICY.attempts
+    assert (models / f"{NAME}.part").stat().st_size == transport.POLICY.attempts
+
+
+def test_a_call_from_its_own_callback_is_refused(server: HttpServer, models: Path) -> None:
+    def progress(report: DownloadProgress) -> None:
+        with pytest.raises(DownloadError, match="the call whose callback"):
+            download_model(NAME, models, False, url)
+        download_model(f"other-{report.phase}.gguf", models, False, url)
+
+    url = server.add(PATH, CONTENT)
+    assert download_model(NAME, models, False, url, SIZE, MD5, progress=progress).read_bytes() == CONTENT
+
+
+def test_what_the_disk_holds_is_verified(server: HttpServer, models: Path) -> None:
+    def meddle(report: DownloadProgress) -> None:
+        if report.phase == "downloading":
+            with (models / f"{NAME}.part").open("r+b") as part:
+                part.write(b"EVIL")
+
+    url = server.add(PATH, CONTENT)
+    with pytest.raises(ChecksumError, match="md5"):
+        download_model(NAME, models, False, url, SIZE, MD5, progress=meddle)
+    assert left_behind(models) == set()
+
+    def cut(report: DownloadProgress) -> None:
+        os.truncate(models / f"{NAME}.part", 10)
+
+    with pytest.raises(ChecksumError, match=f"{SIZE} were expected"):
+        download_model(NAME, models, False, url, progress=cut)
+    assert not (models / NAME).exists()
+
+
+def test_complete_part_of_unknown_size_is_kept(server: HttpServer, models: Path) -> None:
+    url = server.add(PATH, CONTENT, Reply(framing="chunked", close_after=SIZE))
+    assert download_model(NAME, models, False, url).read_bytes() == CONTENT
+    assert server.ranges(PATH) == [None, f"bytes={SIZE}-"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,25 @@ def test_room_for_the_rest_is_enough(server: HttpServer, models: Path, monkeypat
     assert download_model(NAME, models, False, server.add("/x", CONTENT), SIZE).read_bytes() == CONTENT
 
 
+def test_a_file_of_unknown_size_does_not_fill_the_disk(
+    server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = 20 * SIZE
+
+    def usage(path: Path) -> Usage:
+        part = models / f"{NAME}.part"
+        return Usage(20 * SIZE, 0, left - (part.stat().st_size if part.exists() else 0))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    url = server.add("/x", CONTENT * 30)
+    server.always["/x"] = Reply(framing="chunked")
+    with pytest.raises(DownloadError, match="does not say how large the file is"):
+        download_model(NAME, models, False, url)
+    assert 18 * SIZE < (models / f"{NAME}.part").stat().st_size <= 19 * SIZE
+    left = 40 * SIZE
+    assert download_model(NAME, models, False, url).read_bytes() == CONTENT * 30
+
+
 def test_disk_full_in_the_middle(server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_write, room = os.write, 100_000
 
@@ -116,7 +135,7 @@ def test_read_only_directory(server: HttpServer, read_only: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
-def test_really_full_disk(server: HttpServer, tmp_path: Path) -> None:
+def test_really_full_disk(server: HttpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)]
@@ -128,6 +147,7 @@ def test_really_full_disk(server: HttpServer, tmp_path: Path) -> None:
         with pytest.raises(DownloadError, match="are free"):
             download_model(NAME, small, False, url)
         server.always["/x"] = Reply(framing="chunked")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1 << 40, 0, 1 << 40))
         with pytest.raises(DownloadError, match="No space left on device"):
             download_model(NAME, small, False, url, expected_md5=MD5)
         part = (small / f"{NAME}.part").read_bytes()

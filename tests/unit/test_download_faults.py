@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ import requests
 from gpt4all import transport
 from gpt4all.download import Download, download_model, fetch
 from gpt4all.errors import ChecksumError, DownloadError
+from gpt4all.progress import DownloadProgress
 from tests.downloads import CONTENT, MD5, NAME, PATH, PATIENCE, SIZE, leave_part
 from tests.http_server import HttpServer, Reply, nobody_listening
 
@@ -200,6 +202,62 @@ def test_broken_compression(server: HttpServer, models: Path) -> None:
     server.always[PATH] = Reply(headers={"Content-Encoding": "gzip"})
     with pytest.raises(requests.exceptions.ConnectionError):
         download_model(NAME, models, False, url)
+
+
+@pytest.mark.parametrize("lost", [1, 8, 2000])
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_compression_that_lacks_its_end(server: HttpServer, models: Path, lost: int, framing: str) -> None:
+    cut = gzip.compress(CONTENT, mtime=0)[:-lost]
+    headers = {"Content-Encoding": "gzip"}
+    url = server.add(PATH, CONTENT)
+    server.always[PATH] = Reply(body=cut, headers=headers, framing=framing)  # type: ignore[arg-type]
+    with pytest.raises((requests.exceptions.ConnectionError, DownloadError)):
+        download_model(NAME, models, False, url)
+    assert not (models / NAME).exists()
+
+
+def test_something_behind_the_compressed_data(server: HttpServer, models: Path) -> None:
+    url = server.add(PATH, CONTENT)
+    server.always[PATH] = Reply(body=gzip.compress(CONTENT) + b"x", headers={"Content-Encoding": "gzip"})
+    with pytest.raises(requests.exceptions.ConnectionError, match="follows"):
+        download_model(NAME, models, False, url)
+
+
+def test_compressed_data_is_not_undone_at_once(server: HttpServer, models: Path) -> None:
+    zeros = bytes(50 << 20)
+    url = server.add(PATH, zeros, Reply(compress=True))
+    reports: list[DownloadProgress] = []
+    path = download_model(NAME, models, False, url, progress=reports.append)
+    assert path.stat().st_size == len(zeros)
+    assert len(reports) >= 200  # and so no block had more than 256 kB
+
+
+def test_a_head_that_comes_byte_by_byte_is_an_error(
+    server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, read_timeout=0.3, attempts=1))
+    url = server.add(PATH, CONTENT)
+    server.always[PATH] = Reply(trickle_head=0.01)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        download_model(NAME, models, False, url)
+
+
+def test_interim_answers_without_end_are_an_error(server: HttpServer, models: Path) -> None:
+    url = server.add(PATH, CONTENT, Reply(interim=3))
+    assert download_model(NAME, models, False, url).read_bytes() == CONTENT
+    server.always[PATH] = Reply(interim=20_000)
+    with pytest.raises(requests.exceptions.ConnectionError, match="the head of the answer has over"):
+        download_model("other.gguf", models, False, url)
+
+
+@pytest.mark.parametrize("tag", ['\xa0"x"', '\x85"x"', '\x1c"x"', "x", '"x\xff"'])
+def test_a_tag_that_cannot_be_sent_back_is_none(server: HttpServer, models: Path, tag: str) -> None:
+    url = server.add(PATH, CONTENT, Reply(close_after=50_000, headers={"ETag": tag}), etag=None)
+    assert download_model(NAME, models, False, url).read_bytes() == CONTENT
+    assert server.ranges(PATH) == [None, None]
+    server.script[PATH] = [Reply(close_after=50_000, headers={"ETag": tag})]
+    assert download_model("b.gguf", models, False, url, expected_md5=MD5).read_bytes() == CONTENT
+    assert server.ranges(PATH)[-1] == "bytes=50000-"
 
 
 def test_unknown_compression(server: HttpServer, models: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from gpt4all.range_plan import Plan, plan_answer
+from gpt4all.range_plan import Plan, plan_answer, usable_date, usable_etag
 
 SIZED = {"Content-Length": "100"}
 
@@ -27,6 +27,7 @@ def plan(
         (200, {"Content-Encoding": "GZIP"}, 0, "replace"),
         (200, {"Content-Encoding": "identity"}, 0, "replace"),
         (200, {"Content-Encoding": "gzip, br"}, 0, "fail"),
+        (200, {"Content-Encoding": "deflate"}, 0, "fail"),
         (206, {"Content-Range": "bytes 50-99/100"}, 50, "append"),
         (206, {"Content-Range": "Bytes 50-99/100"}, 50, "append"),
         (206, {"Content-Range": "bytes 50-59/100"}, 50, "append"),
@@ -42,6 +43,10 @@ def plan(
         (206, {}, 0, "fail"),
         (416, {}, 50, "discard"),
         (416, {}, 0, "fail"),
+        (416, {"Content-Range": "bytes */50"}, 50, "complete"),
+        (416, {"Content-Range": "bytes */49"}, 50, "discard"),
+        (416, {"Content-Range": "bytes */*"}, 50, "discard"),
+        (416, {"Content-Range": "bytes */0"}, 0, "fail"),
         (203, SIZED, 0, "fail"),
         (304, {}, 50, "fail"),
         (404, {}, 50, "fail"),
@@ -78,3 +83,32 @@ def test_another_version() -> None:
     assert plan(206, {**part, "ETag": '"b"'}, 50, etag='"a"').action == "discard"
     assert plan(206, part, 50, etag='"a"').action == "append"
     assert plan(206, {**part, "ETag": '"b"'}, 50).action == "append"
+    whole = {"Content-Range": "bytes */50"}
+    assert plan(416, {**whole, "ETag": '"b"'}, 50, etag='"a"').action == "discard"
+    assert plan(416, {**whole, "ETag": '"a"'}, 50, etag='"a"') == Plan("complete", "", 50)
+    assert plan(416, whole, 50, total=51).action == "discard"
+
+
+@pytest.mark.parametrize(
+    ("value", "usable"),
+    [
+        ('"a"', '"a"'),
+        (' W/"a-b!" ', 'W/"a-b!"'),
+        ('""', '""'),
+        *[(bad, None) for bad in ("", "a", '"a', 'w/"a"', '"a b"', '"a"b"', '"\xe9"', '"%s"' % ("x" * 2000), None, 5)],
+        *[(f'{odd}"a"', None) for odd in ("\xa0", "\x85", "\x1c", "\n", "\u3000")],
+    ],
+)
+def test_entity_tags_that_can_be_sent_back(value: object, usable: str | None) -> None:
+    assert usable_etag(value) == usable
+
+
+@pytest.mark.parametrize(
+    ("value", "usable"),
+    [
+        ("Mon, 02 Nov 2026 10:00:00 GMT", True),
+        *[(bad, False) for bad in ("yesterday", "\xa0Mon, 02 Nov 2026 10:00:00 GMT", "", None, 5)],
+    ],
+)
+def test_dates_that_can_be_sent_back(value: object, usable: bool) -> None:
+    assert usable_date(value) == (value if usable else None)
