@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from gpt4all import transport
 from gpt4all.digests import Expected
 from gpt4all.errors import CatalogError
+from gpt4all.model_directories import user_cache
 from gpt4all.own_files import read_own, write_own
 from gpt4all.range_plan import usable_date, usable_etag
 from gpt4all.references import check_filename
@@ -208,10 +209,8 @@ class _CachedCatalog:
 
 
 def _cache_file(url: str) -> Path:
-    from platformdirs import user_cache_path
-
     name = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return user_cache_path("gpt4all", appauthor=False) / "catalog" / f"{name}.json"
+    return user_cache() / "catalog" / f"{name}.json"
 
 
 def _read_cache(url: str) -> _CachedCatalog | None:
@@ -233,6 +232,8 @@ def _read_cache(url: str) -> _CachedCatalog | None:
 
 def _write_cache(cached: _CachedCatalog) -> None:
     path = _cache_file(cached.url)
+    if str(path).startswith("~"):  # a user without a home directory
+        return
     staged = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

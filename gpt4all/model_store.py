@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from gpt4all import catalog
 from gpt4all.deprecation import warn_deprecated
 from gpt4all.digests import Expected, check_file
 from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
+from gpt4all.model_directories import default_model_directory, desktop_model_directories
 from gpt4all.options import check_path
 from gpt4all.references import (
     FileReference,
@@ -49,41 +49,6 @@ __all__ = [
 logger = logging.getLogger("gpt4all.models")
 
 PathArgument = str | os.PathLike[str]
-
-
-def default_model_directory() -> Path:
-    """Where models are kept unless the caller says otherwise.
-
-    `GPT4ALL_MODEL_DIR` if set; else `~/.cache/gpt4all` where it exists; else platformdirs' user cache directory for
-    `gpt4all`. Nothing is created.
-    """
-    if chosen := os.environ.get("GPT4ALL_MODEL_DIR"):
-        return Path(chosen).expanduser()
-    classic = _home() / ".cache" / "gpt4all"
-    if classic.is_dir():
-        return classic
-    from platformdirs import user_cache_path
-
-    return user_cache_path("gpt4all", appauthor=False)
-
-
-def _home() -> Path:
-    # Path.home() raises where a container gives its user no home directory; nothing is found there then.
-    return Path(os.path.expanduser("~"))
-
-
-def desktop_model_directories() -> list[Path]:
-    """The folders, of those that exist, where the desktop application keeps its models. Only ever read."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        candidates = [Path(base)] if base else []
-    elif sys.platform == "darwin":
-        candidates = [_home() / "Library" / "Application Support"]
-    else:
-        shared = _home() / ".local" / "share"
-        candidates = [Path(os.environ.get("XDG_DATA_HOME") or shared), shared]
-    folders = dict.fromkeys(base / "nomic.ai" / "GPT4All" for base in candidates)
-    return [folder for folder in folders if folder.is_dir()]
 
 
 def parse_allow_download(value: object) -> bool:
@@ -126,9 +91,9 @@ def retrieve_model(
         return _local_config(found, reference)
     wanted = _expected_place(reference, directory)
     if not allowed:
-        raise ModelNotFoundError(f"the model file {wanted} does not exist, and allow_download is False")
+        raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}, and allow_download is False")
     if isinstance(reference, FileReference) and Path(reference.name).name != reference.name:
-        raise ModelNotFoundError(f"the model file {wanted} does not exist; only bare file names are downloaded")
+        raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}; only bare file names are downloaded")
     config, downloads, note = _plan_downloads(reference, directory)
     from gpt4all.download import fetch
 
@@ -164,7 +129,8 @@ def verify_model(
     directory = _directory(model_path, default_directory)
     found, reference = _find(model_name, directory, elsewhere=model_path is None)
     if found is None:
-        raise ModelNotFoundError(f"the model file {_expected_place(reference, directory)} does not exist")
+        wanted = _expected_place(reference, directory)
+        raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}")
     expected = Expected(expected_size, expected_md5, expected_sha256)
     if expected == Expected() and (entry := _known_entry(found, reference)) is not None:
         expected = catalog.entry_expected(entry)
@@ -226,11 +192,11 @@ def delete_model(
     first = _expected_place(reference, directory) if found is None else found
     if not Path(os.path.realpath(first.parent)).is_relative_to(os.path.realpath(directory)):
         raise ValueError(f"{first} is not in the model directory {directory} and is not deleted")
-    if first.is_dir():
+    if os.path.isdir(first):
         raise ValueError(f"{first} is a directory and is not deleted")
     deleted = []
     for final in [first.with_name(name) for name in split_names(first.name)]:
-        if not final.parent.is_dir() or "*" in final.name:
+        if not os.path.isdir(final.parent) or "*" in final.name:
             continue
         if not any(os.path.lexists(path) for path in (final, *leftovers(final))):
             continue
@@ -246,9 +212,9 @@ def delete_model(
 
 def _directory(model_path: PathArgument | None, default: PathArgument) -> Path:
     if model_path is None:
-        return Path(default).expanduser()
-    directory = Path(check_path("model_path", model_path)).expanduser()
-    if not directory.is_dir():
+        return Path(os.path.expanduser(default))
+    directory = Path(os.path.expanduser(check_path("model_path", model_path)))
+    if not os.path.isdir(directory):
         raise FileNotFoundError(f"model_path {directory} is not an existing directory")
     return directory
 
@@ -279,14 +245,16 @@ def _find_hub(reference: HubReference, directory: Path) -> Path | None:
     folder = _hub_folder(reference, directory)
     path = reference.path
     if path is None:
-        stored = [file.relative_to(folder).as_posix() for file in folder.rglob("*.gguf")] if folder.is_dir() else []
+        stored = (
+            [file.relative_to(folder).as_posix() for file in folder.rglob("*.gguf")] if os.path.isdir(folder) else []
+        )
         try:
             path = choose_quantisation(stored, reference.quantisation)
         except LookupError:
             return None
     found = folder / path
     found = found.with_name(split_names(found.name)[0])
-    return found if found.is_file() else None
+    return found if os.path.isfile(found) else None
 
 
 def _hub_folder(reference: HubReference, directory: Path) -> Path:
@@ -316,7 +284,22 @@ def _known_entry(path: Path, reference: Reference) -> catalog.CatalogEntry | Non
     return catalog.find_entry(catalog.cached_models() or [], path.name)
 
 
+def _absence(path: Path) -> str:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as failure:
+        return f"cannot be found: {getattr(failure, 'strerror', None) or failure}"
+    return "is not a file"
+
+
 def _make_directory(directory: Path) -> None:
+    if directory.parts[:1] and directory.parts[0].startswith("~"):
+        raise DownloadError(
+            f"the model directory {directory} is in a home directory that this user does not have; "
+            "give model_path, or set GPT4ALL_MODEL_DIR"
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as failure:

@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections import namedtuple
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from gpt4all.download import download_model
 from gpt4all.errors import DownloadError
 from tests.downloads import CONTENT, MD5, NAME, SIZE
 from tests.http_server import HttpServer, Reply
+from tests.ordinary_user import ordinary_user
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -98,21 +98,6 @@ def test_file_size_limit_in_the_middle(server: HttpServer, models: Path) -> None
     assert (models / f"{NAME}.part").read_bytes() == CONTENT[:500_000]
     assert download_model(NAME, models, False, url, expected_md5=MD5).read_bytes() == CONTENT
     assert server.ranges("/x") == [None, "bytes=500000-"]
-
-
-@contextmanager
-def ordinary_user(directory: Path) -> Iterator[None]:
-    """Without root's right to write everywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        if not os.access(directory, os.R_OK | os.X_OK, effective_ids=True):
-            pytest.skip(f"an ordinary user cannot reach {directory}")
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gpt4all.partfile import exclusive
 from gpt4all.progress import DownloadProgress
 from tests.http_server import HttpServer, Reply, nobody_listening
 from tests.offline import forbid_sockets
+from tests.ordinary_user import ordinary_user
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -36,6 +38,19 @@ def retrieve(
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_sockets(monkeypatch)
+
+
+@pytest.fixture
+def no_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE", "HOMEPATH"):
+        monkeypatch.delenv(name, raising=False)
+    if sys.platform != "win32":
+        import pwd
+
+        def no_entry(uid: int) -> object:
+            raise KeyError(uid)
+
+        monkeypatch.setattr(pwd, "getpwuid", no_entry)
 
 
 @pytest.fixture
@@ -230,6 +245,35 @@ class TestWithoutNetwork:
         with pytest.raises(TypeError, match=f"model_path must be a str or a path, not {type(value).__name__}"):
             retrieve("x.gguf", value)
 
+    @pytest.mark.usefixtures("no_home")
+    def test_user_without_a_home_directory(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (models / "x.gguf").write_bytes(CONTENT)
+        monkeypatch.chdir(models)
+        default = model_store.default_model_directory()
+        assert retrieve(str(models / "x.gguf"), default=default)["path"] == str(models / "x.gguf")
+        assert retrieve("x", models, default=default)["path"] == str(models / "x.gguf")
+        with pytest.raises(ModelNotFoundError):
+            retrieve("y", default=default, allow_download=False)
+        monkeypatch.setenv("GPT4ALL_MODEL_DIR", str(models))
+        assert retrieve("x", default=model_store.default_model_directory())["path"] == str(models / "x.gguf")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows directories have no such mode")
+    def test_home_that_may_not_be_entered(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with tempfile.TemporaryDirectory() as folder:  # not below tmp_path, which only its owner may enter
+            models = Path(folder)
+            models.chmod(0o755)
+            (models / "x.gguf").write_bytes(CONTENT)
+            home.chmod(0)
+            retrieve("x", models)  # imports what it needs while it can
+            with ordinary_user(models):
+                default = model_store.default_model_directory()
+                assert retrieve(str(models / "x.gguf"), default=default)["path"] == str(models / "x.gguf")
+                assert retrieve("x", models, default=default)["path"] == str(models / "x.gguf")
+                assert model_store.list_local_models([default, models])[0]["filename"] == "x.gguf"
+                with pytest.raises(ModelNotFoundError, match="Permission denied"):
+                    retrieve("y", default=default, allow_download=False)
+            home.chmod(0o755)
+
     @pytest.mark.parametrize("name", ["x\0y", "x" * 5000, "a:b*c"])
     def test_impossible_name(self, models: Path, name: str) -> None:
         with pytest.raises(ModelNotFoundError):
@@ -271,6 +315,16 @@ class TestCatalogueModels:
         (tmp_path / "file").write_text("")
         with pytest.raises(DownloadError, match="cannot be created"):
             retrieve("chat", default=tmp_path / "file" / "models")
+
+    @pytest.mark.usefixtures("no_home")
+    def test_no_home_directory_to_download_to(
+        self, served: HttpServer, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(DownloadError, match="set GPT4ALL_MODEL_DIR"):
+            retrieve("chat", default=model_store.default_model_directory())
+        assert retrieve("chat", models)["md5sum"] == MD5
+        assert not list(tmp_path.glob("~*"))
 
     def test_offline_afterwards(self, served: HttpServer, models: Path, request: pytest.FixtureRequest) -> None:
         online = retrieve("chat", models)
