@@ -24,6 +24,7 @@ from tests.gguf_writer import Tensor, build_gguf
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "backends" / "fake" / "fake_backend.c"
 C_TEST = ROOT / "backends" / "tests" / "test_abi.c"
+FAIL_MALLOC = ROOT / "backends" / "tests" / "fail_malloc.c"
 INCLUDE = ROOT / "backends" / "include"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic")
 MARKER = b"\n#!gpt4all-fake\n"
@@ -103,6 +104,12 @@ def build_c_test(program: Path, *flags: str) -> Path:
     """Compile ``backends/tests/test_abi.c``; returns the program."""
     _compile(C_TEST, program, *flags, "-ldl")
     return program
+
+
+def build_fail_malloc(library: Path) -> Path:
+    """Compile ``backends/tests/fail_malloc.c``; returns the library, which is to be preloaded."""
+    _compile(FAIL_MALLOC, library, "-shared", "-fPIC", "-O1")
+    return library
 
 
 def _compile(source: Path, target: Path, *arguments: str) -> None:

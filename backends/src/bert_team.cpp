@@ -1,6 +1,6 @@
 #include "bert_team.h"
 
-#include <system_error>
+#include <exception>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -35,8 +35,8 @@ BertTeam::BertTeam(std::size_t n_threads) {
         for (std::size_t member = 1; member < n_threads; member++) {
             threads_.emplace_back([this, member] { serve(member); });
         }
-    } catch (const std::system_error &) {
-        // Fewer threads do the same work.
+    } catch (const std::exception &) {
+        // No thread or no memory for one: fewer do the same work.
     }
 }
 

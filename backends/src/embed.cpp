@@ -77,6 +77,9 @@ gpt4all_status gpt4all_embed(gpt4all_model *model, const int32_t *tokens, const 
         work.texts = read_texts(*model, tokens, lengths, n_texts);
         int64_t n_tokens = 0;
         for (int64_t text = 0; text < n_texts; text++) n_tokens += lengths[text];
+
+        // Before the plan, which goes by how many threads there are.
+        Claim claim(*model);
         work.batches =
             plan_batches(lengths, static_cast<std::size_t>(n_texts), model->embedder->batch_budget(n_tokens));
         work.normalize = checked.normalize != 0;
@@ -84,8 +87,6 @@ gpt4all_status gpt4all_embed(gpt4all_model *model, const int32_t *tokens, const 
         work.cancel = checked.cancel;
         work.callback = callback;
         work.payload = payload;
-
-        Claim claim(*model);
         try {
             model->embedder->run(work);
         } catch (const EngineAbort &) {

@@ -313,8 +313,8 @@ void Embedder::run_side_by_side(Queue &queue, std::size_t n_lanes) {
     std::vector<std::thread> threads;
     try {
         for (std::size_t index = 1; index < n_lanes; index++) threads.emplace_back(work_off, index);
-    } catch (const std::system_error &) {
-        // Fewer threads do the same work.
+    } catch (const std::exception &) {
+        // No thread or no memory for one: fewer do the same work.
     }
     work_off(0);
     for (std::thread &thread : threads) thread.join();

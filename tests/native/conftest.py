@@ -84,7 +84,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 #: A tiny random model of each way in which the real library embeds: our own encoder, the engine's, and a decoder.
-REAL_EMBEDDERS = ("tiny-bert", "tiny-gemma-embedding", "tiny-qwen3-embedding")
+REAL_EMBEDDERS = ("tiny-bert-cls", "tiny-gemma-embedding", "tiny-qwen3-embedding")
 
 
 @pytest.fixture(scope="session", params=["fake", *REAL_EMBEDDERS])

@@ -1,0 +1,38 @@
+/*
+ * fail_malloc.c - preloaded, makes one allocation of a call of gpt4all_embed fail
+ *
+ *     cc -shared -fPIC -D_GNU_SOURCE -I ../include fail_malloc.c -o fail_malloc.so
+ */
+#include "gpt4all_backend.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+typedef gpt4all_status embed_function(gpt4all_model *, const int32_t *, const int32_t *, int64_t,
+                                      const gpt4all_embed_options *, float *, int64_t, gpt4all_embed_callback, void *);
+
+extern void *__libc_malloc(size_t size);
+
+/* Allocations of this thread until the one that fails; 0 is never. Not of others: a C library that finds no memory for
+ * a thread's own variables ends the process. */
+static _Thread_local long left;
+
+void *malloc(size_t size) {
+    if (left > 0 && --left == 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __libc_malloc(size);
+}
+
+/* Runs `embed` with its allocation `nth` failing. `*failed` is 0 where it had fewer. */
+gpt4all_status embed_without(long nth, int *failed, embed_function *embed, gpt4all_model *model, const int32_t *tokens,
+                             const int32_t *lengths, int64_t n_texts, const gpt4all_embed_options *options,
+                             float *vectors, int64_t capacity) {
+    left = nth;
+    const gpt4all_status status = embed(model, tokens, lengths, n_texts, options, vectors, capacity, NULL, NULL);
+    *failed = nth > 0 && left == 0;
+    left = 0;
+    return status;
+}

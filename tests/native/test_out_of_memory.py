@@ -1,0 +1,89 @@
+"""Every allocation of an embedding fails once: a status, and the model lives on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from ctypes import CDLL, byref, c_float, c_int, c_int32, c_int64, c_long, cast, sizeof
+from ctypes import c_void_p as pointer
+from pathlib import Path
+
+import pytest
+from testmodels import ModelError, ensure
+
+from gpt4all._native import abi
+from tests.abi_client import Library, Model
+from tests.fake import ROOT, build_fail_malloc
+
+#: One text, whose steps the threads share, and many, of which each thread takes whole ones.
+KINDS = {"one text": [40], "many texts": [4, 30, 12, 7, 30, 30, 21, 30, 30, 30, 9, 30, 30]}
+
+
+def embed_without(model: Model, lengths: list[int], nth: int) -> tuple[int, bool]:
+    """The status with allocation ``nth`` failing, and whether there were that many."""
+    options, failed = abi.EmbedOptions(), c_int()
+    model.library.check(model.c.gpt4all_embed_options_init(byref(options), sizeof(options)))
+    tokens = [5 + n % 50 for n in range(sum(lengths))]
+    width = model.info().n_embd_out
+    vectors = (c_float * (len(lengths) * width))()
+    function = CDLL(None).embed_without
+    function.argtypes = [
+        c_long,
+        pointer,
+        pointer,
+        pointer,
+        pointer,
+        pointer,
+        c_int64,
+        pointer,
+        pointer,
+        c_int64,
+    ]
+    status = function(
+        nth,
+        cast(byref(failed), pointer),
+        cast(model.c.gpt4all_embed, pointer),
+        model.handle,
+        cast((c_int32 * len(tokens))(*tokens), pointer),
+        cast((c_int32 * len(lengths))(*lengths), pointer),
+        len(lengths),
+        cast(byref(options), pointer),
+        cast(vectors, pointer),
+        len(vectors),
+    )
+    assert status != abi.OK or any(vectors[-width:]), "a row is missing"
+    return status, bool(failed.value)
+
+
+def fail_each_once(library: Path, path: Path) -> None:
+    """The child's program."""
+    backend = Library(library)
+    for kind, lengths in KINDS.items():
+        nth, statuses, more = 0, set(), True
+        while more:
+            nth += 1
+            # A fresh model each time, whose buffers still have to be made.
+            with backend.load(path, n_threads_batch=3) as model:
+                status, more = embed_without(model, lengths, nth)
+                statuses.add(status)
+                assert embed_without(model, lengths, 0) == (abi.OK, False)
+        assert statuses == {abi.OK, abi.ERROR_OUT_OF_MEMORY}, (kind, statuses)
+        assert nth > 10, (kind, nth)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="preloads a library for glibc")
+def test_allocations_that_fail(real_library: Library, tmp_path: Path) -> None:
+    try:
+        path = ensure("tiny-bert-cls")
+    except ModelError as error:
+        pytest.skip(f"no tiny model: {error}")
+    environment = {**os.environ, "LD_PRELOAD": str(build_fail_malloc(tmp_path / "fail_malloc.so"))}
+    environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
+    program = [sys.executable, "-m", __name__, str(real_library.path), str(path)]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+if __name__ == "__main__":
+    fail_each_once(Path(sys.argv[1]), Path(sys.argv[2]))
