@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from ctypes import byref, c_int
 from pathlib import Path
 
+from gpt4all._native.installation import requirement
 from gpt4all.errors import BackendLoadError
 
 #: Holds ``"cuda": "13.0"``, what the library was built with.
@@ -87,7 +88,7 @@ def _load(name: str, title: str, wanted: Version) -> ctypes.CDLL:
     raise BackendLoadError(
         f"{title} {wanted[0]} is missing ({'; '.join(failures)}"
         + (f"; found only {', '.join(others)}" if others else "")
-        + "); install it: pip install 'gpt4all[cuda]'"
+        + f"); install it: pip install {requirement('cuda')}"
     )
 
 
@@ -131,7 +132,7 @@ def _check(found: Version, wanted: Version, title: str, library: ctypes.CDLL) ->
     if found < wanted:
         raise BackendLoadError(
             f"{title} is {_shown(found)} ({library._name}), and {_shown(wanted)} or newer is wanted; "
-            "renew it: pip install --upgrade 'gpt4all[cuda]'"
+            f"renew it: pip install --upgrade --upgrade-strategy eager {requirement('cuda')}"
         )
 
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gpt4all._native import installation
+
 #: Program that a package manager is known by -> what comes before a package's name.
 _MANAGERS = {
     "apt-get": "apt-get install",
@@ -53,7 +55,7 @@ _NVIDIA_DRIVER = _Package(
     {"apt-get": "nvidia-driver", "zypper": "nvidia-driver-G06-kmp-meta", "pacman": "nvidia-utils"},
     "it comes from NVIDIA or the distribution",
 )
-_CUDA_RUNTIME = _Package("CUDA's runtime libraries", {}, "pip install 'gpt4all[cuda]'")
+_CUDA_RUNTIME = _Package("CUDA's runtime libraries", {}, f"pip install {installation.requirement('cuda')}")
 
 # How the file names of each begin, on every system.
 _LIBRARIES = {
@@ -67,20 +69,12 @@ _LIBRARIES = {
     "cublas": _CUDA_RUNTIME,
 }
 
-_REINSTALL = (
-    "reinstall the package (pip install --force-reinstall gpt4all), or build it in a clone: ./build_backends.sh "
-)
-_BACKENDS = {
-    "cpu": _REINSTALL + "cpu --native",
-    "kompute": _REINSTALL + "kompute",
-    "cuda": "install it (pip install gpt4all-cuda), or build it in a clone: ./build_backends.sh cuda",
-    "metal": _REINSTALL + "metal, on a Mac with Apple silicon",
-}
+_BACKENDS = ("cpu", "kompute", "cuda", "metal")
 
 
 def for_backend(backend: str) -> str | None:
     """What to do where a backend's own library is missing or broken."""
-    return _BACKENDS.get(backend)
+    return installation.repair(backend) if backend in _BACKENDS else None
 
 
 def for_dependency(message: str) -> str | None:

@@ -105,5 +105,5 @@ def test_without_it_the_error_says_how_to_get_it(
         """,
         fake_model("a"),
     )
-    assert "pip install gpt4all-cuda" in ended.out, ended.err
+    assert "build_backends.sh cuda" in ended.out, ended.err
     assert str(Path("cuda", loader.library_file_name("cuda"))) in ended.out

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gpt4all import __version__
 from tests.fake import ROOT, find_compiler
 
 pytestmark = [
@@ -128,7 +129,7 @@ def test_a_runtime_of_another_version(driver: Version, runtime: Version, prepare
     said = prepare()
     assert "the CUDA runtime 99 is missing" in said
     assert "found only libcudart.so.12" in said
-    assert "pip install 'gpt4all[cuda]'" in said
+    assert f'pip install "gpt4all[cuda]=={__version__}"' in said
 
 
 def test_a_runtime_that_is_too_old(driver: Version, runtime: Version, prepare: Prepare) -> None:

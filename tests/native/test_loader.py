@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all import BackendLoadError
+from gpt4all import BackendLoadError, __version__
 from gpt4all._native import install_hints, loader
 from tests.fake import build_fake, find_compiler
 
@@ -105,8 +105,8 @@ def test_an_incomplete_library(tmp_path: Path) -> None:
 DEPENDENCIES = [
     ("libvulkan.so.1", "to install the Vulkan loader: apt-get install libvulkan1"),
     ("libcuda.so.1", "to install NVIDIA's driver: apt-get install nvidia-driver"),
-    ("libcudart.so.12", "pip install 'gpt4all[cuda]'"),
-    ("libcublas.so.13", "pip install 'gpt4all[cuda]'"),
+    ("libcudart.so.12", f'pip install "gpt4all[cuda]=={__version__}"'),
+    ("libcublas.so.13", f'pip install "gpt4all[cuda]=={__version__}"'),
 ]
 
 

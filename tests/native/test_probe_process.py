@@ -226,7 +226,7 @@ def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(probe_process, "ask", lambda backend: pytest.fail("a process for nothing"))
     answer = probe("cuda")
     assert answer.load_error is not None
-    assert "pip install gpt4all-cuda" in answer.load_error
+    assert "build_backends.sh cuda" in answer.load_error
     assert GPT4All.list_gpus() == []
 
 
