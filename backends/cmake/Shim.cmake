@@ -52,6 +52,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/text.cpp
   src/text_parts.cpp
   src/text_stream.cpp
+  src/thread_pool.cpp
   src/token_marks.cpp
   src/vocabulary.cpp)
 

@@ -242,7 +242,6 @@ void Embedder::set_threads(int32_t n_threads) {
 
 void Embedder::abandon() {
     for (auto &each : lanes_) each->abandon();
-    (void)pool_.release();
 }
 
 bool Embedder::stopped(void *embedder) {

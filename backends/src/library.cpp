@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "log.h"
 #include "modules.h"
+#include "thread_pool.h"
 #include "vulkan_devices.h"
 
 #include "ggml-backend.h"
@@ -62,6 +63,7 @@ void initialize() {
 #else
     check_cpu();
 #endif
+    guard_computations();
     llama_backend_init();
 }
 

@@ -65,11 +65,10 @@ void on_log(ggml_log_level level, const char *text, void *) {
     }
 }
 
+// Every thread that computes can be unwound; on a driver's own, ggml goes on to abort().
 void on_abort(const char *message) {
-    emit_line(GGML_LOG_LEVEL_ERROR, message);
-    // Only the thread that called us can be unwound; on a worker of ggml's
-    // pool, ggml goes on to abort().
     if (abort_scopes > 0) throw EngineAbort(std::string("the engine refused to go on: ") + message);
+    emit_line(GGML_LOG_LEVEL_ERROR, message);
 }
 
 } // namespace

@@ -23,15 +23,6 @@ constexpr int32_t FULL_WINDOW_CACHE_MAX_CTX = 8192;
 
 constexpr const char *STRIP_ACCENTS_KEY = "tokenizer.ggml.normalizer.strip_accents";
 
-// The CPU part of ggml may be a module, so its functions are looked up.
-template <class Function> Function cpu_function(const char *name) {
-    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    if (cpu == nullptr) throw Error(GPT4ALL_ERROR_UNSUPPORTED_CPU, "the engine has no CPU device");
-    void *address = ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name);
-    if (address == nullptr) throw Error(GPT4ALL_ERROR_INTERNAL, std::string("the CPU module lacks ") + name);
-    return reinterpret_cast<Function>(address);
-}
-
 std::string metadata(const llama_model *weights, const char *key) {
     const int32_t length = llama_model_meta_val_str(weights, key, nullptr, 0);
     if (length < 0) return "";
@@ -252,21 +243,6 @@ llama_context_params context_params(const gpt4all_load_options &options, int32_t
     return params;
 }
 
-std::unique_ptr<ggml_threadpool, FreeThreadPool> make_thread_pool(int32_t n_threads) {
-    ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
-    // A few milliseconds of spinning bridge the gap between two tokens; the
-    // default would burn a core for a good part of a second after every call.
-    params.poll = 1;
-    std::unique_ptr<ggml_threadpool, FreeThreadPool> pool(
-        cpu_function<decltype(&ggml_threadpool_new)>("ggml_threadpool_new")(&params));
-    if (pool == nullptr) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "the engine's threads could not be started");
-    return pool;
-}
-
-void FreeThreadPool::operator()(ggml_threadpool *pool) const {
-    cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);
-}
-
 Claim::Claim(gpt4all_model &model) : model_(model) {
     if (model.busy.test_and_set(std::memory_order_acquire)) {
         throw Error(GPT4ALL_ERROR_BUSY, "another call is using this model");
@@ -286,14 +262,9 @@ Claim::~Claim() {
 
 gpt4all_model::~gpt4all_model() {
     if (broken) {
-        // Workers may still wait inside the computation that failed; joining
-        // them would hang, so this memory is given up.
+        // What the engine was doing with the context is unknown, so that is given up, and used no more.
         (void)context.release();
         if (embedder != nullptr) embedder->abandon();
-        (void)pool.release();
-        for (auto &retired : retired_pools) (void)retired.release();
-        (void)weights.release();
-        return;
     }
     if (context != nullptr) llama_detach_threadpool(context.get());
 }

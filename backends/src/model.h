@@ -4,8 +4,8 @@
 #include "cancel.h"
 #include "guard.h"
 #include "prefix_cache.h"
+#include "thread_pool.h"
 
-#include "ggml-cpu.h"
 #include "llama.h"
 
 #include <atomic>
@@ -21,9 +21,6 @@ struct FreeWeights {
 };
 struct FreeContext {
     void operator()(llama_context *context) const { llama_free(context); }
-};
-struct FreeThreadPool {
-    void operator()(ggml_threadpool *pool) const;
 };
 
 // Facts read once at load, as C strings that live as long as the model.
@@ -41,9 +38,6 @@ struct ModelFacts {
     enum llama_pooling_type pooling = LLAMA_POOLING_TYPE_NONE;
     int32_t wordpiece = 0; // GPT4ALL_WORDPIECE*
 };
-
-// Whoever waits for work spins a little before it sleeps.
-std::unique_ptr<ggml_threadpool, FreeThreadPool> make_thread_pool(int32_t n_threads);
 
 class Embedder;
 class Vocabulary;
