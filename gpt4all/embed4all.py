@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
-from gpt4all import embedding_models
+from gpt4all import embedding_models, gguf
 from gpt4all._options_checks import check_callback, check_flag, check_integer, check_text
 from gpt4all.chunking import Framing, Window, limit_for_atlas
 from gpt4all.embedding_output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
+from gpt4all.errors import GPT4AllError
 from gpt4all.gpt4all import GPT4All
 from gpt4all.vectors import mean_direction, shortened
 
@@ -84,7 +85,7 @@ class Embed4All:
         except BaseException:
             self.gpt4all.close()
             raise
-        self._known = embedding_models.find(info.name, info.basename)
+        self._known = embedding_models.find(info.name, info.basename) or _by_header(self.gpt4all.model.model_path)
         self._name = info.name or Path(self.gpt4all.model.model_path).name
         self._readers: dict[str, _Reader] = {}
 
@@ -182,7 +183,7 @@ class Embed4All:
 
         Args:
             text: one text, or any number of them: a list, or a generator, which
-                is read as the work goes on.
+                is read as the work goes on. An empty text has a vector too.
             prefix: what the model is told the text is, such as ``"search_query"``;
                 it goes in front of every text with a colon. ``None`` is the
                 model's default. A model that is not known here takes any text,
@@ -344,13 +345,29 @@ class _Reader:
         return together[n_lead:] if together[:n_lead] == self._lead_tokens else self._model.tokenize(text)
 
 
+def _by_header(path: str | os.PathLike[str]) -> embedding_models.EmbeddingModel | None:
+    """Asks the whole header: the engine tells only the name."""
+    try:
+        return embedding_models.find_by_metadata(gguf.read_header(path).metadata)
+    except (GPT4AllError, OSError):  # moved away meanwhile: the model itself is loaded
+        return None
+
+
 def _as_texts(text: object) -> Iterable[str]:
-    if text is None or (isinstance(text, str) and not text):
-        raise ValueError("text must not be None or empty")
     if isinstance(text, str):
         return [text]
-    if not isinstance(text, Iterable) or isinstance(text, (bytes, bytearray, Mapping)):
-        raise TypeError(f"text must be a str or a list of str, not {type(text).__name__}")
+    if text is None:
+        raise ValueError("text must be a str or a list of str, not None")
+    kind = type(text).__name__
+    # A table is iterated over its columns, or their names.
+    if hasattr(text, "columns") or getattr(text, "ndim", 1) != 1:
+        raise TypeError(f"text must be a str or a list of str, not {kind}; give one column of it, as table['text']")
+    if isinstance(text, Set):
+        raise TypeError(f"text must be in an order that the vectors can have too, not in a {kind}; give sorted(text)")
+    if not isinstance(text, Iterable) or isinstance(text, (bytes, bytearray, memoryview, Mapping)):
+        hint = {"dict": "; give list(text.values())", "bytes": "; give text.decode()"}.get(kind, "")
+        hint = "; give text.read_text()" if isinstance(text, Path) else hint
+        raise TypeError(f"text must be a str or a list of str, not {kind}{hint}")
     return text
 
 

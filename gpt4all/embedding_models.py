@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from gpt4all.errors import EmbeddingInputError
 
@@ -18,10 +19,12 @@ class EmbeddingModel:
     Attributes:
         prefixes: those it knows, the default first; an empty one is none.
         matryoshka: whether the first numbers of a vector are one themselves.
+        any_prefix: whether it takes others too.
     """
 
     prefixes: tuple[str, ...] = ("",)
     matryoshka: bool = False
+    any_prefix: bool = False
 
 
 _NOMIC = ("search_document", "search_query", "classification", "clustering")
@@ -32,9 +35,10 @@ _LLM_EMBEDDER = (
     "Represent this query for retrieving relevant documents",
 )
 
-# By ``general.name`` or ``general.basename`` in lower case.
 _MODELS = {
     **{f"all-minilm-{size}-{version}": EmbeddingModel() for size in ("l6", "l12") for version in ("v1", "v2")},
+    # What the configurations of those name, and so llama.cpp's converter; what else was made from it takes none either.
+    **{f"minilm-{size}-h384-uncased": EmbeddingModel() for size in ("l6", "l12")},
     "nomic-embed-text-v1": EmbeddingModel(_NOMIC),
     "nomic-embed-text-v1.5": EmbeddingModel(_NOMIC, matryoshka=True),
     **{
@@ -51,14 +55,44 @@ _MODELS = {
 }
 
 
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_BY_LETTERS = {_letters(name): model for name, model in _MODELS.items()}
+# Uploaders put the organisation in front, with a slash or an underscore, and behind it what kind of file it is.
+_WRITTEN = re.compile(
+    r"(?:sentencetransformers|nreimers|microsoft|nomicai|baai|intfloat)?"
+    rf"(?P<model>{'|'.join(sorted(_BY_LETTERS, key=len, reverse=True))})"
+    r"(?:gguf|ggml|fp?16|bf16|f32|q[2-8](?:[01]|k[sml]?))*"
+)
+
+
 def find(*names: str) -> EmbeddingModel | None:
-    """The model that goes by one of ``names``, as model files tell them."""
+    """The model that goes by one of ``names``; only their letters and digits count, and of an address the last part."""
     for name in names:
-        # Files carry names such as "BAAI/bge-small-en-v1.5" and "Nomic Embed Text v1.5".
-        key = re.sub(r"[\s_]+", "-", name.strip().rpartition("/")[2].lower())
-        if key in _MODELS:
-            return _MODELS[key]
+        match = _WRITTEN.fullmatch(_letters(name.strip().rstrip("/").rpartition("/")[2]))
+        if match is not None:
+            return _BY_LETTERS[match["model"]]
     return None
+
+
+def find_by_metadata(metadata: Mapping[str, object]) -> EmbeddingModel | None:
+    """The model that a file's ``general.*`` keys tell of: by its name, its parts, where it came from, or its base.
+
+    A model known by its base alone may have been trained on with other texts in front, so it takes any prefix.
+    """
+
+    def text(key: str) -> str:
+        value = metadata.get(f"general.{key}")
+        return value if isinstance(value, str) else ""
+
+    parts = "-".join(text(key) for key in ("basename", "size_label", "finetune", "version"))
+    origins = ("source.repo_url", "source.url", "source.huggingface.repository", "repo_url", "url")
+    if model := find(text("name"), parts, text("basename"), *map(text, origins)):
+        return model
+    base = find(*(text(f"base_model.{index}.{key}") for index in range(4) for key in ("name", "repo_url")))
+    return None if base is None else replace(base, any_prefix=True)
 
 
 def choose_prefix(model: EmbeddingModel | None, name: str, prefix: str | None) -> str:
@@ -76,6 +110,8 @@ def choose_prefix(model: EmbeddingModel | None, name: str, prefix: str | None) -
         return prefix
     if prefix is None:
         return model.prefixes[0]
+    if model.any_prefix:
+        return prefix
     if prefix not in model.prefixes and prefix != "":
         allowed = " or ".join(repr(known) for known in model.prefixes if known) or "none"
         raise EmbeddingInputError(f"prefix {prefix!r} is none that {name} was trained with; it takes {allowed}")

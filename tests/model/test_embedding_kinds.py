@@ -96,3 +96,24 @@ def test_a_reranker_is_refused(model_file: Callable[[str], Path]) -> None:
 def test_a_text_generation_model_is_refused(model_file: Callable[[str], Path]) -> None:
     with pytest.raises(UnsupportedModelError, match="text-generation model"):
         Embed4All(model_file("tiny-llama"))
+
+
+def test_a_model_by_the_name_that_the_converter_gives_it(model_file: Callable[[str], Path], tmp_path: Path) -> None:
+    import gguf
+    from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
+
+    def renamed(**keys: str) -> Path:
+        reader = gguf.GGUFReader(model_file("minilm"))
+        writer = gguf.GGUFWriter(tmp_path / "renamed.gguf", arch="bert")
+        values = {f"general.{key}": MetadataDetails(gguf.GGUFValueType.STRING, text) for key, text in keys.items()}
+        copy_with_new_metadata(reader, writer, values, [])
+        return tmp_path / "renamed.gguf"
+
+    with Embed4All(model_file("minilm"), n_threads=1) as model:
+        vector = model.embed("A text.")
+    for keys in (
+        {"name": "MiniLM L6 H384 Uncased"},
+        {"name": "Snapshot", "source.repo_url": "https://hub.invalid/someone/all-MiniLM-L6-v2"},
+    ):
+        with Embed4All(renamed(**keys), n_threads=1) as model:
+            assert model.embed("A text.") == vector

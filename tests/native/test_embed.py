@@ -76,8 +76,50 @@ def test_nothing_gives_nothing(embedder: LoadEmbedder) -> None:
     assert model.embed([], return_dict=True) == {"embeddings": [], "n_prompt_tokens": 0}
 
 
-def test_an_empty_text_in_a_list_still_has_a_vector(embedder: LoadEmbedder) -> None:
+def test_a_model_is_known_by_its_header(embedder: LoadEmbedder) -> None:
+    metadata = {"general.base_model.0.repo_url": "https://hub.invalid/intfloat/e5-small-v2"}
+    model = embedder(name="snapshot", metadata=metadata)
+    assert model.embed("Hello") == model.embed("Hello", prefix="passage")
+    with pytest.raises(EmbeddingInputError, match="prefix must be given"):
+        embedder(name="snapshot").embed("Hello")
+
+
+class Table:
+    columns = ("text",)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (Table(), r"not Table; give one column of it, as table\['text'\]"),
+        ({"a": "b"}, r"not dict; give list\(text.values\(\)\)"),
+        ({"a", "b"}, r"give sorted\(text\)"),
+        (b"a", r"not bytes; give text.decode\(\)"),
+        (Path("notes.txt"), r"give text.read_text\(\)"),
+        (5, "not int"),
+        (["a", 5], r"text\[1\] must be a str, not int"),
+        ([["a"]], r"text\[0\] must be a str, not list"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_a_hint(embedder: LoadEmbedder, text: Any, hint: str) -> None:
+    with pytest.raises(TypeError, match=hint):
+        embedder().embed(text)
+
+
+def test_arrays_of_text(embedder: LoadEmbedder) -> None:
+    np = pytest.importorskip("numpy")
     model = embedder()
+    assert model.embed(np.array(["a", "b"])) == model.embed(["a", "b"])
+    with pytest.raises(TypeError, match="not ndarray; give one column"):
+        model.embed(np.array([["a", "b"]]))
+
+
+def test_an_empty_text_has_a_vector(embedder: LoadEmbedder) -> None:
+    model = embedder()
+    assert model.embed("") == model.embed([""])[0]
     assert length(model.embed(["", "a"])[0]) == pytest.approx(1.0, abs=1e-6)
     assert length(embedder(add_bos=0).embed([""])[0]) == pytest.approx(1.0, abs=1e-6)
 
@@ -184,7 +226,6 @@ def test_atlas(embedder: LoadEmbedder) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "name"),
     [
-        ({"text": ""}, ValueError, "text"),
         ({"text": None}, ValueError, "text"),
         ({"text": 5}, TypeError, "text"),
         ({"text": b"abc"}, TypeError, "text"),
