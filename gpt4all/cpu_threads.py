@@ -7,51 +7,65 @@ import os
 import sys
 from pathlib import Path
 
-_CPU_ROOT = Path("/sys/devices/system/cpu")
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
+from gpt4all import cgroups
+
+_ROOT = Path("/")
 
 
-def default_thread_count(cpu_root: Path = _CPU_ROOT, cgroup_root: Path = _CGROUP_ROOT) -> int:
+def default_thread_count(root: Path = _ROOT) -> int:
     """Physical cores this process may use, at least 1.
 
-    Bounded by the affinity mask and the cgroup's CPU quota. A core's second
-    hardware thread adds nothing: the engine's kernels keep the core's units busy.
+    Bounded by the affinity mask and the CPU quota of the process's control groups. A core's second hardware thread
+    adds nothing: the engine's kernels keep the core's units busy.
     """
-    cpus = _usable_cpus()
-    count = _physical_cores(cpus, cpu_root)
-    quota = _cgroup_quota(cgroup_root)
+    count = _physical_cores(_affinity(), root)
+    quota = _cpu_quota(root)
     if quota is not None:
-        count = min(count, max(1, math.floor(quota + 0.5)))
+        count = min(count, math.floor(quota + 0.5))
     return max(1, count)
 
 
-def _usable_cpus() -> set[int]:
+def usable_cpus(root: Path = _ROOT) -> int:
+    """Threads that can run at once: hardware threads in the affinity mask, as far as the quota goes; at least 1."""
+    count = len(_affinity())
+    quota = _cpu_quota(root)
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def _affinity() -> set[int]:
     if sys.platform == "linux":
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
 
 
-def _physical_cores(cpus: set[int], cpu_root: Path) -> int:
+def _physical_cores(cpus: set[int], root: Path) -> int:
+    if sys.platform != "linux":
+        from gpt4all._native.processors import physical_cores
+
+        return min(physical_cores() or len(cpus), len(cpus))
     cores = set()
     for cpu in cpus:
         try:
-            siblings = (cpu_root / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text()
-        except OSError:
-            # No topology to read (macOS, Windows, some containers).
+            siblings = (root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+        except OSError:  # no topology to read, in some containers
             return len(cpus)
         cores.add(siblings.strip())
     return len(cores)
 
 
-def _cgroup_quota(cgroup_root: Path) -> float | None:
-    """CPUs' worth of time granted by cgroup version 2 or 1, ``None`` for no limit."""
+def _cpu_quota(root: Path) -> float | None:
+    """CPUs' worth of time that the process may take, ``None`` for no limit."""
+    quotas = (_quota(version, folder) for version, folder in cgroups.folders("cpu", root))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota(version: int, folder: Path) -> float | None:
     try:
-        quota, period = (cgroup_root / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        pass
-    try:
-        limit = int((cgroup_root / "cpu" / "cpu.cfs_quota_us").read_text())
-        return limit / int((cgroup_root / "cpu" / "cpu.cfs_period_us").read_text()) if limit > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):
+        if version == 2:
+            allowed, period = (folder / "cpu.max").read_text().split()
+        else:
+            allowed = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return int(allowed) / int(period) if int(allowed) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
         return None

@@ -7,6 +7,7 @@ caller wrote it.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -17,7 +18,7 @@ from gpt4all._options_checks import check_flag as check_flag
 from gpt4all._options_checks import check_path as check_path
 from gpt4all._options_checks import check_text as check_text
 from gpt4all._options_constraints import Constraint, check_logit_bias, check_logprobs, constraint_of
-from gpt4all.cpu_threads import default_thread_count
+from gpt4all.cpu_threads import default_thread_count, usable_cpus
 
 #: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
 ResponseCallback = Callable[[int, str], "bool | None"]
@@ -190,10 +191,18 @@ class GenerationOptions:
 
 
 def check_thread_count(n_threads: int | None) -> int:
-    """``n_threads`` as given, or what suits the machine for ``None``."""
+    """``n_threads`` as given, or what suits the machine for ``None``; more than can run at once get a warning."""
     if n_threads is None:
         return default_thread_count()
-    return check_integer("n_threads", n_threads, 1, _MAX_THREADS)
+    wanted = check_integer("n_threads", n_threads, 1, _MAX_THREADS)
+    usable = usable_cpus()
+    if wanted > usable:
+        warnings.warn(
+            f"n_threads={wanted}, but only {usable} can run at once here: the threads will wait for each other, "
+            f"often many times longer than they compute; n_threads={usable} or None is faster",
+            stacklevel=4,
+        )
+    return wanted
 
 
 def _stop_texts(stop: object, standing: tuple[str, ...]) -> tuple[str, ...]:

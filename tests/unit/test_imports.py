@@ -39,6 +39,8 @@ LEAVES = (
     "gguf",
     "embedding_models",
     "cpu_threads",
+    "cgroups",
+    "_native.processors",  # counts; imported where a model is loaded
     "deprecation",
 )
 HEAVY = (
