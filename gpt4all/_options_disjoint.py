@@ -1,68 +1,162 @@
-"""Whether two JSON Schemas can accept the same value; in doubt they can."""
+"""What a schema's values can be told by; in doubt more is possible than is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-_MAX_NESTING = 20
-_ALL_TYPES = frozenset({"object", "array", "string", "number", "boolean", "null"})
+from gpt4all._options_document import Document, Node
+from gpt4all._options_keywords import TYPES, Fuel, SchemaError, mapping, names, types, values
 
-Resolve = Callable[[Any], Any]
-
-
-def disjoint(one: Any, other: Any, resolve: Resolve) -> bool:
-    """Whether no value matches both: by their types, their constants, or the constants of a property both require."""
-    one, other = _target(one, resolve), _target(other, resolve)
-    if one is False or other is False:
-        return True
-    shared = _types(one, resolve, 0) & _types(other, resolve, 0)
-    if not shared:
-        return True
-    ours, theirs = _constants(one), _constants(other)
-    if ours is not None and theirs is not None:
-        return not ours & theirs
-    return shared == {"object"} and _told_apart(one, other, resolve)
+T = TypeVar("T")
+#: ``integer`` counts as ``number``.
+ALL_TYPES = frozenset(TYPES) - {"integer"}
 
 
-def _told_apart(one: dict[str, Any], other: dict[str, Any], resolve: Resolve) -> bool:
-    """Whether a property that both require has constants in both, and different ones."""
-    for name in set(one.get("required", [])) & set(other.get("required", [])):
-        tags = []
-        for schema in (one, other):
-            properties = schema.get("properties")
-            tag = properties.get(name) if isinstance(properties, dict) else None
-            tags.append(_constants(_target(tag, resolve)))
-        if tags[0] is not None and tags[1] is not None and not tags[0] & tags[1]:
+class Traits:
+    """Answers about schemas, remembered."""
+
+    def __init__(self, document: Document, fuel: Fuel) -> None:
+        self._document = document
+        self._fuel = fuel
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def types(self, node: Node) -> frozenset[str]:
+        """The types a value may have."""
+
+        def of(schema: dict[str, Any]) -> frozenset[str]:
+            found = ALL_TYPES
+            declared, constants = types(schema), values(schema)
+            if declared is not None:
+                found &= {"number" if name == "integer" else name for name in declared}
+            if constants is not None:
+                found &= {type_of(value) for value in constants}
+            return self._joined(node, self.types, ALL_TYPES, found, frozenset.__and__, frozenset.__or__)
+
+        return frozenset() if node.schema is False else self._once(("types", node), of, ALL_TYPES)
+
+    def constants(self, node: Node) -> frozenset[str] | None:
+        """The only values, written so that equal ones are the same."""
+
+        def of(schema: dict[str, Any]) -> frozenset[str] | None:
+            found = values(schema)
+            own = None if found is None else frozenset(map(identity, found))
+            return self._joined(node, self.constants, None, own, _both, _either)
+
+        return frozenset() if node.schema is False else self._once(("constants", node), of, None)
+
+    def required(self, node: Node) -> frozenset[str]:
+        """Properties that an object always has."""
+
+        def of(schema: dict[str, Any]) -> frozenset[str]:
+            own = frozenset(names(schema, "required"))
+            return self._joined(node, self.required, frozenset(), own, frozenset.__or__, frozenset.__and__)
+
+        return self._once(("required", node), of, frozenset())
+
+    def declared(self, node: Node) -> frozenset[str]:
+        """Properties that are named somewhere."""
+
+        def of(schema: dict[str, Any]) -> frozenset[str]:
+            own = frozenset(mapping(schema, "properties"))
+            return self._joined(node, self.declared, frozenset(), own, frozenset.__or__, frozenset.__or__)
+
+        return self._once(("declared", node), of, frozenset())
+
+    def tags(self, node: Node, name: str) -> frozenset[str] | None:
+        """The only values of a property where an object has it."""
+
+        def of(schema: dict[str, Any]) -> frozenset[str] | None:
+            own = None
+            if name in mapping(schema, "properties"):
+                own = self.constants(self._document.child(node, "properties", name))
+            elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
+                own = frozenset()
+            return self._joined(node, lambda inner: self.tags(inner, name), None, own, _both, _either)
+
+        return frozenset() if node.schema is False else self._once(("tags", node, name), of, None)
+
+    def apart(self, one: Node, other: Node) -> bool:
+        """Whether no value matches both, by their types, their constants, or those of a property."""
+        self._fuel.spend()
+        shared = self.types(one) & self.types(other)
+        if not shared or _told(self.constants(one), self.constants(other)):
             return True
-    return False
+        return shared == {"object"} and any(
+            _told(self.tags(one, name), self.tags(other, name)) or self.tags(left, name) == frozenset()
+            for left, right in ((one, other), (other, one))
+            for name in self.required(right)
+        )
 
-
-def _target(schema: Any, resolve: Resolve) -> Any:
-    for _ in range(_MAX_NESTING):
+    def _once(self, key: tuple[Any, ...], of: Callable[[dict[str, Any]], T], unknown: T) -> T:
+        schema = key[1].schema
         if not isinstance(schema, dict):
-            return schema
-        if "$ref" in schema:
-            schema = resolve(schema["$ref"])
-        elif isinstance(schema.get("allOf"), list) and len(schema["allOf"]) == 1:
-            schema = schema["allOf"][0]
-        else:
-            return schema
+            return unknown
+        if key not in self._known:
+            self._fuel.spend()
+            # A schema that comes back to itself says nothing more the second time.
+            self._known[key] = unknown
+            self._known[key] = of(schema)
+        known: T = self._known[key]
+        return known
+
+    def _joined(
+        self,
+        node: Node,
+        of: Callable[[Node], T],
+        unknown: T,
+        own: T,
+        both: Callable[[T, T], T],
+        either: Callable[[T, T], T],
+    ) -> T:
+        """What a node says of itself with what it refers to and what its alternatives say."""
+        inner: list[Node] = []
+        if "$ref" in node.schema:
+            try:
+                inner.append(self._document.resolve(node, node.schema["$ref"]))
+            except SchemaError:
+                raise
+            except ValueError:
+                pass
+        if "allOf" in node.schema:
+            inner += self._document.children(node, "allOf")
+        for each in inner:
+            own = both(own, of(each))
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in node.schema:
+                found = [of(each) for each in self._document.children(node, keyword)]
+                together = found[0]
+                for each_found in found[1:]:
+                    together = either(together, each_found)
+                own = both(own, together)
+        return own
+
+
+def all_apart(tags: Iterable[frozenset[str] | None]) -> bool:
+    """Whether each has values, and no two have one in common."""
+    seen: set[str] = set()
+    for found in tags:
+        if not found or found & seen:
+            return False
+        seen |= found
     return True
 
 
-def _constants(schema: Any) -> frozenset[str] | None:
-    """The only values that can match, written so that equal ones are the same."""
-    if not isinstance(schema, dict):
-        return None
-    if "const" in schema:
-        return frozenset({_identity(schema["const"])})
-    values = schema.get("enum")
-    return frozenset(map(_identity, values)) if isinstance(values, list) else None
+def _told(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
+    return one is not None and other is not None and not one & other
 
 
-def _identity(value: Any) -> str:
+def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    return other if one is None else one if other is None else one & other
+
+
+def _either(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    return None if one is None or other is None else one | other
+
+
+def identity(value: Any) -> str:
+    """Equal values have the same."""
     # 1 and 1.0 are the same number.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -72,24 +166,7 @@ def _identity(value: Any) -> str:
     return json.dumps(value)
 
 
-def _types(schema: Any, resolve: Resolve, nesting: int) -> frozenset[str]:
-    """The types a matching value may have; ``integer`` counts as ``number``."""
-    schema = _target(schema, resolve)
-    if schema is False:
-        return frozenset()
-    if not isinstance(schema, dict) or nesting > _MAX_NESTING:
-        return _ALL_TYPES
-    for keyword in ("anyOf", "oneOf"):
-        if isinstance(schema.get(keyword), list):
-            return frozenset().union(*(_types(each, resolve, nesting + 1) for each in schema[keyword]))
-    if "const" in schema or isinstance(schema.get("enum"), list):
-        return frozenset(_type_of(value) for value in (schema["enum"] if "enum" in schema else [schema["const"]]))
-    declared = schema.get("type", list(_ALL_TYPES))
-    names = declared if isinstance(declared, list) else [declared]
-    return frozenset("number" if name == "integer" else str(name) for name in names)
-
-
-def _type_of(value: Any) -> str:
+def type_of(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

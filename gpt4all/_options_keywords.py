@@ -10,7 +10,7 @@ from gpt4all._options_numbers import Bound
 
 Schema = dict[str, Any]
 
-#: By the type of the values they are about.
+#: What is done, by the type of the values it is about.
 KEYWORDS = {
     "object": frozenset(
         {
@@ -23,42 +23,57 @@ KEYWORDS = {
             "required",
         }
     ),
-    "array": frozenset({"additionalItems", "items", "maxItems", "minItems", "prefixItems", "uniqueItems"}),
+    "array": frozenset({"additionalItems", "contains", "items", "maxItems", "minItems", "prefixItems", "uniqueItems"}),
     "string": frozenset({"format", "maxLength", "minLength", "pattern"}),
     "number": frozenset({"exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"}),
 }
-#: Each of them says all there is to say, so nothing else may stand beside it.
-WHOLE = ("$ref", "anyOf", "oneOf", "allOf", "enum", "const")
+#: What holds beside everything else that is said in the same place.
+JOINED = ("$ref", "allOf")
+#: What several ways of filling a place come from.
+BRANCHING = ("anyOf", "oneOf", "not", "if", "dependencies", "dependentRequired", "dependentSchemas")
+#: What a value is held to in its own place. ``excluded`` is ours: values that it must not be.
+PLAIN = frozenset({"type", "enum", "const", "excluded"}).union(*KEYWORDS.values())
 #: Keywords of the standard, of any draft, that no grammar here can do.
 UNSUPPORTED = frozenset(
     {
-        "$dynamicAnchor",
         "$dynamicRef",
-        "$recursiveAnchor",
         "$recursiveRef",
-        "contains",
-        "dependencies",
-        "dependentRequired",
-        "dependentSchemas",
         "disallow",
         "divisibleBy",
-        "else",
         "extends",
-        "if",
         "maxContains",
         "minContains",
-        "not",
-        "then",
         "unevaluatedItems",
         "unevaluatedProperties",
     }
 )
+TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 _MAX_DIGITS = 60
 
 
 class SchemaError(ValueError):
-    """The schema is wrong, and not only beyond what a grammar can do: no part of it is left out for that."""
+    """The schema is wrong, or too much: no part of it is left out for that."""
+
+
+class CannotError(ValueError):
+    """What no grammar here can do: the closest part that a value can do without is left out."""
+
+
+class NothingError(ValueError):
+    """No value at all is accepted: to leave that out loses nothing."""
+
+
+class Fuel:
+    """How much work a schema may make."""
+
+    def __init__(self, amount: int) -> None:
+        self._left = amount
+
+    def spend(self, amount: int = 1) -> None:
+        self._left -= amount
+        if self._left < 0:
+            raise SchemaError("the schema is too complex: its parts can be combined in too many ways")
 
 
 def mapping(schema: Schema, keyword: str) -> dict[str, Any]:
@@ -69,12 +84,51 @@ def mapping(schema: Schema, keyword: str) -> dict[str, Any]:
     return value
 
 
+def names(schema: Schema, keyword: str) -> list[str]:
+    """A list of names, empty where the keyword is missing."""
+    value = schema.get(keyword, [])
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise SchemaError(f"{keyword} must be a list of names")
+    return value
+
+
+def values(schema: Schema) -> list[Any] | None:
+    """The only values that ``enum`` or ``const`` lets through."""
+    if "const" in schema:
+        return [schema["const"]]
+    if "enum" not in schema:
+        return None
+    if not isinstance(schema["enum"], list) or not schema["enum"]:
+        raise SchemaError("enum must be a list that is not empty")
+    return schema["enum"]
+
+
+def types(schema: Schema) -> frozenset[str] | None:
+    """The types that are declared."""
+    if "type" not in schema:
+        return None
+    declared = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    for name in declared:
+        if name not in TYPES:
+            raise SchemaError(f"there is no type {name!r}")
+    if not declared:
+        raise SchemaError("type is empty")
+    return frozenset(declared)
+
+
 def counts(schema: Schema, least: str, most: str) -> tuple[int, int | None]:
     """A lower and an upper bound of a size."""
     for keyword in (least, most):
         if keyword in schema and (not is_a(schema[keyword], "integer") or schema[keyword] < 0):
             raise SchemaError(f"{keyword} must be an integer from 0")
     return int(schema.get(least, 0)), int(schema[most]) if most in schema else None
+
+
+def narrowest(schemas: list[Schema], least: str, most: str) -> tuple[int, int | None]:
+    """The bounds of a size that hold in several schemas at once."""
+    bounds = [counts(schema, least, most) for schema in schemas]
+    uppers = [upper for _, upper in bounds if upper is not None]
+    return max((lower for lower, _ in bounds), default=0), min(uppers, default=None)
 
 
 def bound(schema: Schema, closed: str, opened: str, tighter: Callable[..., Bound]) -> Bound | None:
@@ -91,7 +145,7 @@ def decimal(schema: Schema, keyword: str) -> Decimal:
         raise SchemaError(f"{keyword} must be a number, not {value!r}")
     number = Decimal(repr(value))
     if number and not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
-        raise ValueError(f"{keyword} is too large or too small")
+        raise CannotError(f"{keyword} is too large or too small")
     return number
 
 

@@ -21,7 +21,14 @@ UNBOUNDED = frozenset(
     {
         "anything",
         "any object",
+        "all of recursive",
         "any array",
+        "bounds beside one of",
+        "names",
+        "not a type",
+        "not a value",
+        "one more property",
+        "properties and others",
         "array at least",
         "string",
         "string at least",
@@ -79,7 +86,7 @@ def test_some_answers_validate(smollm2: GPT4All, name: str) -> None:
 @pytest.mark.parametrize("name", ["ref to itself", "endless"])
 def test_a_schema_without_an_end(smollm2: GPT4All, name: str) -> None:
     schema, message = REFUSED[name]
-    with pytest.raises(ValueError, match="json_schema: as a grammar") as caught:
+    with pytest.raises(ValueError, match="json_schema") as caught:
         smollm2.generate("x", json_schema=schema)
     assert message in str(caught.value)
 
