@@ -1134,6 +1134,7 @@ typedef struct generation {
     char *held; /* text that is not delivered yet */
     size_t n_held, held_capacity;
     bool done;
+    bool refused; /* a callback wanted no more */
 } generation;
 
 static int64_t now_us(void) {
@@ -1487,9 +1488,14 @@ static gpt4all_status hold_text(generation *g, text_view text) {
     return GPT4ALL_OK;
 }
 
+static void refuse(generation *g) {
+    g->refused = true;
+    finish(g, GPT4ALL_FINISH_CANCELLED);
+}
+
 static void deliver(generation *g, int32_t token, size_t length) {
     if (g->callback != NULL && g->callback(token, length > 0 ? g->held : "", (int64_t)length, g->payload) != 0)
-        finish(g, GPT4ALL_FINISH_CANCELLED);
+        refuse(g);
     g->n_held -= length;
     if (g->n_held > 0) memmove(g->held, g->held + length, g->n_held);
 }
@@ -1510,13 +1516,13 @@ static bool report_logprobs(const generation *g, int32_t token) {
 
 /* Hands on what is safe of the held text with one more token's. */
 static gpt4all_status take_token(generation *g, int32_t token) {
+    if (!report_logprobs(g, token)) {
+        refuse(g);
+        return GPT4ALL_OK;
+    }
     gpt4all_status status = hold_text(g, text_of_token(g->model, token));
     if (status != GPT4ALL_OK) return status;
     g->result.completion_tokens++;
-    if (!report_logprobs(g, token)) {
-        finish(g, GPT4ALL_FINISH_CANCELLED);
-        return GPT4ALL_OK;
-    }
     size_t length;
     if (find_stop(g, &length))
         finish(g, GPT4ALL_FINISH_STOP);
@@ -1563,7 +1569,11 @@ static gpt4all_status run(generation *g, const int32_t *tokens, int32_t n_tokens
     if (status != GPT4ALL_OK) return status;
     if (!g->done && g->options.max_tokens == 0) finish(g, GPT4ALL_FINISH_LENGTH);
     start = now_us();
-    for (int32_t previous = -1; status == GPT4ALL_OK && !g->done;) status = generate_token(g, &previous);
+    int32_t last = -1;
+    while (status == GPT4ALL_OK && !g->done) status = generate_token(g, &last);
+    /* What is held back of tokens that were counted is part of the answer. */
+    if (status == GPT4ALL_OK && g->result.finish_reason == GPT4ALL_FINISH_CANCELLED && !g->refused && g->n_held > 0)
+        deliver(g, last, g->n_held);
     g->result.completion_us = now_us() - start;
     return status;
 }

@@ -68,6 +68,7 @@ public:
         } catch (const Cancelled &) {
             result_.finish_reason = GPT4ALL_FINISH_CANCELLED;
         }
+        if (!deliver_rest()) result_.finish_reason = GPT4ALL_FINISH_CANCELLED;
         result_.completion_us = ggml_time_us() - prompt_done;
     }
 
@@ -81,6 +82,7 @@ private:
     int32_t generate();
     bool make_room();
     bool deliver(llama_token token);
+    bool deliver_rest();
 
     bool cancelled() const { return is_set(options_.cancel); }
 
@@ -99,7 +101,9 @@ private:
     Sampler sampler_;
     LogprobReport logprobs_;
     TextStream stream_;
-    std::vector<int8_t> outputs_; // which tokens of a batch want logits
+    llama_token last_ = LLAMA_TOKEN_NULL; // delivered
+    bool refused_ = false;                // a callback wanted no more
+    std::vector<int8_t> outputs_;         // which tokens of a batch want logits
 };
 
 // How many leading prompt tokens need not be computed again. The last one
@@ -166,6 +170,7 @@ bool Generation::encode_prompt() {
     }
     if (cancelled()) return false;
     ErrorCapture errors;
+    model_.pool_used = true;
     const int32_t status =
         llama_encode(context_, llama_batch_get_one(prompt_.data(), static_cast<int32_t>(prompt_.size())));
     if (status != 0) {
@@ -191,6 +196,7 @@ bool Generation::decode(const llama_token *tokens, std::size_t n, std::size_t ch
         outputs_.back() = done + size == n ? 1 : 0;
         batch.logits = outputs_.data();
         model_.has_logits = false;
+        model_.pool_used = true;
         const int32_t status = llama_decode(context_, batch);
         if (status != 0) {
             after_interruption();
@@ -242,9 +248,17 @@ bool Generation::make_room() {
 
 // Hands over what may be shown. False when the callback wants no more.
 bool Generation::deliver(llama_token token) {
-    if (callback_ == nullptr) return true;
     const std::string text = stream_.take();
-    return callback_(token, text.data(), static_cast<int64_t>(text.size()), payload_) == 0;
+    last_ = token;
+    refused_ = callback_ != nullptr && callback_(token, text.data(), static_cast<int64_t>(text.size()), payload_) != 0;
+    return !refused_;
+}
+
+// Hands over what is held back of tokens that were counted.
+bool Generation::deliver_rest() {
+    if (refused_) return false;
+    stream_.finish();
+    return !stream_.has_ready() || deliver(last_);
 }
 
 int32_t Generation::generate() {
@@ -260,9 +274,10 @@ int32_t Generation::generate() {
             stream_.finish();
             return deliver(token) ? GPT4ALL_FINISH_STOP : GPT4ALL_FINISH_CANCELLED;
         }
-        result_.completion_tokens = n + 1;
-        if (!logprobs_.report(logits, token)) return GPT4ALL_FINISH_CANCELLED;
+        refused_ = !logprobs_.report(logits, token);
+        if (refused_) return GPT4ALL_FINISH_CANCELLED;
         if (constraint_ != nullptr) constraint_->accept(token);
+        result_.completion_tokens = n + 1;
         const bool ends = complete();
         const bool stopped = stream_.feed(token_text(model_.vocab, token, options_.render_special != 0));
         const bool last = ends || n + 1 == options_.max_tokens;
@@ -271,9 +286,7 @@ int32_t Generation::generate() {
         if (stopped || ends) return GPT4ALL_FINISH_STOP;
         if (last) break;
         if (model_.cached.size() >= static_cast<std::size_t>(model_.n_ctx) && !make_room()) {
-            if (cancelled()) return GPT4ALL_FINISH_CANCELLED;
-            stream_.finish();
-            return deliver(token) ? GPT4ALL_FINISH_LENGTH : GPT4ALL_FINISH_CANCELLED;
+            return cancelled() ? GPT4ALL_FINISH_CANCELLED : GPT4ALL_FINISH_LENGTH;
         }
         if (!decode(&token, 1, 1)) return GPT4ALL_FINISH_CANCELLED;
     }

@@ -277,8 +277,9 @@ void gpt4all_model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
     llama_detach_threadpool(context.get());
     llama_attach_threadpool(context.get(), fresh.get(), nullptr);
     llama_set_n_threads(context.get(), n_threads, n_threads_batch);
-    if (pool != nullptr) retired_pools.push_back(std::move(pool));
+    if (pool_used) retired_pools.push_back(std::move(pool));
     pool = std::move(fresh);
+    pool_used = false;
 }
 
 void gpt4all_model::forget() {

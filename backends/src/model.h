@@ -51,7 +51,8 @@ struct gpt4all_model {
     std::unique_ptr<llama_model, gpt4all::FreeWeights> weights;
     std::unique_ptr<ggml_threadpool, gpt4all::FreeThreadPool> pool;
     // The engine touches the pool of its last computation once more when it
-    // begins the next one, so pools that were replaced stay until then.
+    // begins the next one, so pools that were used stay until then.
+    bool pool_used = false;
     std::vector<std::unique_ptr<ggml_threadpool, gpt4all::FreeThreadPool>> retired_pools;
     // For generation; models made for embeddings have an embedder instead.
     std::unique_ptr<llama_context, gpt4all::FreeContext> context;

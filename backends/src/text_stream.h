@@ -20,6 +20,8 @@ public:
     // Everything held back becomes ready.
     void finish() { ready_ = pending_.size(); }
 
+    bool has_ready() const { return ready_ > 0; }
+
     // Takes what may be shown.
     std::string take();
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,21 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
 def call_for_ever(model: GPT4All) -> None:
     while True:
         model.generate("Once upon a time", max_tokens=50, stop=[])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_threads_that_nobody_used_do_not_stay(model_file: Callable[[str], Path]) -> None:
+    def n_threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    with GPT4All(model_file("tiny-llama"), n_ctx=128, n_threads=3) as model:
+        for _ in range(2):
+            model.generate("a", max_tokens=1, stop=[])
+            before = n_threads()
+            for n in (2, 3) * 10:
+                model.model.set_thread_count(n)
+            # Those of the last computation may still be asked for once.
+            assert n_threads() <= before + 2
 
 
 def test_sixteen_threads_share_a_model(model_file: Callable[[str], Path]) -> None:

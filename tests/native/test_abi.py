@@ -366,6 +366,34 @@ def test_flag_stops_between_tokens_and_the_model_lives_on(model: Model, prompt: 
     assert model.generate(prompt, max_tokens=20).tokens == full.tokens
 
 
+def test_held_back_text_is_delivered_when_the_flag_stops(model: Model, prompt: list[int]) -> None:
+    full = model.generate(prompt, max_tokens=20)
+    n, flag = 5, c_int32(0)
+    # As far as is known, the last token's end may begin it.
+    stop = full.text[len(b"".join(full.pieces[:n])) - 1 :][:1] + b"\x01"
+    seen: list[int] = []
+
+    def set_flag(token: int, piece: bytes) -> bool:
+        seen.append(token)
+        flag.value = len(seen) >= n
+        return True
+
+    run = model.generate(prompt, max_tokens=20, stop=[stop], cancel=flag, on_token=set_flag)
+    assert (run.status, run.result.finish_reason) == (abi.OK, abi.FINISH_CANCELLED)
+    assert run.result.completion_tokens == n
+    assert run.text == b"".join(full.pieces[:n])
+    # Of a callback that wants no more nothing is asked.
+    seen.clear()
+
+    def until_last(token: int, piece: bytes) -> bool:
+        seen.append(token)
+        return len(seen) < n
+
+    run = model.generate(prompt, max_tokens=20, stop=[stop], on_token=until_last)
+    assert (run.result.completion_tokens, len(run.calls)) == (n, n)
+    assert run.text == b"".join(full.pieces[:n])[:-1]
+
+
 def test_busy_model_refuses_and_goes_on(model: Model, prompt: list[int], library: Library) -> None:
     statuses: dict[str, int] = {}
 
