@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, overload
 
 from gpt4all import embedding_models, gguf
 from gpt4all._options_checks import check_callback, check_flag, check_integer, check_text
+from gpt4all._options_names import refuse_unknown
 from gpt4all.chunking import Framing, Window, limit_for_atlas
 from gpt4all.embedding_output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
 from gpt4all.errors import GPT4AllError
@@ -89,7 +90,11 @@ class Embed4All:
         self._name = info.name or Path(self.gpt4all.model.model_path).name
         self._readers: dict[str, _Reader] = {}
 
+    def __repr__(self) -> str:
+        return f"Embed4All({self._name!r}, gpt4all={self.gpt4all!r})"
+
     def __enter__(self) -> Embed4All:
+        self.gpt4all.model.check_open()
         return self
 
     def __exit__(
@@ -178,6 +183,7 @@ class Embed4All:
         cancel_cb: CancelCallback | None = None,
         output: str = "list",
         progress: bool = False,
+        **unknown: NoReturn,
     ) -> Any:
         """Turns texts into vectors of length 1.
 
@@ -213,6 +219,7 @@ class Embed4All:
             EmbeddingError: the engine failed.
             ValueError, TypeError: an argument makes no sense; the message names it.
         """
+        refuse_unknown("embed", unknown, "text", Embed4All.embed)
         self.gpt4all.model.check_can_embed()
         options = _Options(
             prefix=self._choose_prefix(prefix),
@@ -297,8 +304,13 @@ class Embed4All:
     def _compute(self, window: Window, options: _Options, on_batch: OnBatch | None) -> Iterator[Sequence[float]]:
         """A vector for each text of the window."""
         whole = options.size is None
-        full = self._full_size
         rows = self.gpt4all.model.embed(window.tokens, window.lengths, normalize=whole, on_batch=on_batch)
+        return self._vectors(
+            rows, window, options
+        )  # apart: out of a generator a callback's StopIteration is another error
+
+    def _vectors(self, rows: Sequence[float], window: Window, options: _Options) -> Iterator[Sequence[float]]:
+        full = self._full_size
         row = 0
         for count in window.chunk_counts:
             chunks = [rows[at * full : (at + 1) * full] for at in range(row, row + count)]

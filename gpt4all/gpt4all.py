@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
 
 from gpt4all import gguf
+from gpt4all._options_names import refuse_unknown
 from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
 from gpt4all.chat_methods import ChatMethods
 from gpt4all.conversation import ChatTurn, PromptTurn
@@ -27,7 +28,7 @@ from gpt4all.options import (
     check_flag,
     check_text,
 )
-from gpt4all.verbosity import hide_log, show_log
+from gpt4all.verbosity import hide_log, log_shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,7 +67,8 @@ class GPT4All(ModelLibrary, ChatMethods):
             takes the best there is, the CPU at last.
         n_ctx: context size in tokens; 0 or ``None`` is the length the model was trained with.
         ngl: layers to put on a GPU; the output counts as one, and 0 puts none.
-        verbose: also shows the ``gpt4all`` logger's lines on stderr.
+        verbose: also shows the ``gpt4all`` logger's lines on stderr, and with them the
+            engine's own, which are those of ``gpt4all.engine``.
         kv_type: type of the KV cache, such as ``"f16"`` or ``"q8_0"``.
         flash_attention: ``"auto"``, ``True`` or ``False``.
         main_gpu: index of the GPU that computes the output of a model in ``tensor_split``.
@@ -102,7 +104,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         main_gpu: int = 0,
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
+        **unknown: NoReturn,
     ) -> None:
+        refuse_unknown("GPT4All", unknown, "model_name", GPT4All.__init__)
         # ctypes and all that is native, for those who load a model: importing the package stays cheap.
         from gpt4all.placement import Placement
 
@@ -119,15 +123,14 @@ class GPT4All(ModelLibrary, ChatMethods):
             tensor_split=tensor_split,
             progress=progress,
         )
-        if check_flag("verbose", verbose):
-            show_log(self)
-        placement = Placement(request, options)
-        self.config: ConfigType = self.retrieve_model(
-            model_name, model_path=model_path, allow_download=allow_download, verbose=verbose
-        )
-        path = Path(self.config["path"])
-        header = gguf.preflight(path)
-        self.model: ModelSession = placement.open(path, header.context_length)
+        with log_shown(self, check_flag("verbose", verbose)):
+            placement = Placement(request, options)
+            self.config: ConfigType = self.retrieve_model(
+                model_name, model_path=model_path, allow_download=allow_download, verbose=verbose
+            )
+            path = Path(self.config["path"])
+            header = gguf.preflight(path)
+            self.model: ModelSession = placement.open(path, header.context_length)
         #: Why the model is not where ``device`` wanted it most, ``None`` where it is.
         self.fallback_reason: str | None = placement.fallback_reason
         #: How the last call of :meth:`generate` ended, ``None`` before the first.
@@ -163,6 +166,20 @@ class GPT4All(ModelLibrary, ChatMethods):
         except Exception as error:
             logger.warning("the GPUs could not be listed: %s", error)
             return []
+
+    def __repr__(self) -> str:
+        model = getattr(self, "model", None)
+        if model is None:
+            return "<GPT4All that failed to load>"
+        what = f"backend={model.backend!r}, device={model.device!r}, n_ctx={model.info.n_ctx}"
+        return f"GPT4All({model.model_path!r}, {what}{', closed' if model.closed else ''})"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a GPT4All object can be neither pickled nor copied: its weights and context are native memory of this "
+            "process. Load the model where it is used, as GPT4All(model.config['path']): processes share its file's "
+            "pages; threads and tasks can share the object itself"
+        )
 
     def __enter__(self) -> GPT4All:
         self.model.check_open()
@@ -224,6 +241,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         logprobs: int | None = None,
         parse_special: bool = True,
         reasoning_callback: ReasoningCallback | None = None,
+        **unknown: NoReturn,
     ) -> str | Iterator[str]:
         """Continues a prompt, or inside :meth:`chat_session` answers a message.
 
@@ -278,6 +296,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             GenerationError: the engine failed.
             ValueError, TypeError: an argument makes no sense; the message names it.
         """
+        refuse_unknown("generate", unknown, "prompt", GPT4All.generate)
         streaming = check_flag("streaming", streaming)
         turn, wanted = self._prepare(
             prompt,
@@ -309,9 +328,8 @@ class GPT4All(ModelLibrary, ChatMethods):
         Cancelling the task stops the engine within a token; the event loop is
         never blocked.
         """
-        unknown = sorted(set(arguments) - set(GenerateArguments.__annotations__))
-        if unknown:
-            raise TypeError(f"agenerate() has no argument {unknown[0]!r}")
+        known = GenerateArguments.__annotations__
+        refuse_unknown("agenerate", [name for name in arguments if name not in known], "prompt", known)
         # asyncio is too heavy to import for those who don't use it.
         from gpt4all.asynchronous import AsyncGeneration
 

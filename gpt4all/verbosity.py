@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import weakref
+from collections.abc import Iterator
 
 logger = logging.getLogger("gpt4all")
 # Silent unless somebody wants to hear: without this, logging itself prints warnings.
@@ -30,8 +32,20 @@ _handler = _StderrHandler()
 _handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
 
 
-def show_log(model: object) -> None:
-    """Shows everything until ``model`` is closed or gone."""
+@contextlib.contextmanager
+def log_shown(model: object, verbose: bool) -> Iterator[None]:
+    """With ``verbose`` shows everything until ``model`` is closed or gone, or what is done here fails."""
+    if verbose:
+        _show(model)
+    try:
+        yield
+    except BaseException:
+        # The exception keeps the model for as long as somebody keeps the exception.
+        hide_log(model)
+        raise
+
+
+def _show(model: object) -> None:
     global _level_before
     if not _talkative:
         _level_before = logger.level
@@ -42,7 +56,7 @@ def show_log(model: object) -> None:
 
 
 def hide_log(model: object) -> None:
-    """Ends what :func:`show_log` began for ``model``, if it did."""
+    """Ends what :func:`log_shown` began for ``model``, if it did."""
     _hide(id(model))
 
 

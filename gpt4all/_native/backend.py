@@ -32,7 +32,8 @@ __all__ = [
     "load_backend",
 ]
 
-logger = logging.getLogger("gpt4all")
+# Apart from the package's own lines, of which there are few: the engine writes thousands for each load.
+logger = logging.getLogger("gpt4all.engine")
 
 _LOG_LEVELS = {
     abi.LOG_DEBUG: logging.DEBUG,

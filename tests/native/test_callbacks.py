@@ -175,3 +175,15 @@ def test_what_works_inside_a_callback(loaded: LoadFake, answer: Answer) -> None:
 def test_stopping_in_the_callback_of_the_last_token(loaded: LoadFake, answer: Answer) -> None:
     model = loaded("a", "b")
     assert answer(model, callback=lambda token, piece: piece != "b", max_tokens=2) == "ab"
+
+
+def test_a_callbacks_stop_iteration_is_raised_as_it_is(loaded: LoadFake) -> None:
+    def stop(token: int, piece: str) -> bool:
+        raise StopIteration("enough")
+
+    with pytest.raises(StopIteration, match="enough"):
+        loaded("a", "b", END).generate("x", callback=stop)
+    # A generator cannot raise it: to the loop around it that would be a sound end.
+    with pytest.raises(RuntimeError, match="StopIteration") as caught:
+        list(loaded("a", "b", END).generate("x", callback=stop, streaming=True))
+    assert isinstance(caught.value.__cause__, StopIteration)

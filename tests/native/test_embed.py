@@ -429,3 +429,11 @@ def test_the_session_hands_arrays_on(embedder: LoadEmbedder, engine_log: EngineL
     rows = model.gpt4all.model.embed(array("i", [5, 6]), array("i", [1, 1]), normalize=False)
     assert len(rows) == 2 * WIDTH
     assert "normalize=0" in engine_log.wait_for("embed n_texts=2")
+
+
+def test_a_callbacks_stop_iteration_is_raised_as_it_is(embedder: LoadEmbedder) -> None:
+    def stop(sizes: list[int], backend: str) -> bool:
+        raise StopIteration("enough")
+
+    with pytest.raises(StopIteration, match="enough"):
+        embedder().embed(["a"], cancel_cb=stop)

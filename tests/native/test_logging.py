@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def _level() -> Iterator[None]:
 
 
 def heard(caplog: pytest.LogCaptureFixture) -> dict[str, int]:
-    return {record.getMessage(): record.levelno for record in caplog.records if record.name == "gpt4all"}
+    return {record.getMessage(): record.levelno for record in caplog.records if record.name == "gpt4all.engine"}
 
 
 def test_nothing_is_written_unasked(loaded: LoadFake, capfd: pytest.CaptureFixture[str]) -> None:
@@ -48,11 +49,33 @@ def test_verbose_shows_it_on_stderr_until_the_model_is_closed(
     model = loaded("a", END, log=SAYS, options={"verbose": True})
     out, err = capfd.readouterr()
     assert out == ""
-    for line in ("gpt4all: tensors\n", "gpt4all: odd vocabulary\n", "gpt4all: out of memory\n", "found model file"):
+    for line in ("engine: tensors\n", "engine: odd vocabulary\n", "engine: out of memory\n", "found model file"):
         assert line in err
     model.close()
     loaded("a", END, log=SAYS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_engines_lines_can_be_left_out(loaded: LoadFake, caplog: pytest.LogCaptureFixture) -> None:
+    engine = logging.getLogger("gpt4all.engine")
+    caplog.set_level(logging.DEBUG, "gpt4all")
+    engine.setLevel(logging.ERROR)
+    try:
+        loaded("a", END, log=SAYS)
+    finally:
+        engine.setLevel(logging.NOTSET)
+    assert heard(caplog) == {"out of memory": logging.ERROR}
+    assert "found model file" in caplog.text
+
+
+@pytest.mark.usefixtures("fake_backend")
+def test_a_load_that_fails_is_no_longer_verbose(fake_model: FakeModel, tmp_path: Path) -> None:
+    logger = logging.getLogger("gpt4all")
+    for name in (str(tmp_path / "nowhere.gguf"), fake_model(fail_load=("INVALID_MODEL", "broken"))):
+        with pytest.raises((FileNotFoundError, RuntimeError)) as caught:
+            GPT4All(name, verbose=True, allow_download=False)
+        assert caught.value.__traceback__ is not None  # and so the half-made model is still there
+        assert logger.level == logging.NOTSET
 
 
 def test_verbose_leaves_the_logger_as_it_was(loaded: LoadFake) -> None:
