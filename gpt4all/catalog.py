@@ -75,7 +75,7 @@ def list_models() -> list[CatalogEntry]:
         if response.status_code == 304 and cached is not None:
             return cached.models
         if response.status_code != 200:
-            status = f"{response.status_code} {response.reason or ''}".strip()
+            status = f"{response.status_code} {transport.printable(response.reason)}".strip()
             raise CatalogError(f"the model catalogue {transport.shown(url)} answered {status}")
         content = bytearray()
         for block in transport.body(response):

@@ -174,7 +174,7 @@ class _Transfer:
             self._answered = True
             plan = plan_answer(
                 response.status_code,
-                response.reason or "",
+                transport.printable(response.reason),
                 response.headers,
                 offset=part.size,
                 total=part.total,

@@ -57,12 +57,18 @@ def resolve(reference: HubReference) -> list[HubFile]:
     for path in _paths(reference, siblings):
         sibling = siblings[path]
         lfs = sibling.lfs or {}
+        try:
+            expected = Expected(lfs.get("size") or sibling.size or None, None, lfs.get("sha256"))
+        except (TypeError, ValueError) as failure:
+            raise DownloadError(
+                f"{reference.repo_id}: what the hub says of {path} makes no sense: {failure}"
+            ) from failure
         files.append(
             HubFile(
                 path,
                 # The commit and not the branch: a resumed download must not mix two versions.
                 huggingface_hub.hf_hub_url(reference.repo_id, path, revision=info.sha, endpoint=endpoint),
-                Expected(lfs.get("size") or sibling.size or None, None, lfs.get("sha256")),
+                expected,
                 token,
             )
         )

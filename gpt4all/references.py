@@ -37,7 +37,6 @@ _HUB_SHORT = re.compile(
 _HUB_FILE = re.compile(
     rf"(?P<owner>{_HUB_NAME})/(?P<repo>{_HUB_NAME})(?:@(?P<revision>[\w.-]+))?/(?P<path>.+)", re.ASCII
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # With any extension, and with spaces before it; the superscript digits count as digits there.
 _WINDOWS_DEVICES = re.compile(
     r"(?:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
@@ -120,8 +119,8 @@ def check_filename(filename: object) -> str:
         problem = "it names no file"
     elif any(character in filename for character in '/\\:*?"<>|'):
         problem = "it holds a path separator, a drive or another character that file systems reserve"
-    elif _CONTROL.search(filename):
-        problem = "it holds a control character"
+    elif not filename.isprintable():
+        problem = "it holds a control character, or another that cannot be seen"
     elif filename[0] in ".~" or filename[-1] in ". " or filename != filename.strip():
         problem = "it starts or ends with a dot, a tilde or a space"
     elif _WINDOWS_DEVICES.fullmatch(filename):

@@ -18,7 +18,17 @@ from gpt4all.errors import GPT4AllError
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["POLICY", "TransferPolicy", "body", "get", "never_connected", "open_session", "retry_after_seconds", "shown"]
+__all__ = [
+    "POLICY",
+    "TransferPolicy",
+    "body",
+    "get",
+    "never_connected",
+    "open_session",
+    "printable",
+    "retry_after_seconds",
+    "shown",
+]
 
 _MAX_REDIRECTS = 10
 # Large enough that Python's cost per block vanishes beside copying and hashing it; see scripts/bench/bench_download.py.
@@ -214,4 +224,9 @@ def shown(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "the address"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+def printable(text: str | None) -> str:
+    """What a server wrote, for messages: nothing in it that a terminal would obey, and not all of it if it is long."""
+    return "".join(character if character.isprintable() else "?" for character in (text or "")[:500])

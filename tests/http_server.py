@@ -37,6 +37,8 @@ class Reply:
 
     status: int | None = None
     """This status with a short text instead of the file."""
+    reason: str | None = None
+    """The phrase behind the status; None for the usual one."""
     headers: dict[str, str] = field(default_factory=dict)
     """Sent in place of, or besides, the right ones."""
     body: bytes | None = None
@@ -240,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             headers.setdefault("Content-Length", str(len(body)))
-        self.send_response(status)
+        self.send_response(status, reply.reason)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

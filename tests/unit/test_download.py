@@ -286,7 +286,22 @@ def test_complete_part_of_unknown_size_is_kept(server: HttpServer, models: Path)
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x.gguf", "a/b.gguf", "a\\b.gguf", "C:x.gguf", "x\0.gguf", "x\n.gguf", ".x", "NUL.gguf"]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../x.gguf",
+        "a/b.gguf",
+        "a\\b.gguf",
+        "C:x.gguf",
+        "x\0.gguf",
+        "x\n.gguf",
+        "x\x9b.gguf",
+        "x\u202egfug.gguf",
+        ".x",
+        "NUL.gguf",
+    ],
 )
 def test_unsafe_names(models: Path, name: str) -> None:
     with pytest.raises(ValueError, match="unsafe model file name"):

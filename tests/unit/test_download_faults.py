@@ -32,6 +32,16 @@ def test_refusal_is_final(server: HttpServer, models: Path, status: int, pauses:
     assert list(models.iterdir()) == []
 
 
+def test_a_message_holds_nothing_that_a_terminal_obeys(server: HttpServer, models: Path) -> None:
+    url = server.add(PATH, CONTENT, Reply(status=404, reason="Not \x1b[31m\x9b there"))
+    with pytest.raises(DownloadError, match=r"404 Not \?\[31m\? there"):
+        download_model(NAME, models, False, url)
+    server.script[PATH] = [Reply(status=302, headers={"Location": "ftp://h/\x1b[31m"})]
+    with pytest.raises(DownloadError) as caught:
+        download_model(NAME, models, False, url)
+    assert "\x1b" not in str(caught.value)
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_refusal_keeps_the_part(server: HttpServer, models: Path, status: int) -> None:
     url = leave_part(server, models)

@@ -183,6 +183,15 @@ def test_gated(hub: HttpServer, models: Path) -> None:
         retrieve(REPO, models)
 
 
+@pytest.mark.parametrize(
+    "lfs", [{"size": -5, "sha256": "0" * 64}, {"size": 5, "sha256": "secret"}, {"size": "5", "sha256": "0" * 64}]
+)
+def test_nonsense_of_the_hub(hub: HttpServer, models: Path, lfs: dict[str, Any]) -> None:
+    hub.add(API, describe([sibling(FILES[0], lfs={**lfs, "pointerSize": 134})]))
+    with pytest.raises(DownloadError, match="makes no sense: expected_"):
+        retrieve(REPO, models)
+
+
 def test_unreachable(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with nobody_listening() as gone:
         monkeypatch.setenv("HF_ENDPOINT", gone)
