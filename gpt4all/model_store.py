@@ -91,7 +91,8 @@ def retrieve_model(
         return _local_config(found, reference)
     wanted = _expected_place(reference, directory)
     if not allowed:
-        raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}, and allow_download is False")
+        message = f"the model file {wanted} {_absence(wanted)}, and allow_download is False"
+        raise ModelNotFoundError(message + _namesake(reference, directory))
     if isinstance(reference, FileReference) and Path(reference.name).name != reference.name:
         raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}; only bare file names are downloaded")
     config, downloads, note = _plan_downloads(reference, directory)
@@ -282,6 +283,13 @@ def _known_entry(path: Path, reference: Reference) -> catalog.CatalogEntry | Non
     if not isinstance(reference, FileReference):  # those names say nothing about the catalogue's models
         return None
     return catalog.find_entry(catalog.cached_models() or [], path.name)
+
+
+def _namesake(reference: Reference, directory: Path) -> str:
+    """A hint at a file that has the name of an address, but may be any model."""
+    if not isinstance(reference, UrlReference) or not os.path.isfile(directory / reference.filename):
+        return ""
+    return f"; {directory / reference.filename} may be another model, and is loaded by that path"
 
 
 def _absence(path: Path) -> str:

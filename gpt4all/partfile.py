@@ -66,6 +66,8 @@ def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
         raise DownloadError(f"{final} is being downloaded right now, by the call whose callback this one comes from")
     lock = FileLock(_beside(final, _LOCK))
     try:
+        if os.path.islink(_beside(final, _LOCK)):  # not ours, and filelock follows none
+            os.unlink(_beside(final, _LOCK))
         try:
             lock.acquire(timeout=0)
         except Timeout:
