@@ -1307,13 +1307,12 @@ static int32_t common_prefix(const int32_t *a, int32_t n_a, const int32_t *b, in
     return n;
 }
 
-/* How many leading tokens of the prompt are already in the context. The last
- * one is always computed, for its logits. */
-static int32_t reusable_prefix(const gpt4all_model *model, const int32_t *tokens, int32_t n_tokens) {
-    int32_t n = common_prefix(model->memory, model->n_reusable, tokens, n_tokens - 1);
+/* How many leading ones of these tokens need not be computed again where n_reusable of n_held ones are as computed. */
+static int32_t reusable_prefix(const gpt4all_model *model, const int32_t *held, int32_t n_held, int32_t n_reusable,
+                               const int32_t *tokens, int32_t n_tokens) {
+    int32_t n = common_prefix(held, n_reusable, tokens, n_tokens);
     /* A recurrent state cannot go back: it is of use as a whole or not at all. */
-    if ((model->traits & GPT4ALL_TRAIT_RECURRENT) && n < model->n_memory) return 0;
-    return n;
+    return (model->traits & GPT4ALL_TRAIT_RECURRENT) && n < n_held ? 0 : n;
 }
 
 /* Takes a displaced context out of the list. */
@@ -1324,28 +1323,50 @@ static displaced_context *unlink_displaced(gpt4all_model *model, displaced_conte
     return context;
 }
 
-/* Finds the displaced context that shares most with the prompt, more than `beaten` tokens, and takes it out. */
-static displaced_context *take_displaced(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
-                                         int32_t beaten) {
-    displaced_context **best = NULL;
-    for (displaced_context **link = &model->displaced; *link != NULL; link = &(*link)->next) {
-        int32_t shared = common_prefix((*link)->tokens, (*link)->n_reusable, tokens, n_tokens);
-        if (shared <= beaten || ((model->traits & GPT4ALL_TRAIT_RECURRENT) && shared < (*link)->n)) continue;
-        best = link;
-        beaten = shared;
-    }
-    return best == NULL ? NULL : unlink_displaced(model, best);
+static displaced_context **end_of_displaced(gpt4all_model *model) {
+    displaced_context **link = &model->displaced;
+    while (*link != NULL) link = &(*link)->next;
+    return link;
 }
 
-/* Copies the present context, at the cost of those stored longest ago. */
-static gpt4all_status store_displaced(gpt4all_model *model) {
-    const int64_t size = (int64_t)model->n_memory * DISPLACED_TOKEN_BYTES;
-    if (size > model->displaced_budget) return GPT4ALL_OK;
+/* Finds the displaced context of which most of the tokens can be reused, if they are more than `beaten`. It stays where
+ * it is, or, where it is continued to its end, becomes the first to be dropped: it will be stored anew. */
+static const displaced_context *find_displaced(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
+                                               int32_t beaten) {
+    displaced_context **best = NULL;
+    for (displaced_context **link = &model->displaced; *link != NULL; link = &(*link)->next) {
+        int32_t n = reusable_prefix(model, (*link)->tokens, (*link)->n, (*link)->n_reusable, tokens, n_tokens);
+        if (n <= beaten) continue;
+        best = link;
+        beaten = n;
+    }
+    if (best == NULL) return NULL;
+    displaced_context *found = *best;
+    if (beaten == found->n) {
+        *best = found->next;
+        found->next = NULL;
+        *end_of_displaced(model) = found;
+    }
+    return found;
+}
+
+/* A copy of the present context. */
+static displaced_context *copy_context(const gpt4all_model *model) {
     displaced_context *context = malloc(sizeof *context + (size_t)model->n_memory * sizeof *context->tokens);
-    if (context == NULL) return out_of_memory();
+    if (context == NULL) return NULL;
+    context->n = model->n_memory;
+    context->n_reusable = model->n_reusable;
+    memcpy(context->tokens, model->memory, (size_t)context->n * sizeof *context->tokens);
+    return context;
+}
+
+/* Keeps a displaced context, at the cost of those stored longest ago. */
+static void store_displaced(gpt4all_model *model, displaced_context *context) {
+    const int64_t size = (int64_t)context->n * DISPLACED_TOKEN_BYTES;
     for (displaced_context **link = &model->displaced; *link != NULL;) {
-        /* One that the present context continues has nothing to add. */
-        if (common_prefix((*link)->tokens, (*link)->n, model->memory, model->n_memory) == (*link)->n)
+        /* One that this can be taken back to has nothing to add. */
+        const int32_t n = (*link)->n_reusable;
+        if (reusable_prefix(model, context->tokens, context->n, context->n_reusable, (*link)->tokens, n) == n)
             free(unlink_displaced(model, link));
         else
             link = &(*link)->next;
@@ -1355,30 +1376,39 @@ static gpt4all_status store_displaced(gpt4all_model *model) {
         while ((*oldest)->next != NULL) oldest = &(*oldest)->next;
         free(unlink_displaced(model, oldest));
     }
-    context->n = model->n_memory;
-    context->n_reusable = model->n_reusable;
-    memcpy(context->tokens, model->memory, (size_t)context->n * sizeof *context->tokens);
     context->next = model->displaced;
     model->displaced = context;
     model->displaced_bytes += size;
-    return GPT4ALL_OK;
+}
+
+/* How many leading tokens of the prompt are in the context. The last one is always computed, for its logits. */
+static int32_t reusable_of_memory(const generation *g, const int32_t *tokens, int32_t n_tokens) {
+    const gpt4all_model *model = g->model;
+    if (!g->options.reuse_prefix) return 0;
+    return reusable_prefix(model, model->memory, model->n_memory, model->n_reusable, tokens, n_tokens - 1);
 }
 
 /* Makes the context hold as much of the prompt as is known, and tells how much. */
 static gpt4all_status switch_context(generation *g, const int32_t *tokens, int32_t n_tokens, int32_t *n_reused) {
     gpt4all_model *model = g->model;
-    displaced_context *found = NULL;
-    gpt4all_status status = GPT4ALL_OK;
-    *n_reused = g->options.reuse_prefix ? reusable_prefix(model, tokens, n_tokens) : 0;
-    if (g->options.reuse_prefix) found = take_displaced(model, tokens, n_tokens, *n_reused + WORTH_COPYING);
-    if (model->keep_context && model->n_memory >= *n_reused + WORTH_COPYING) status = store_displaced(model);
-    if (found == NULL) return status;
-    model->n_memory = found->n;
-    model->n_reusable = found->n_reusable;
-    memcpy(model->memory, found->tokens, (size_t)found->n * sizeof *found->tokens);
-    free(found);
-    *n_reused = reusable_prefix(model, tokens, n_tokens);
-    return status;
+    const displaced_context *found = NULL;
+    displaced_context *left = NULL;
+    *n_reused = reusable_of_memory(g, tokens, n_tokens);
+    const int32_t worth_it = *n_reused + WORTH_COPYING;
+    if (g->options.reuse_prefix) found = find_displaced(model, tokens, n_tokens - 1, worth_it);
+    if (model->keep_context && model->n_reusable >= worth_it &&
+        (int64_t)model->n_memory * DISPLACED_TOKEN_BYTES <= model->displaced_budget) {
+        left = copy_context(model);
+        if (left == NULL) return out_of_memory();
+    }
+    if (found != NULL) {
+        model->n_memory = found->n;
+        model->n_reusable = found->n_reusable;
+        memcpy(model->memory, found->tokens, (size_t)found->n * sizeof *found->tokens);
+        *n_reused = reusable_of_memory(g, tokens, n_tokens);
+    }
+    if (left != NULL) store_displaced(model, left);
+    return GPT4ALL_OK;
 }
 
 /* Drops the older half of what need not be kept. */

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 namespace gpt4all {
 namespace {
@@ -75,7 +76,9 @@ public:
 private:
     bool compute_prompt();
     bool encode_prompt();
-    std::size_t reusable_prefix() const;
+    std::size_t reusable_prefix();
+    const HeldTokens &held();
+    std::optional<SavedContext> save_context(std::size_t beaten);
     std::size_t switch_context();
     bool decode(const llama_token *tokens, std::size_t n, std::size_t chunk);
     void after_interruption();
@@ -108,41 +111,45 @@ private:
 
 // How many leading prompt tokens need not be computed again. The last one
 // always is, for its logits.
-std::size_t Generation::reusable_prefix() const {
+std::size_t Generation::reusable_prefix() {
     if (options_.reuse_prefix == 0) return 0;
-    const std::size_t n = std::min({common_prefix(model_.cached, prompt_), model_.exact, prompt_.size() - 1});
-    if (n == model_.cached.size()) return n;
-    // A recurrent state cannot be taken back to an earlier position.
-    if (model_.has_trait(GPT4ALL_TRAIT_RECURRENT)) return 0;
-    // A sliding window may have dropped what the next position needs to see.
-    const int32_t window = llama_model_n_swa(model_.weights.get());
-    if (window > 0) {
-        const llama_pos needed = std::max<llama_pos>(0, static_cast<llama_pos>(n) - window);
-        if (llama_memory_seq_pos_min(memory_, SEQUENCE) > needed) return 0;
-    }
-    return n;
+    return gpt4all::reusable_prefix(held(), prompt_.data(), prompt_.size() - 1, model_.displaced.kind());
+}
+
+const HeldTokens &Generation::held() {
+    model_.held.first = llama_memory_seq_pos_min(memory_, SEQUENCE);
+    return model_.held;
+}
+
+// A copy of the present context, where it is to be kept and `beaten` tokens of it or more are of use.
+std::optional<SavedContext> Generation::save_context(std::size_t beaten) {
+    if (!model_.keep_context || model_.held.exact < beaten) return {};
+    const std::size_t size = llama_state_seq_get_size(context_, SEQUENCE);
+    if (size > model_.displaced.budget()) return {};
+    SavedContext saved = {held(), std::vector<uint8_t>(size)};
+    if (llama_state_seq_get_data(context_, saved.state.data(), size, SEQUENCE) != size) return {};
+    return saved;
 }
 
 // Makes the memory hold as much of the prompt as is known: the present
 // context's beginning or that of one displaced earlier.
 std::size_t Generation::switch_context() {
     std::size_t reused = reusable_prefix();
-    SavedContext saved;
-    const bool found =
-        options_.reuse_prefix != 0 &&
-        model_.displaced.take(prompt_, reused + MIN_WORTH_COPYING, model_.has_trait(GPT4ALL_TRAIT_RECURRENT), saved);
-    if (model_.keep_context && model_.cached.size() >= reused + MIN_WORTH_COPYING) {
-        model_.displaced.store(context_, model_.cached, model_.exact);
-    }
-    if (!found) return reused;
-    model_.forget();
-    if (llama_state_seq_set_data(context_, saved.state.data(), saved.state.size(), SEQUENCE) == 0) {
+    const SavedContext *found = options_.reuse_prefix == 0 ? nullptr
+                                                           : model_.displaced.find(prompt_.data(), prompt_.size() - 1,
+                                                                                   reused + MIN_WORTH_COPYING);
+    std::optional<SavedContext> left = save_context(reused + MIN_WORTH_COPYING);
+    if (found != nullptr) {
         model_.forget();
-        return 0;
+        if (llama_state_seq_set_data(context_, found->state.data(), found->state.size(), SEQUENCE) == 0) {
+            model_.forget();
+        } else {
+            model_.held = found->held;
+        }
+        reused = reusable_prefix();
     }
-    model_.cached = std::move(saved.tokens);
-    model_.exact = saved.exact;
-    return reusable_prefix();
+    if (left) model_.displaced.store(std::move(*left));
+    return reused;
 }
 
 bool Generation::compute_prompt() {
@@ -153,8 +160,8 @@ bool Generation::compute_prompt() {
         reused = 0;
     }
     model_.keep_context = options_.keep_context != 0;
-    model_.cached.resize(reused);
-    model_.exact = std::min(model_.exact, reused);
+    model_.held.tokens.resize(reused);
+    model_.held.exact = std::min(model_.held.exact, reused);
     result_.cached_tokens = static_cast<int32_t>(reused);
     const auto chunk = static_cast<std::size_t>(std::min(options_.n_batch, model_.n_batch));
     return decode(prompt_.data() + reused, prompt_.size() - reused, chunk);
@@ -205,9 +212,9 @@ bool Generation::decode(const llama_token *tokens, std::size_t n, std::size_t ch
                                                                       : "the engine could not compute"));
         }
         model_.retired_pools.clear();
-        const bool was_exact = model_.exact == model_.cached.size();
-        model_.cached.insert(model_.cached.end(), tokens + done, tokens + done + size);
-        if (was_exact) model_.exact = model_.cached.size();
+        const bool was_exact = model_.held.exact == model_.held.tokens.size();
+        model_.held.tokens.insert(model_.held.tokens.end(), tokens + done, tokens + done + size);
+        if (was_exact) model_.held.exact = model_.held.tokens.size();
         done += size;
     }
     model_.has_logits = true;
@@ -217,8 +224,8 @@ bool Generation::decode(const llama_token *tokens, std::size_t n, std::size_t ch
 // Brings our record in line with what the engine kept of a failed batch.
 void Generation::after_interruption() {
     const auto stored = static_cast<std::size_t>(llama_memory_seq_pos_max(memory_, SEQUENCE) + 1);
-    if (model_.has_trait(GPT4ALL_TRAIT_RECURRENT) || stored < model_.cached.size() ||
-        !llama_memory_seq_rm(memory_, SEQUENCE, static_cast<llama_pos>(model_.cached.size()), -1)) {
+    if (model_.has_trait(GPT4ALL_TRAIT_RECURRENT) || stored < model_.held.tokens.size() ||
+        !llama_memory_seq_rm(memory_, SEQUENCE, static_cast<llama_pos>(model_.held.tokens.size()), -1)) {
         model_.forget();
     }
 }
@@ -226,11 +233,11 @@ void Generation::after_interruption() {
 // Drops the oldest half of a full context after what must stay. False when
 // nothing can be dropped, or when cancelled while decoding the rest again.
 bool Generation::make_room() {
-    const std::size_t size = model_.cached.size();
+    const std::size_t size = model_.held.tokens.size();
     const auto keep = std::min(static_cast<std::size_t>(options_.n_keep), prompt_.size());
     if (keep + 1 >= size) return false;
     const std::size_t drop = std::max<std::size_t>(1, (size - keep) / 2);
-    std::vector<llama_token> rest(model_.cached);
+    std::vector<llama_token> rest(model_.held.tokens);
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(keep),
                rest.begin() + static_cast<std::ptrdiff_t>(keep + drop));
     result_.context_shifts++;
@@ -238,8 +245,8 @@ bool Generation::make_room() {
     const auto last = static_cast<llama_pos>(keep + drop);
     if (model_.can_shift() && llama_memory_seq_rm(memory_, SEQUENCE, first, last)) {
         llama_memory_seq_add(memory_, SEQUENCE, last, -1, first - last);
-        model_.exact = std::min(model_.exact, keep);
-        model_.cached = std::move(rest);
+        model_.held.exact = std::min(model_.held.exact, keep);
+        model_.held.tokens = std::move(rest);
         return true;
     }
     model_.forget();
@@ -285,7 +292,7 @@ int32_t Generation::generate() {
         if (!deliver(token)) return GPT4ALL_FINISH_CANCELLED;
         if (stopped || ends) return GPT4ALL_FINISH_STOP;
         if (last) break;
-        if (model_.cached.size() >= static_cast<std::size_t>(model_.n_ctx) && !make_room()) {
+        if (model_.held.tokens.size() >= static_cast<std::size_t>(model_.n_ctx) && !make_room()) {
             return cancelled() ? GPT4ALL_FINISH_CANCELLED : GPT4ALL_FINISH_LENGTH;
         }
         if (!decode(&token, 1, 1)) return GPT4ALL_FINISH_CANCELLED;

@@ -283,10 +283,8 @@ void gpt4all_model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
 }
 
 void gpt4all_model::forget() {
-    cached.clear();
-    exact = 0;
+    held = {};
     has_logits = false;
-    keep_context = false;
     llama_memory_t memory = llama_get_memory(context.get());
     if (memory != nullptr) llama_memory_clear(memory, false);
 }
@@ -309,7 +307,9 @@ gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *
         loaded->facts = read_facts(loaded->weights.get(), loaded->context.get());
         if (loaded->has_trait(GPT4ALL_TRAIT_EMBEDDING)) make_embedder(*loaded, checked);
         loaded->set_threads(checked.n_threads, checked.n_threads_batch);
-        loaded->displaced.set_budget(static_cast<std::size_t>(checked.prefix_cache_bytes));
+        loaded->displaced.set_up(
+            static_cast<std::size_t>(checked.prefix_cache_bytes),
+            {loaded->has_trait(GPT4ALL_TRAIT_RECURRENT), llama_model_n_swa(loaded->weights.get())});
         *model = loaded.release();
     });
 }

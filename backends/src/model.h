@@ -65,15 +65,11 @@ struct gpt4all_model {
     int32_t n_ctx = 0;   // enforced here: the engine rounds its own up
     int32_t n_batch = 0; // the context's micro-batch
 
-    // The tokens whose state the memory holds, by position.
-    std::vector<llama_token> cached;
-    // How many of them, from the first, were computed in their present place;
-    // what a context shift moved would differ from a fresh computation.
-    std::size_t exact = 0;
+    gpt4all::HeldTokens held;
     bool has_logits = false;
     // Made for the first grammar, and of use to every later one.
     std::unique_ptr<gpt4all::Vocabulary> vocabulary;
-    // Whether `cached` is a conversation that may be continued later.
+    // Whether `held` is a conversation that may be continued later.
     bool keep_context = false;
     gpt4all::PrefixCache displaced;
 

@@ -4,47 +4,44 @@
 
 namespace gpt4all {
 
-std::size_t common_prefix(const std::vector<llama_token> &a, const std::vector<llama_token> &b) {
-    const std::size_t n = std::min(a.size(), b.size());
-    return static_cast<std::size_t>(
-        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(n), b.begin()).first - a.begin());
+std::size_t reusable_prefix(const HeldTokens &held, const llama_token *wanted, std::size_t n_wanted,
+                            const MemoryKind &kind) {
+    const llama_token *end = wanted + std::min(held.exact, n_wanted);
+    const auto n = static_cast<std::size_t>(std::mismatch(wanted, end, held.tokens.data()).first - wanted);
+    if (n == held.tokens.size()) return n;
+    if (kind.recurrent) return 0;
+    const llama_pos needed = std::max<llama_pos>(0, static_cast<llama_pos>(n) - kind.window);
+    return kind.window > 0 && held.first > needed ? 0 : n;
 }
 
-void PrefixCache::store(llama_context *context, const std::vector<llama_token> &tokens, std::size_t exact) {
-    const std::size_t size = llama_state_seq_get_size(context, 0);
-    if (size > budget_) return;
-    // A context that the new one continues has nothing to add.
-    for (auto it = saved_.begin(); it != saved_.end();) {
-        auto current = it++;
-        if (common_prefix(current->tokens, tokens) == current->tokens.size()) remove(current);
-    }
-    while (used_ + size > budget_) remove(std::prev(saved_.end()));
-    SavedContext saved;
-    saved.tokens = tokens;
-    saved.exact = exact;
-    saved.state.resize(size);
-    saved.state.resize(llama_state_seq_get_data(context, saved.state.data(), size, 0));
-    if (saved.state.empty()) return;
-    used_ += saved.state.size();
-    saved_.push_front(std::move(saved));
-}
-
-bool PrefixCache::take(const std::vector<llama_token> &prompt, std::size_t beaten, bool whole, SavedContext &found) {
-    auto best = saved_.end();
-    for (auto it = saved_.begin(); it != saved_.end(); ++it) {
-        const std::size_t shared = std::min(common_prefix(it->tokens, prompt), it->exact);
-        if (shared <= beaten || (whole && shared < it->tokens.size())) continue;
+const SavedContext *PrefixCache::find(const llama_token *wanted, std::size_t n_wanted, std::size_t beaten) {
+    Place best = saved_.end();
+    for (Place it = saved_.begin(); it != saved_.end(); ++it) {
+        const std::size_t reusable = reusable_prefix(it->held, wanted, n_wanted, kind_);
+        if (reusable <= beaten) continue;
         best = it;
-        beaten = shared;
+        beaten = reusable;
     }
-    if (best == saved_.end()) return false;
-    used_ -= best->state.size();
-    found = std::move(*best);
-    saved_.erase(best);
-    return true;
+    if (best == saved_.end()) return nullptr;
+    // Who goes on where it ends will be stored in its place.
+    if (beaten == best->held.tokens.size()) saved_.splice(saved_.end(), saved_, best);
+    return &*best;
 }
 
-void PrefixCache::remove(std::list<SavedContext>::iterator context) {
+void PrefixCache::store(SavedContext context) {
+    if (context.state.size() > budget_) return;
+    // What the new one can be taken back to has nothing to add.
+    for (Place it = saved_.begin(); it != saved_.end();) {
+        const Place current = it++;
+        const HeldTokens &old = current->held;
+        if (reusable_prefix(context.held, old.tokens.data(), old.exact, kind_) == old.exact) remove(current);
+    }
+    while (used_ + context.state.size() > budget_) remove(std::prev(saved_.end()));
+    used_ += context.state.size();
+    saved_.push_front(std::move(context));
+}
+
+void PrefixCache::remove(Place context) {
     used_ -= context->state.size();
     saved_.erase(context);
 }

@@ -9,10 +9,28 @@
 
 namespace gpt4all {
 
-// The state of one context and the tokens it stands for.
+// How far back a memory can be taken.
+struct MemoryKind {
+    bool recurrent = false; // not at all
+    int32_t window = 0;     // as far as every position after it sees all of its window; 0 is anywhere
+};
+
+// What a context's memory holds.
+struct HeldTokens {
+    std::vector<llama_token> tokens; // by position
+    // How many of them, from the first, were computed in their present place;
+    // what a context shift moved would differ from a fresh computation.
+    std::size_t exact = 0;
+    llama_pos first = 0; // position that layers with a sliding window still hold
+};
+
+// How many leading ones of `n_wanted` tokens a memory that holds these need not
+// compute again.
+std::size_t reusable_prefix(const HeldTokens &held, const llama_token *wanted, std::size_t n_wanted,
+                            const MemoryKind &kind);
+
 struct SavedContext {
-    std::vector<llama_token> tokens;
-    std::size_t exact = 0; // as gpt4all_model::exact
+    HeldTokens held;
     std::vector<uint8_t> state;
 };
 
@@ -20,31 +38,31 @@ struct SavedContext {
 // second sequence would be masked out, but still be read, for every token.
 class PrefixCache {
 public:
-    void set_budget(std::size_t bytes) { budget_ = bytes; }
-
-    // Copies the state of sequence 0, dropping the least recently stored
-    // contexts to stay within the budget.
-    void store(llama_context *context, const std::vector<llama_token> &tokens, std::size_t exact);
-
-    // Removes and returns the context that shares most tokens with `prompt`, if
-    // they are more than `beaten`. With `whole`, only contexts that `prompt`
-    // continues to the last token count.
-    bool take(const std::vector<llama_token> &prompt, std::size_t beaten, bool whole, SavedContext &found);
-
-    void clear() {
-        saved_.clear();
-        used_ = 0;
+    void set_up(std::size_t budget, const MemoryKind &kind) {
+        budget_ = budget;
+        kind_ = kind;
     }
 
+    std::size_t budget() const { return budget_; }
+    const MemoryKind &kind() const { return kind_; }
+
+    // The context of which most of the wanted tokens can be reused, if they are
+    // more than `beaten`; else NULL. It stays, whoever borrows of it. Valid
+    // until the next store().
+    const SavedContext *find(const llama_token *wanted, std::size_t n_wanted, std::size_t beaten);
+
+    // Drops the least recently stored contexts to stay within the budget, and
+    // before them those that were continued to the end.
+    void store(SavedContext context);
+
 private:
-    void remove(std::list<SavedContext>::iterator context);
+    using Place = std::list<SavedContext>::iterator;
+    void remove(Place context);
 
     std::size_t budget_ = 0;
     std::size_t used_ = 0;
+    MemoryKind kind_;
     std::list<SavedContext> saved_; // latest first
 };
-
-// Length of the common beginning.
-std::size_t common_prefix(const std::vector<llama_token> &a, const std::vector<llama_token> &b);
 
 } // namespace gpt4all

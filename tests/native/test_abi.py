@@ -295,43 +295,6 @@ def test_a_callback_is_not_needed(model: Model, prompt: list[int], library: Libr
     assert result.completion_tokens == 5
 
 
-def test_prefix_is_reused(model: Model, prompt: list[int]) -> None:
-    traits = model.info().traits
-    # An encoder reads the whole prompt; a recurrent state only goes on from where it is.
-    remembers, goes_back = not traits & abi.TRAIT_ENCODER, not traits & (abi.TRAIT_ENCODER | abi.TRAIT_RECURRENT)
-    first = model.generate(prompt, max_tokens=10)
-    assert first.result.cached_tokens == 0
-    # The last prompt token is computed again, for its logits.
-    again = model.generate(prompt, max_tokens=10)
-    assert again.result.cached_tokens == (len(prompt) - 1 if goes_back else 0)
-    assert model.generate(prompt, max_tokens=10, reuse_prefix=0).result.cached_tokens == 0
-    # The last token of an answer has been sampled and not computed.
-    longer = [*prompt, *first.tokens, *prompt]
-    assert model.generate(longer, max_tokens=1).result.cached_tokens == (len(prompt) + 9 if remembers else 0)
-    other = [*prompt[:2], *first.tokens]
-    assert model.generate(other, max_tokens=1).result.cached_tokens == (2 if goes_back else 0)
-
-
-@pytest.mark.parametrize(("keep", "budget", "back"), [(1, 1 << 26, True), (0, 1 << 26, False), (1, 0, False)])
-def test_displaced_context_comes_back(subject: Subject, keep: int, budget: int, back: bool) -> None:
-    with subject.library.load(subject.model, n_ctx=N_CTX, prefix_cache_bytes=budget) as model:
-        first = (model.tokenize("Once upon a time there was") * 3)[:30]
-        other = [first[0], *model.tokenize("xyz0123456789", 0)]
-        alone = model.generate(first, max_tokens=5, keep_context=keep)
-        shared = next(n for n, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
-        assert shared < 5
-        traits = model.info().traits
-        if traits & (abi.TRAIT_ENCODER | abi.TRAIT_RECURRENT):
-            shared = 0
-        assert model.generate(other, max_tokens=5).result.cached_tokens == shared
-        longer = [*first, *alone.tokens]
-        again = model.generate(longer, max_tokens=5, keep_context=keep)
-        comes_back = back and not traits & abi.TRAIT_ENCODER
-        # The last token of an answer has been sampled and not computed.
-        assert again.result.cached_tokens == (len(longer) - 1 if comes_back else shared)
-        assert again.calls == model.generate(longer, max_tokens=5, reuse_prefix=0).calls
-
-
 def test_callback_stops_and_what_was_delivered_stays(model: Model, prompt: list[int]) -> None:
     full = model.generate(prompt, max_tokens=20)
     seen: list[int] = []
@@ -450,20 +413,6 @@ def test_prompt_may_fill_all_but_four_places(model: Model, prompt: list[int]) ->
     assert str(N_CTX - 3) in run.message
     assert str(N_CTX - 4) in run.message
     assert run.calls == []
-
-
-def test_full_context_drops_its_older_half(subject: Subject) -> None:
-    with subject.library.load(subject.model, n_ctx=32) as model:
-        prompt = (model.tokenize("Once upon a time there was") * 2)[:10]
-        run = model.generate(prompt, max_tokens=60, n_keep=5)
-        assert (run.status, run.result.finish_reason) == (abi.OK, abi.FINISH_LENGTH)
-        assert run.result.completion_tokens == 60
-        # 22 tokens fill it (31 after an encoder, which keeps the prompt elsewhere), then each shift makes room for
-        # (32 - 5) // 2 of those left to compute.
-        assert run.result.context_shifts == 3
-        # Shifted tokens are not what a fresh computation would give, so only the kept ones count.
-        goes_back = not model.info().traits & (abi.TRAIT_ENCODER | abi.TRAIT_RECURRENT)
-        assert model.generate(prompt, max_tokens=1).result.cached_tokens == (5 if goes_back else 0)
 
 
 def test_stop_text_across_tokens_is_never_shown(model: Model, prompt: list[int]) -> None:
