@@ -47,7 +47,7 @@ int32_t wordpiece_flags(const llama_model *weights) {
            (strip_accents ? GPT4ALL_WORDPIECE_STRIP_ACCENTS : 0);
 }
 
-ModelFacts read_facts(const llama_model *weights, const llama_context *context) {
+ModelFacts read_facts(const llama_model *weights, const llama_context *context, ggml_type kv_type) {
     ModelFacts facts;
     facts.architecture = metadata(weights, "general.architecture");
     facts.description = describe(weights);
@@ -73,8 +73,10 @@ ModelFacts read_facts(const llama_model *weights, const llama_context *context) 
     if (pooling.empty() && encoder_only) facts.pooling = LLAMA_POOLING_TYPE_MEAN;
     if (encoder_only || facts.pooling != LLAMA_POOLING_TYPE_NONE) facts.traits |= GPT4ALL_TRAIT_EMBEDDING;
     if (llama_model_is_diffusion(weights)) facts.traits |= GPT4ALL_TRAIT_DIFFUSION;
-    // A recurrent memory says it can shift, but cannot drop tokens from the middle.
-    if (memory != nullptr && !recurrent && llama_memory_can_shift(memory)) facts.traits |= GPT4ALL_TRAIT_CAN_SHIFT;
+    // A recurrent memory says it can shift, but cannot drop tokens from the
+    // middle; and a shift rotates keys in place, which ggml cannot do in BF16.
+    const bool can_shift = memory != nullptr && llama_memory_can_shift(memory);
+    if (can_shift && !recurrent && kv_type != GGML_TYPE_BF16) facts.traits |= GPT4ALL_TRAIT_CAN_SHIFT;
     facts.n_layers_offloaded = layers_on_gpus(weights);
     facts.device = device_index(output_gpu(weights));
     facts.device_bytes = bytes_on_gpus(context);
@@ -304,7 +306,7 @@ gpt4all_status gpt4all_model_load(const char *path, const gpt4all_load_options *
         auto loaded = std::make_unique<gpt4all_model>();
         load_weights(*loaded, path, checked);
         make_context(*loaded, path, checked);
-        loaded->facts = read_facts(loaded->weights.get(), loaded->context.get());
+        loaded->facts = read_facts(loaded->weights.get(), loaded->context.get(), parse_kv_type(checked.kv_type));
         if (loaded->has_trait(GPT4ALL_TRAIT_EMBEDDING)) make_embedder(*loaded, checked);
         loaded->set_threads(checked.n_threads, checked.n_threads_batch);
         loaded->displaced.set_up(

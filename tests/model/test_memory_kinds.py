@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,32 @@ def test_a_full_context_slides(tiny: Callable[..., GPT4All], name: str) -> None:
     run(model, tokens, 200, n_keep=4)
     again, outcome = run(model, tokens, 12)
     assert again == fresh
+
+
+@pytest.mark.parametrize("kv_type", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-jamba"])
+def test_a_full_context_slides_in_every_type(model_file: Callable[[str], Path], name: str, kv_type: str) -> None:
+    # ggml cannot shift bf16; it ended the process when another thread than the first tried to.
+    with GPT4All(model_file(name), n_ctx=32, n_threads=2, kv_type=kv_type) as model:
+        ids, outcome = run(model, model.model.prompt_tokens("Hello"), 60)
+    assert len(ids) == 60
+    assert outcome.context_shifts >= 2
+
+
+def test_a_full_context_slides_where_every_layer_has_a_window(
+    model_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    # One half of the cache has no layers then.
+    content = model_file("tiny-gemma3").read_bytes()
+    place = content.index(b".sliding_window_pattern") + len(b".sliding_window_pattern") + struct.calcsize("<IIQ")
+    assert content[place : place + 3] == bytes([True, True, False])
+    path = tmp_path / "windowed.gguf"
+    path.write_bytes(content[:place] + bytes([True] * 3) + content[place + 3 :])
+    with GPT4All(path, n_ctx=64, n_threads=1) as model:
+        assert model.model.info.can_shift
+        ids, outcome = run(model, model.model.prompt_tokens("Hello"), 150)
+    assert len(ids) == 150
+    assert outcome.context_shifts >= 3
 
 
 @pytest.mark.parametrize("name", PLAIN)
