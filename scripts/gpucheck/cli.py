@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nativebuild.build import recorded_options
@@ -13,6 +15,7 @@ from nativebuild.options import BACKENDS
 from nativebuild.reference import build_reference
 from nativebuild.report import BuildError
 from testmodels import ensure
+from testmodels.large import SHAPES, write_random
 
 from gpt4all import GPT4All
 from gpt4all._native.backend import load_backend
@@ -31,7 +34,10 @@ def _parser() -> argparse.ArgumentParser:
         "speed beside llama-bench. Build the backend first: ./build_backends.sh cuda",
     )
     parser.add_argument("--backend", choices=("cuda", "kompute"), default="cuda")
-    parser.add_argument("--model", type=Path, help="a GGUF file; SmolLM2-135M without it")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", type=Path, help="a GGUF file; SmolLM2-135M without it")
+    model.add_argument("--random", choices=SHAPES, help="random weights of that size, for speed and memory")
+    parser.add_argument("--bench", type=Path, help="a llama-bench to compare with; built where it is not given")
     parser.add_argument("--cycles", type=_at_least(1), default=50, help="load and close cycles (default: %(default)s)")
     parser.add_argument(
         "--rounds", type=_at_least(0), default=5, help="of measuring speed, 0 for none (default: %(default)s)"
@@ -60,21 +66,39 @@ def _run(check: Check, subject: Subject) -> bool:
     return holds
 
 
-def _speed(rounds: int) -> Check:
+def _speed(rounds: int, bench: Path | None) -> Check:
     def speed(subject: Subject) -> str:
         """Beside llama-bench, built as the library was."""
-        options = recorded_options(load_backend(subject.backend).path.parent)
-        bench = build_reference(options, BACKENDS[subject.backend], ("llama-bench",)) / "llama-bench"
-        return "\n".join(measure(subject, bench, rounds).lines())
+        return "\n".join(measure(subject, bench or _built_bench(subject), rounds).lines())
 
     return speed
+
+
+def _built_bench(subject: Subject) -> Path:
+    options = recorded_options(load_backend(subject.backend).path.parent)
+    return build_reference(options, BACKENDS[subject.backend], ("llama-bench",)) / "llama-bench"
+
+
+@contextlib.contextmanager
+def _model(options: argparse.Namespace) -> Iterator[Path]:
+    if options.random is None:
+        yield options.model or ensure("smollm2")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"random-{options.random}.Q4_0.gguf")
+        write_random(path, SHAPES[options.random])
+        yield path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status is 0 where every check holds."""
     options = _parser().parse_args(arguments)
+    with _model(options) as model:
+        return _check(options, model)
+
+
+def _check(options: argparse.Namespace, model: Path) -> int:
     names = [name for name in GPT4All.list_gpus() if name.startswith(f"{options.backend}:")]
-    model = options.model or ensure("smollm2")
     subject = Subject(options.backend, names[0] if names else options.backend, model, options.cycles)
     try:
         subject.load().close()
@@ -82,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{subject.device}, {model.name}", flush=True)
-    checks = [*CHECKS, *([_speed(options.rounds)] if options.rounds else [])]
+    checks = [*CHECKS, *([_speed(options.rounds, options.bench)] if options.rounds else [])]
     try:
         failed = [check for check in checks if not _run(check, subject)]
     except BuildError as error:
