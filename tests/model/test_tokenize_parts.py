@@ -198,3 +198,11 @@ def test_text_of_any_length_and_with_nul(models: Callable[[str], NativeModel]) -
     many = [(letter, index % 2 == 0) for index, letter in enumerate("the red box " * 500)]
     joined = model.tokenize("".join(text for text, _ in many), add_special=True, parse_special=True)
     assert model.tokenize_parts(many) == joined
+
+
+@pytest.mark.parametrize("line", ["\r\n", "\t ", "1\t22\t333\n"])
+def test_a_text_full_of_special_tokens(models: Callable[[str], NativeModel], line: str) -> None:
+    # Each is a token of Gemma's that the engine cuts a text at. It took the square of their number, here an hour.
+    tokens = models("gemma3").tokenize(line * 100_000, add_special=False, parse_special=False)
+    once = models("gemma3").tokenize(line, add_special=False, parse_special=False)
+    assert tokens == once * 100_000
