@@ -8,21 +8,22 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["open_own", "open_regular", "read_own", "write_own"]
+__all__ = ["open_own", "open_regular", "read_own", "remove_foreign", "write_own"]
 
 # Without O_NONBLOCK, opening a FIFO waits for somebody at its other end. Windows has only O_BINARY of these.
 _CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def open_own(path: Path) -> int:
-    """A descriptor for reading and writing the file `path`, created where there is none.
-
-    What is there and is no plain file, or has a second name elsewhere (a hard link), was not made by this package and
-    is removed first; nothing is ever written to where a link points.
-    """
+def remove_foreign(path: Path) -> None:
+    """Remove `path` where it is no plain file, or one with a second name elsewhere (a hard link): none of our own."""
     with contextlib.suppress(FileNotFoundError):
         if not _is_own(os.lstat(path)):
             os.unlink(path)
+
+
+def open_own(path: Path) -> int:
+    """A descriptor for reading and writing the file `path`, created where there is none of our own."""
+    remove_foreign(path)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFULLY, 0o666)
     if _is_own(os.fstat(fd)):
         return fd

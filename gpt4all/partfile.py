@@ -16,7 +16,7 @@ from typing import Any
 
 from gpt4all.digests import Expected, check_open_file
 from gpt4all.errors import ChecksumError, DownloadError
-from gpt4all.own_files import open_own, read_own, write_own
+from gpt4all.own_files import open_own, read_own, remove_foreign, write_own
 from gpt4all.progress import DownloadCallback
 from gpt4all.range_plan import usable_date, usable_etag
 from gpt4all.references import address_key
@@ -66,8 +66,7 @@ def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
         raise DownloadError(f"{final} is being downloaded right now, by the call whose callback this one comes from")
     lock = FileLock(_beside(final, _LOCK))
     try:
-        if os.path.islink(_beside(final, _LOCK)):  # not ours, and filelock follows none
-            os.unlink(_beside(final, _LOCK))
+        remove_foreign(_beside(final, _LOCK))
         try:
             lock.acquire(timeout=0)
         except Timeout:
