@@ -35,12 +35,13 @@ _PCI_VENDORS = {
 
 
 _answers: dict[str, Probe] = {}
-_lock = threading.Lock()
+# An RLock, as a signal handler may ask too.
+_lock = threading.RLock()
 
 
 def _renew_lock() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

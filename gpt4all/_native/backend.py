@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from ctypes import byref, c_void_p, string_at
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +109,6 @@ class Backend:
 
 
 _backends: dict[loader.Library, Backend] = {}
-_backends_lock = threading.Lock()
 
 
 def load_backend(name: str) -> Backend:
@@ -119,8 +117,8 @@ def load_backend(name: str) -> Backend:
     Raises:
         BackendLoadError: lists every candidate and why each failed.
     """
-    library = loader.load(name)
-    with _backends_lock:
+    with loader.lock():
+        library = loader.load(name)
         if library not in _backends:
             _backends[library] = Backend(library)
         return _backends[library]

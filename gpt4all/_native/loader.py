@@ -28,7 +28,23 @@ _ELF_HEAD = 4096
 _ELF_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 
 _loaded: dict[str, Library] = {}
-_lock = threading.Lock()
+# An RLock, as a finalizer or a signal handler may ask for another library meanwhile.
+_lock = threading.RLock()
+
+
+def lock() -> threading.RLock:
+    """The one that is held while a library is loaded and made ready."""
+    return _lock
+
+
+def _renew_lock() -> None:
+    # Another thread may have held it when this process was forked, and that thread is not here.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @dataclass(frozen=True)

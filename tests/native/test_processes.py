@@ -89,6 +89,33 @@ def test_a_child_ends_without_a_word(fake_model: FakeModel, end: str) -> None:
     assert (ended.out, ended.err, ended.code) == ("b\n", "", 0)
 
 
+def test_a_child_meets_no_lock_that_another_thread_held(fake_model: FakeModel) -> None:
+    """A server's thread looks for a library while its main thread forks workers."""
+    ended = children.run(
+        f"""
+        {FORK.replace(chr(10), chr(10) + " " * 8)}
+        import faulthandler
+        from gpt4all import gpu_probe
+        from gpt4all._native import loader
+        from tests.spawned import answer
+        go_on = threading.Event()
+        holds = threading.Barrier(3)
+        def hold(lock):
+            with lock:
+                holds.wait()
+                go_on.wait()
+        for lock in (loader.lock(), gpu_probe._lock):
+            threading.Thread(target=hold, args=[lock]).start()
+        holds.wait()
+        faulthandler.dump_traceback_later({children.DEADLINE / 2}, exit=True)
+        in_child(lambda: (answer(PATHS[0]), GPT4All.list_gpus()))
+        go_on.set()
+        """,
+        fake_model("a"),
+    )
+    assert (ended.out, ended.err, ended.code) == ("('aaa', [])\n", "", 0)
+
+
 def test_a_child_may_load_a_model_of_its_own(fake_model: FakeModel) -> None:
     ended = children.run(
         f"""
