@@ -1,17 +1,17 @@
 """Generation for asyncio: awaited for the whole text, or iterated for its pieces.
 
-A thread of its own waits where asyncio must not: for the model to be free, and
-for each piece.
+No thread waits for it: the model's own tells the event loop that there is something to take.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
+from queue import Empty
 from typing import TYPE_CHECKING
 
-from gpt4all.streaming import BUFFERED_PIECES
+from gpt4all.errors import GenerationError
 
 if TYPE_CHECKING:
     from gpt4all.conversation import ChatTurn, PromptTurn
@@ -22,116 +22,108 @@ class AsyncGeneration(AsyncIterator[str]):
     """What :meth:`gpt4all.GPT4All.agenerate` returns; used once, by ``await`` or by ``async for``.
 
     Nothing runs before that. Cancelling the task, or :meth:`aclose`, stops the
-    engine within a token and never blocks the event loop. A cancelled call
-    leaves a session's history as it was.
+    engine within a token and never blocks the event loop; a session's history
+    then keeps the answer as far as it was seen.
     """
 
-    def __init__(self, start: Callable[[], Run], turn: ChatTurn | PromptTurn) -> None:
-        self._start = start
+    def __init__(
+        self,
+        new_run: Callable[[Callable[[], None]], Run],
+        submit: Callable[[Run], None],
+        turn: ChatTurn | PromptTurn,
+    ) -> None:
+        self._new_run = new_run
+        self._submit = submit
         self._turn = turn
-        self._pump: _Pump | None = None
+        self._run: Run | None = None
+        self._news = asyncio.Event()
+        self._seen: list[str] = []
+        self._used = False
+        self._waiting = False
+        self._over = False
 
     def __await__(self) -> Generator[object, None, str]:
+        self._use()
         return self._text().__await__()
 
     async def _text(self) -> str:
-        return "".join([piece async for piece in self])
+        try:
+            while True:
+                await self.__anext__()
+        except StopAsyncIteration:
+            return "".join(self._seen)
 
     def __aiter__(self) -> AsyncGeneration:
+        self._use()
         return self
 
     async def __anext__(self) -> str:
-        if self._pump is None:
-            self._pump = _Pump(self._start, self._turn, asyncio.get_running_loop())
-            self._pump.thread.start()
+        if self._waiting:
+            raise GenerationError("this agenerate() object is being read by another task; call agenerate() for each")
+        self._waiting = True
         try:
-            piece = await self._pump.next()
+            piece = await self._next()
         except BaseException:
-            # The call failed, or its task was cancelled. Before the engine stops, which would record the turn.
-            self._turn.undo()
-            self._pump.stop()
+            self._stop()
             raise
+        finally:
+            self._waiting = False
         if piece is None:
+            self._over = True
             raise StopAsyncIteration
+        self._seen.append(piece)
         return piece
 
     async def aclose(self) -> None:
-        """Stops the engine; what has come so far counts as the answer."""
-        if self._pump is not None:
-            self._pump.stop()
-            await self._pump.ended.wait()
+        """Stops the engine and waits for that; what has come so far counts as the answer."""
+        self._used = True
+        self._stop()
+        while self._run is not None and not self._run.has_ended():
+            self._news.clear()
+            if not self._run.has_ended():
+                await self._news.wait()
 
     def __del__(self) -> None:
-        if self._pump is not None:
-            self._pump.stop()
+        self._stop()
 
+    def _use(self) -> None:
+        if self._used:
+            raise GenerationError("an agenerate() object gives its answer once; call agenerate() again")
+        self._used = True
 
-class _Pump:
-    """Carries pieces from a run to the event loop. Knows nothing of its owner, so that a forgotten one can end it."""
-
-    def __init__(self, start: Callable[[], Run], turn: ChatTurn | PromptTurn, loop: asyncio.AbstractEventLoop) -> None:
-        self._start = start
-        self._turn = turn
-        self._loop = loop
-        self._news: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
-        self._room = threading.Semaphore(BUFFERED_PIECES)
-        self._stopped = threading.Event()
-        self._run: Run | None = None
-        self._done = False
-        #: Set when the thread has finished with the engine.
-        self.ended = asyncio.Event()
-        self.thread = threading.Thread(target=self._main, name="gpt4all-async", daemon=True)
-
-    async def next(self) -> str | None:
-        if self._done:
+    async def _next(self) -> str | None:
+        if self._over:
             return None
-        news = await self._news.get()
-        if isinstance(news, str):
-            self._room.release()
-            return news
-        self._done = True
-        if news is not None:
-            raise news
-        return None
+        if self._run is None:
+            run = self._run = self._new_run(_notifier(asyncio.get_running_loop(), self._news))
+            try:
+                self._submit(run)
+            except BaseException:
+                self._run = None
+                run.drop()
+                raise
+        while True:
+            self._news.clear()
+            try:
+                return self._run.take()
+            except Empty:
+                await self._news.wait()
 
-    def stop(self) -> None:
-        self._stopped.set()
-        self._room.release()
+    def _stop(self) -> None:
+        if self._over:
+            return
+        self._over = True
         if self._run is not None:
-            self._run.cancel()
+            self._turn.keep("".join(self._seen))
+            self._run.drop()
 
-    def _main(self) -> None:
-        seen: list[str] = []
-        error: BaseException | None = None
-        try:
-            self._run = self._start()
-            if self._stopped.is_set():
-                self._run.cancel()
-            for piece in self._run.pieces():
-                self._room.acquire()
-                if self._stopped.is_set():
-                    break
-                seen.append(piece)
-                self._tell(piece)
-        except BaseException as caught:
-            error = caught
-        finally:
-            if self._run is not None:
-                self._run.stop()
-            if error is not None:
-                self._turn.undo()
-            elif self._stopped.is_set():
-                self._turn.keep_only("".join(seen))
-            self._tell(error)
 
-    def _tell(self, news: str | BaseException | None) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._receive, news)
-        except RuntimeError:
-            # The event loop is closed; nobody listens any more.
-            self._stopped.set()
+def _notifier(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> Callable[[], None]:
+    """Knows nothing of the generation, so that a forgotten one can end."""
 
-    def _receive(self, news: str | BaseException | None) -> None:
-        self._news.put_nowait(news)
-        if not isinstance(news, str):
-            self.ended.set()
+    def notify() -> None:
+        # An event loop that is closed refuses; then nobody listens any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(news.set)
+
+    return notify

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpt4all.deprecation import warn_deprecated
-from gpt4all.errors import ContextWindowExceededError
+from gpt4all.errors import CancellationError, ContextWindowExceededError
 from gpt4all.options import check_text
 
 if TYPE_CHECKING:
+    from gpt4all._native.backend import CancelFlag
     from gpt4all.session import ModelSession
 
 Message = dict[str, str]
@@ -125,18 +126,59 @@ def check_template_args(arguments: object) -> dict[str, Any]:
     return dict(arguments)
 
 
+#: By index after the system prompt: a user's message, and what a subclass has formatted it to.
+Formatted = dict[int, tuple[str, str]]
+
+
+class Conversation:
+    """Messages and what is known of them, which are replaced together. Each change is one step."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+        #: Messages after the system prompt that are no longer sent.
+        self.left_out = 0
+        self.formatted: Formatted = {}
+
+    def snapshot(self) -> list[Message]:
+        return [dict(message) for message in list(self.messages)]
+
+    def add(self, entry: tuple[Message, Message], left_out: int | None, formatted: Formatted) -> None:
+        """Adds a message of the user and its answer, and what was found out about the messages for them."""
+        self.messages += entry
+        if left_out is not None:
+            self.left_out = left_out
+        self.formatted.update(formatted)
+
+    def format(self, prompt: str, format_message: Callable[[list[Message], str], str]) -> Formatted:
+        """Has a subclass format each user message it has not formatted yet, the system prompt before the first."""
+        system, messages = split_system(self.snapshot())
+        formatted = dict(self.formatted)
+        for index, message in enumerate([*messages, {"role": "user", "content": prompt}]):
+            known = formatted.get(index)
+            if message["role"] == "user" and (known is None or known[0] != message["content"]):
+                text = format_message([message], system if index == 0 else "")
+                formatted[index] = (message["content"], text)
+        return formatted
+
+
 @dataclass
 class ChatSession:
-    """One conversation. Changed only under ``lock``, as all threads of a model share it."""
+    """One conversation."""
 
     template: ChatTemplate
     template_args: dict[str, Any]
-    history: list[Message]
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    #: Messages after the system prompt that are no longer sent.
-    left_out: int = 0
-    #: What a subclass's ``_format_chat_prompt_template`` made of each user message.
-    formatted: dict[int, tuple[str, str]] = field(default_factory=dict, repr=False)
+    conversation: Conversation
+
+    @property
+    def history(self) -> list[Message]:
+        return self.conversation.messages
+
+    @property
+    def left_out(self) -> int:
+        return self.conversation.left_out
+
+    def snapshot(self) -> list[Message]:
+        return self.conversation.snapshot()
 
     @classmethod
     def create(
@@ -156,66 +198,77 @@ class ChatSession:
             history.insert(0, {"role": "system", "content": default_system if system_prompt is None else system_prompt})
         elif system_prompt is not None:
             history[0]["content"] = system_prompt
-        return cls(template, check_template_args(template_args), history)
+        return cls(template, check_template_args(template_args), Conversation(history))
 
-    def snapshot(self) -> list[Message]:
-        with self.lock:
-            return [dict(message) for message in self.history]
-
-    def replace(self, history: object) -> None:
-        messages = check_messages(history)
-        with self.lock:
-            self.history[:] = messages
-            self.left_out = 0
-            self.formatted.clear()
+    def replace(self, messages: object) -> None:
+        """Goes on with another history; a call that is under way belongs to the old one."""
+        self.conversation = Conversation(check_messages(messages))
 
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """Tokens to continue, how many of the first must survive a full context, and the prompt's last text."""
+    """A prompt that fits.
+
+    Attributes:
+        tokens: to continue.
+        n_keep: how many of the first must survive a full context.
+        ending: the prompt's last text.
+        left_out: messages after the system prompt that it does not hold.
+    """
 
     tokens: list[int]
     n_keep: int
     ending: str
+    left_out: int
 
 
 class PromptBuilder:
     """Turns a history and a new message into a prompt that fits the context."""
 
-    def __init__(self, session: ModelSession, chat: ChatSession) -> None:
+    def __init__(self, session: ModelSession, chat: ChatSession, cancel: CancelFlag | None = None) -> None:
         self._session = session
         self._chat = chat
+        self._conversation = chat.conversation
+        self._cancel = cancel
+        self._formatted: Formatted = {}
 
-    def build(self, prompt: str) -> ChatPrompt:
+    def build(self, prompt: str, formatted: Formatted | None = None) -> ChatPrompt:
         """Leaves out the oldest whole turns where the conversation is too long.
 
         Raises:
             ContextWindowExceededError: system prompt and ``prompt`` alone don't fit.
+            CancellationError: the flag was set meanwhile.
         """
-        chat = self._chat
-        system, rest = split_system(chat.snapshot())
+        self._formatted = formatted or {}
+        system, rest = split_system(self._conversation.snapshot())
         rest.append({"role": "user", "content": prompt})
         limit = self._session.prompt_limit
-        first = min(chat.left_out, len(rest) - 1)
-        parts = self._parts(system, rest[first:], first)
-        tokens = self._session.tokenize_parts(parts)
+        begin = min(self._conversation.left_out, len(rest) - 1)
+        starts = [begin, *(start for start in turn_starts(rest) if start > begin)]
+        texts: dict[int, tuple[list[int], str]] = {}
+
+        def size(index: int) -> int:
+            if index not in texts:
+                texts[index] = self._tokens(system, rest[starts[index] :], starts[index])
+            return len(texts[index][0])
+
+        index = first_that_fits(_bytes_from(rest, starts), size, limit)
+        tokens, ending = texts[index]
         if len(tokens) > limit:
-            for first in turn_starts(rest):
-                if first <= chat.left_out:
-                    continue
-                parts = self._parts(system, rest[first:], first)
-                tokens = self._session.tokenize_parts(parts)
-                if len(tokens) <= (limit if first == len(rest) - 1 else int(limit * REFILL)):
-                    break
-            if len(tokens) > limit:
-                raise ContextWindowExceededError(len(tokens), limit, self._session.info.n_ctx)
-            chat.left_out = first
+            raise ContextWindowExceededError(len(tokens), limit, self._session.info.n_ctx)
         keep = self._keep(system, tokens)
-        return ChatPrompt(tokens or [self._session.begin_token()], keep, parts[-1][0] if parts else "")
+        return ChatPrompt(tokens or [self._session.begin_token()], keep, ending, starts[index])
+
+    def _tokens(self, system: str, messages: list[Message], offset: int) -> tuple[list[int], str]:
+        """The tokens of a conversation, and its last text."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise CancellationError("the call was stopped while its prompt was made")
+        parts = self._parts(system, messages, offset)
+        return self._session.tokenize_parts(parts), parts[-1][0] if parts else ""
 
     def _keep(self, system: str, tokens: list[int]) -> int:
         """Tokens of the begin mark and the system prompt: what another first message would share."""
-        probe = self._session.tokenize_parts(self._parts(system, [{"role": "user", "content": "\x1a"}], 0))
+        probe, _ = self._tokens(system, [{"role": "user", "content": "\x1a"}], 0)
         shared = 0
         for ours, theirs in zip(probe, tokens, strict=False):
             if ours != theirs:
@@ -227,12 +280,51 @@ class PromptBuilder:
     def _parts(self, system: str, messages: list[Message], offset: int) -> list[Part]:
         template = self._chat.template
         if template.legacy:
-            return legacy_parts(template.text or "", system, messages, self._formatted(offset))
+            return legacy_parts(template.text or "", system, messages, self._formatted_from(offset))
         conversation = ([{"role": "system", "content": system}] if system else []) + messages
         return self._session.render_chat(conversation, template.text, self._chat.template_args)
 
-    def _formatted(self, offset: int) -> dict[int, str]:
-        return {index - offset: text for index, (_, text) in self._chat.formatted.items() if index >= offset}
+    def _formatted_from(self, offset: int) -> dict[int, str]:
+        return {index - offset: text for index, (_, text) in self._formatted.items() if index >= offset}
+
+
+def first_that_fits(lengths: Sequence[int], size: Callable[[int], int], limit: int) -> int:
+    """Where to begin a conversation of which each beginning gives a shorter one than the one before it.
+
+    That is the first beginning if ``limit`` tokens hold what follows. If not, the
+    first one with which a part of the context, ``REFILL``, stays free; else the last.
+
+    Args:
+        lengths: bytes of the messages from each beginning on.
+        size: tokens of the prompt from a beginning on; costly, so it is asked
+            about few beginnings, and about none that gives a prompt much longer
+            than one it has to be asked about.
+    """
+    last = len(lengths) - 1
+    # Texts have about four bytes a token: what has fewer than twice as many may well fit, and is a good place to begin.
+    at = next((index for index in range(last) if lengths[index] <= 8 * limit), last)
+    fits = size(at) <= limit
+    while fits and at > 0:
+        # Twice as many turns each time.
+        at = max(0, at - (last - at + 1))
+        fits = size(at) <= limit
+    if fits:
+        return 0
+    too_long, enough = at, last
+    while enough - too_long > 1:
+        middle = (too_long + enough) // 2
+        if size(middle) <= int(limit * REFILL):
+            enough = middle
+        else:
+            too_long = middle
+    size(enough)
+    return enough
+
+
+def _bytes_from(messages: list[Message], starts: list[int]) -> list[int]:
+    lengths = [len(message["content"].encode()) for message in messages]
+    sums = list(itertools.accumulate(reversed(lengths)))
+    return [sums[len(messages) - 1 - start] for start in starts]
 
 
 def split_system(history: list[Message]) -> tuple[str, list[Message]]:

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import io
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
 
 from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE, ChatSession, Message
 from gpt4all.conversation import ChatTurn, PromptTurn
 from gpt4all.deprecation import warn_deprecated
+from gpt4all.history_copy import HistoryCopy, MessageCopy
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gpt4all.options import GenerationOptions, ReasoningCallback
     from gpt4all.session import ModelSession
+
+
+#: The sessions entered in this context, of any model and perhaps left since; the innermost is the last.
+_entered: ContextVar[tuple[weakref.ref[ChatContext], ...]] = ContextVar("gpt4all_chat_sessions", default=())
+
+
+# IOBase for its __exit__, which is C and calls close(), C too: no Ctrl-C can come between the end of the block and that
+# of the session. Nor does one leave a session open that is being entered: only the with statement holds it.
+class ChatContext(io.IOBase):
+    """What :meth:`GPT4All.chat_session` returns, for one ``with``."""
+
+    def __init__(self, model: ChatMethods, chat: ChatSession) -> None:
+        self.model = model
+        self.chat = chat
+        #: The session of the same model around this one.
+        self.outer: ChatContext | None = None
+
+    def __enter__(self) -> Any:
+        if self.closed or self in self.model._contexts:
+            raise RuntimeError("a chat session can be entered once; call chat_session() again")
+        own = self.model._own_contexts()
+        self.outer = own[-1] if own else None
+        me = weakref.ref(self)
+        _entered.set((*(other for other in _entered.get() if _is_open(other)), me))
+        self.model._entered_contexts = [*filter(_is_open, self.model._entered_contexts), me]
+        return self.model
+
+
+def _is_open(context: weakref.ref[ChatContext]) -> bool:
+    there = context()
+    return there is not None and not there.closed
 
 
 class ChatMethods:
@@ -24,10 +59,8 @@ class ChatMethods:
     model: ModelSession
 
     def __init__(self) -> None:
-        #: The innermost session is the last one. All threads of a model see it.
-        self._chats: list[ChatSession] = []
+        self._entered_contexts: list[weakref.ref[ChatContext]] = []
 
-    @contextmanager
     def chat_session(
         self,
         system_prompt: str | None = None,
@@ -35,7 +68,7 @@ class ChatMethods:
         *,
         messages: Sequence[Mapping[str, str]] | None = None,
         template_args: Mapping[str, Any] | None = None,
-    ) -> Iterator[Self]:
+    ) -> AbstractContextManager[Self]:
         """A conversation: inside, every :meth:`generate` sends all of it so far and adds a turn.
 
         Args:
@@ -49,6 +82,11 @@ class ChatMethods:
             template_args: variables for a Jinja template, such as
                 ``{"enable_thinking": False}``.
 
+        It belongs to the context (:mod:`contextvars`) that enters it: tasks and
+        threads with sessions of their own do not see each other's. Where only
+        one is open, all threads see it. Inside another one it comes first
+        until it is left.
+
         Control tokens written in a message are plain text. Plain-text marks
         such as ``[/INST]`` cannot be told from text and do end a message.
 
@@ -59,18 +97,16 @@ class ChatMethods:
         chat = ChatSession.create(
             self.config, self.model.info.chat_template, system_prompt, prompt_template, messages, template_args
         )
-        self._chats.append(chat)
-        try:
-            yield self
-        finally:
-            # By identity: another thread may have opened one since.
-            self._chats[:] = [other for other in self._chats if other is not chat]
+        return cast("AbstractContextManager[Self]", ChatContext(self, chat))
 
     @property
     def current_chat_session(self) -> list[Message] | None:
-        """A copy of the history, ``None`` outside a session. Inside one, assign a list of messages to replace it."""
+        """A copy of the history, ``None`` outside a session. Inside one, assign a list of messages to replace it.
+
+        A change of the copy changes nothing here, and warns.
+        """
         chat = self._current_chat()
-        return None if chat is None else chat.snapshot()
+        return None if chat is None else HistoryCopy(map(MessageCopy, chat.snapshot()))
 
     @current_chat_session.setter
     def current_chat_session(self, history: Sequence[Mapping[str, str]]) -> None:
@@ -108,9 +144,31 @@ class ChatMethods:
             bodies.append(f"{text}\n")
         return header + "".join(bodies) + footer
 
+    @property
+    def _contexts(self) -> list[ChatContext]:
+        """The open ones, in the order they were entered."""
+        contexts = [reference() for reference in self._entered_contexts]
+        return [context for context in contexts if context is not None and not context.closed]
+
+    @property
+    def _chats(self) -> list[ChatSession]:
+        return [context.chat for context in self._contexts]
+
+    def _own_contexts(self) -> list[ChatContext]:
+        """Those that this context has entered, or inherited."""
+        open_ones = self._contexts
+        return [
+            context for reference in _entered.get() if (context := reference()) is not None and context in open_ones
+        ]
+
     def _current_chat(self) -> ChatSession | None:
-        chats = self._chats
-        return chats[-1] if chats else None
+        contexts = self._own_contexts()
+        if contexts:
+            return contexts[-1].chat
+        open_ones = self._contexts
+        around = [context.outer for context in open_ones]
+        innermost = [context for context in open_ones if context not in around]
+        return innermost[0].chat if len(innermost) == 1 else None
 
     def _turn(
         self,

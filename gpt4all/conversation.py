@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gpt4all.chat import ChatSession, Message, PromptBuilder
-from gpt4all.reasoning import splitter_for
+from gpt4all.chat import ChatSession, Conversation, Formatted, Message, PromptBuilder
+from gpt4all.errors import CancellationError
+from gpt4all.reasoning import Splitter, splitter_for
 
 if TYPE_CHECKING:
-    from gpt4all._native.backend import CancelFlag, OnToken, Outcome
+    from gpt4all._native.backend import CancelFlag, Outcome
     from gpt4all.options import GenerationOptions, ReasoningCallback
     from gpt4all.session import ModelSession
+    from gpt4all.streaming import Output
 
 
 class PromptTurn:
@@ -24,25 +26,28 @@ class PromptTurn:
         self._options = options
         self._parse_special = parse_special
 
-    def work(self, on_token: OnToken, cancel: CancelFlag) -> Outcome:
-        """Generates; on the worker thread."""
+    def work(self, output: Output, cancel: CancelFlag) -> Outcome:
+        """Generates; on the worker's thread."""
         session = self._session
         tokens = session.prompt_tokens(self._prompt, parse_special=self._parse_special)
         session.check_fits(len(tokens))
-        return session.generate(tokens, self._options, on_token, cancel, n_keep=1 if session.info.add_bos else 0)
+        return session.generate(tokens, self._options, output.token, cancel, n_keep=1 if session.info.add_bos else 0)
 
-    def undo(self) -> None:
-        """Nothing is kept of such a call."""
-
-    def keep_only(self, seen: str) -> None:
+    def keep(self, seen: str) -> None:
         """Nothing is kept of such a call."""
 
 
 class ChatTurn:
     """Made when a session's ``generate`` is called; works when the model is free.
 
-    The history grows when the engine is done, on the worker thread, so that
-    the next call in the queue finds it. The caller may take that back.
+    One rule says what stays in the history. A call that ends by itself leaves
+    message and answer. One that its caller ends (``break``, ``close()``,
+    ``False``, Ctrl-C, a cancelled task) leaves the message and the answer as
+    far as the caller has seen it, if its turn had come. An exception of the
+    engine or of a callback leaves nothing.
+
+    The worker and the caller may both come to a decision. Whoever is first
+    makes the entry; of an entry that is there, the caller may cut the answer.
     """
 
     def __init__(
@@ -62,24 +67,66 @@ class ChatTurn:
         self._format_message = format_message
         self._answer: list[str] = []
         self._reasoning: list[str] = []
-        self._entries: tuple[Message, Message] | None = None
-        self._unwanted = False
+        self._go_on = True
+        # What the turn belongs to, once it has begun.
+        self._conversation: Conversation | None = None
+        self._left_out: int | None = None
+        self._formatted: Formatted = {}
+        # One entry at most, as dict.setdefault is one step; ``None`` in it: the call failed.
+        self._entry: dict[str, tuple[Message, Message] | None] = {}
 
-    def work(self, on_token: OnToken, cancel: CancelFlag) -> Outcome:
-        """Builds the prompt from the history as it is now and generates; on the worker thread."""
+    def work(self, output: Output, cancel: CancelFlag) -> Outcome:
+        """Builds the prompt from the history as it is now and generates; on the worker's thread."""
+        try:
+            outcome = self._generate(output, cancel)
+        except BaseException as error:
+            if isinstance(error, CancellationError) and cancel.is_set():
+                self._commit()
+            else:
+                self._entry.setdefault("entry", None)
+            raise
+        self._commit()
+        return outcome
+
+    def keep(self, seen: str) -> None:
+        """The caller ends the call, having seen this much of the answer; on any thread."""
+        entry = self._add(seen)
+        if entry is not None:
+            entry[1]["content"] = seen
+
+    def _commit(self) -> None:
+        self._add("".join(self._answer))
+
+    def _add(self, answer: str) -> tuple[Message, Message] | None:
+        """The turn's entry, made now if there is none; ``None`` if there will be none."""
+        conversation = self._conversation
+        if conversation is None:
+            return None
+        mine: tuple[Message, Message] = (
+            {"role": "user", "content": self._prompt},
+            {"role": "assistant", "content": answer},
+        )
+        entry = self._entry.setdefault("entry", mine)
+        if entry is mine:
+            conversation.add(mine, self._left_out, self._formatted)
+        return entry
+
+    def _generate(self, output: Output, cancel: CancelFlag) -> Outcome:
+        self._conversation = self._chat.conversation
         if self._format_message is not None:
-            self._format(self._format_message)
-        prompt = PromptBuilder(self._session, self._chat).build(self._prompt)
+            self._formatted = self._conversation.format(self._prompt, self._format_message)
+        prompt = PromptBuilder(self._session, self._chat, cancel).build(self._prompt, self._formatted)
+        self._left_out = prompt.left_out
         splitter = splitter_for(self._template_text(), prompt.ending)
-        last_token = -1
 
         def observe(token: int, data: bytes) -> bool:
-            nonlocal last_token
-            last_token = token
             if splitter is None:
                 self._answer.append(data.decode("utf-8", "replace"))
-                return on_token(token, data)
-            return self._divide(splitter.feed(data.decode("utf-8", "replace")), token, on_token)
+                return output.token(token, data)
+            thinking, answer = splitter.feed(data.decode("utf-8", "replace"))
+            self._think(thinking)
+            self._answer.append(answer)
+            return output.token(token, answer.encode()) and self._go_on
 
         outcome = self._session.generate(
             prompt.tokens,
@@ -92,58 +139,26 @@ class ChatTurn:
             thinking=splitter.marks if splitter is not None else None,
         )
         if splitter is not None:
-            self._divide(splitter.finish(), last_token, on_token)
+            self._finish(splitter, output)
             outcome = dataclasses.replace(outcome, reasoning="".join(self._reasoning))
-        self._commit("".join(self._answer))
         return outcome
 
-    def _divide(self, texts: tuple[str, str], token: int, on_token: OnToken) -> bool:
-        thinking, answer = texts
-        go_on = True
-        if thinking:
-            self._reasoning.append(thinking)
-            if self._reasoning_callback is not None:
-                go_on = self._reasoning_callback(thinking) is not False
+    def _finish(self, splitter: Splitter, output: Output) -> None:
+        """What the splitter held back; its tokens have been reported."""
+        thinking, answer = splitter.finish()
+        self._think(thinking)
         self._answer.append(answer)
-        return on_token(token, answer.encode()) and go_on
+        output.rest(answer)
+
+    def _think(self, text: str) -> None:
+        if not text:
+            return
+        self._reasoning.append(text)
+        if self._reasoning_callback is not None and self._go_on:
+            self._go_on = self._reasoning_callback(text) is not False
 
     def _template_text(self) -> str:
         template = self._chat.template
         if template.legacy:
             return ""
         return template.text if template.text is not None else self._session.info.chat_template or ""
-
-    def _format(self, format_message: Callable[[list[Message], str], str]) -> None:
-        """Has a subclass format each user message it has not formatted yet, the system prompt before the first."""
-        history = self._chat.snapshot()
-        system = history.pop(0)["content"] if history and history[0]["role"] == "system" else ""
-        for index, message in enumerate([*history, {"role": "user", "content": self._prompt}]):
-            known = self._chat.formatted.get(index)
-            if message["role"] != "user" or (known is not None and known[0] == message["content"]):
-                continue
-            text = format_message([message], system if index == 0 else "")
-            self._chat.formatted[index] = (message["content"], text)
-
-    def _commit(self, answer: str) -> None:
-        with self._chat.lock:
-            if self._unwanted:
-                return
-            self._entries = (
-                {"role": "user", "content": self._prompt},
-                {"role": "assistant", "content": answer},
-            )
-            self._chat.history += self._entries
-
-    def undo(self) -> None:
-        """Takes the turn out of the history: the call failed."""
-        with self._chat.lock:
-            self._unwanted = True
-            history = self._chat.history
-            if self._entries is not None and len(history) >= 2 and history[-1] is self._entries[1]:
-                del history[-2:]
-
-    def keep_only(self, seen: str) -> None:
-        """Cuts the answer to what the caller has seen: it stopped listening."""
-        with self._chat.lock:
-            if self._entries is not None and self._chat.history[-1:] and self._chat.history[-1] is self._entries[1]:
-                self._entries[1]["content"] = seen

@@ -15,7 +15,7 @@ from gpt4all._options_checks import check_callback, check_flag, check_integer, c
 from gpt4all._options_names import refuse_unknown
 from gpt4all.chunking import Framing, Window, limit_for_atlas
 from gpt4all.embedding_output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
-from gpt4all.errors import GPT4AllError
+from gpt4all.errors import CancellationError, GPT4AllError
 from gpt4all.gpt4all import GPT4All
 from gpt4all.vectors import mean_direction, shortened
 
@@ -234,13 +234,18 @@ class Embed4All:
         texts = _as_texts(text)
         collected = collector(_choice("output", output, ("list", "numpy")), texts, options.size or self._full_size)
         n_prompt_tokens = 0
-        with ProgressBar(texts, options.progress) as bar:
-            for window in self._windows(texts, options):
-                bar.begin(window)
-                for vector in self._compute(window, options, self._on_batch(cancel_cb, bar)):
-                    collected.add(vector)
-                bar.end()
-                n_prompt_tokens += window.n_text_tokens
+        try:
+            with ProgressBar(texts, options.progress) as bar:
+                for window in self._windows(texts, options):
+                    bar.begin(window)
+                    for vector in self._compute(window, options, self._on_batch(cancel_cb, bar)):
+                        collected.add(vector)
+                    bar.end()
+                    n_prompt_tokens += window.n_text_tokens
+        except ValueError as error:
+            if self.gpt4all.model.closed:
+                raise CancellationError("the model was closed while it computed embeddings") from error
+            raise
         embeddings = collected.result(single=isinstance(text, str))
         return {"embeddings": embeddings, "n_prompt_tokens": n_prompt_tokens} if return_dict else embeddings
 

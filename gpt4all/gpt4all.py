@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
@@ -29,6 +29,7 @@ from gpt4all.options import (
     check_text,
 )
 from gpt4all.verbosity import hide_log, log_shown
+from gpt4all.workers import interrupt_again
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -334,7 +335,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         from gpt4all.asynchronous import AsyncGeneration
 
         turn, wanted = self._prepare(prompt, **arguments)
-        return AsyncGeneration(lambda: self._start(turn, wanted, streaming=True), turn)
+        return AsyncGeneration(
+            lambda on_news: self._new_run(turn, wanted, streaming=True, on_news=on_news), self.model.submit, turn
+        )
 
     def _prepare(
         self, prompt: str, **arguments: Unpack[GenerateArguments]
@@ -359,46 +362,49 @@ class GPT4All(ModelLibrary, ChatMethods):
         return turn, None if callback is empty_response_callback else callback
 
     def _complete(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None) -> str:
-        run = None
+        run = self._new_run(turn, callback, streaming=False)
         try:
-            run = self._start(turn, callback, streaming=False)
+            self.model.submit(run)
             return run.text()
         except BaseException:
-            if run is not None:
-                run.stop()
-            turn.undo()
+            # Ctrl-C, if it is no error of the run: then nothing is kept.
+            turn.keep(run.text_so_far())
+            run.leave()
             raise
-        finally:
-            if run is not None:
-                run.stop()
 
     def _stream(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None) -> Iterator[str]:
         seen: list[str] = []
-        run = None
+        run = self._new_run(turn, callback, streaming=True)
         try:
-            run = self._start(turn, callback, streaming=True)
+            self.model.submit(run)
             for piece in run.pieces():
                 seen.append(piece)
                 yield piece
         except GeneratorExit:
-            if run is not None:
-                run.stop()
-            turn.keep_only("".join(seen))
+            turn.keep("".join(seen))
+            try:
+                run.leave()
+            except KeyboardInterrupt:
+                # Python would lose it here if nobody called close(), but the stream was dropped.
+                interrupt_again()
             raise
         except BaseException:
-            if run is not None:
-                run.stop()
-            turn.undo()
+            turn.keep("".join(seen))
+            run.leave()
             raise
-        finally:
-            if run is not None:
-                run.stop()
 
-    def _start(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None, *, streaming: bool) -> Run:
+    def _new_run(
+        self,
+        turn: ChatTurn | PromptTurn,
+        callback: ResponseCallback | None,
+        *,
+        streaming: bool,
+        on_news: Callable[[], None] | None = None,
+    ) -> Run:
         def finished(outcome: Outcome) -> None:
             self.last_generation = outcome
 
-        return self.model.start_run(turn.work, callback, finished, streaming=streaming)
+        return self.model.new_run(turn.work, callback, finished, streaming=streaming, on_news=on_news)
 
 
 def __getattr__(name: str) -> Any:

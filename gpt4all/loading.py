@@ -1,19 +1,20 @@
-"""Loads a model on a worker thread, so that Ctrl-C and the progress callback can stop it."""
+"""Loads a model on the thread that it keeps, so that Ctrl-C and the progress callback can stop it."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpt4all.errors import CancellationError
-from gpt4all.workers import Worker, end_thread_if_exiting
+from gpt4all.workers import LEAVE_PATIENCE, Job, Worker, end_thread_if_exiting
 
 if TYPE_CHECKING:
     from gpt4all._native.backend import NativeModel, OnProgress
     from gpt4all.options import ProgressCallback
 
 
-class Load(Worker):
+class Load(Job):
     """One load. ``progress`` runs on the calling thread.
 
     Args:
@@ -22,7 +23,7 @@ class Load(Worker):
     """
 
     def __init__(self, load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> None:
-        super().__init__("gpt4all-load")
+        super().__init__()
         self._load = load
         self._progress = progress
         self._cancelled = False
@@ -43,19 +44,22 @@ class Load(Worker):
         self._cancelled = True
         super().cancel()
 
-    def stop(self) -> None:
-        """Cancels, waits for the end, and frees a model that nobody has taken."""
-        super().stop()
+    def leave(self) -> None:
+        """As of any job; a model that nobody has taken is freed."""
+        super().leave()
         model, self._model = self._model, None
         if model is not None:
             model.close()
 
     def _work(self) -> None:
+        assert self._worker is not None
         model = None if self._cancelled else self._load(self._on_progress)
         if self._cancelled:
             if model is not None:
                 model.close()
             raise CancellationError("the load was cancelled")
+        # Whatever becomes of the model, its thread ends with it.
+        weakref.finalize(model, self._worker.end).atexit = False
         self._model = model
 
     def _on_progress(self, fraction: float) -> bool:
@@ -64,15 +68,16 @@ class Load(Worker):
         return self._progress is None or self._ask(fraction)
 
 
-def run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> NativeModel:
-    """Calls ``load`` on a worker thread and returns its model; nothing is left behind if this is interrupted."""
-    work = Load(load, progress)
+def run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> tuple[NativeModel, Worker]:
+    """Calls ``load`` on a new worker; returns its model and the worker. Nothing is left if this is interrupted."""
+    worker, job = Worker(), Load(load, progress)
     try:
-        work.start()
+        worker.start()
+        worker.submit(job)
+        return job.result(), worker
     except BaseException:
-        work.abandon()
+        job.leave()
+        worker.end()
+        if job.has_ended():
+            worker.join(LEAVE_PATIENCE)
         raise
-    try:
-        return work.result()
-    finally:
-        work.stop()

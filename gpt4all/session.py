@@ -9,8 +9,7 @@ import os
 import threading
 import weakref
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +35,8 @@ from gpt4all.options import (
     check_text,
     check_thread_count,
 )
-from gpt4all.streaming import Run
-from gpt4all.turns import Turn, TurnQueue
-from gpt4all.workers import FORKED, Worker, call_where_no_signal_comes, end_thread_if_exiting, stop_all
+from gpt4all.streaming import Output, Run
+from gpt4all.workers import CLOSED, FORKED, Call, Job, Worker, end_thread_if_exiting, stop_all
 
 if TYPE_CHECKING:
     from gpt4all._native.load_options import LoadArguments
@@ -63,7 +61,13 @@ class ModelSession:
     """
 
     def __init__(
-        self, backend: Backend, native: NativeModel, model_path: Path, n_threads: int, device: str | None = None
+        self,
+        backend: Backend,
+        native: NativeModel,
+        worker: Worker,
+        model_path: Path,
+        n_threads: int,
+        device: str | None = None,
     ) -> None:
         self.model_path = str(model_path)
         self.backend = backend.name
@@ -71,21 +75,24 @@ class ModelSession:
         self.info: ModelInfo = native.info
         self._native = native
         self._n_threads = n_threads
-        self._turns = TurnQueue()
+        # The model's thread and the line of calls before it.
+        self._turns = worker
         self._closed = False
-        self._close_when_done = False
-        # Held by what may run beside a generation, and while freeing. A signal
-        # handler that closes the model may run inside the former.
-        self._lifetime = threading.RLock()
+        # One for each thread that has called what runs beside a generation, held
+        # meanwhile. Only freeing the model waits for them.
+        self._beside: dict[int, threading.RLock] = {}
         self._pid = os.getpid()
         _open_sessions[id(self)] = self
 
     def set_thread_count(self, n_threads: int) -> None:
         """Sets the CPU threads; waits for a running call."""
         n_threads = check_thread_count(n_threads)
-        with self._exclusive():
-            call_where_no_signal_comes(lambda: self._native.set_threads(n_threads))
+
+        def set_threads() -> None:
+            self._native.set_threads(n_threads)
             self._n_threads = n_threads
+
+        self._call(set_threads)
 
     def thread_count(self) -> int:
         """CPU threads in use."""
@@ -98,12 +105,11 @@ class ModelSession:
 
     def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
         check_text("text", text)
-        # Before the lock too: after a fork, nobody may be left to release it.
         self._check_open()
         parts = [(text, False)]
         if self.info.wordpiece is not None:
             parts = wordpiece.split_unknown(wordpiece.normalize(text, self.info.wordpiece))
-        with self._lifetime:
+        with self._in_use():
             self._check_open()
             if len(parts) > 1:
                 return self._native.tokenize_parts(parts, add_special=add_special)
@@ -114,7 +120,7 @@ class ModelSession:
     def detokenize(self, tokens: Sequence[int]) -> str:
         ids = _token_ids(tokens, self.info.n_vocab)
         self._check_open()
-        with self._lifetime:
+        with self._in_use():
             self._check_open()
             return self._native.detokenize(ids).decode("utf-8", "replace")
 
@@ -137,7 +143,7 @@ class ModelSession:
     def tokenize_parts(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
         """Tokens of a text in parts, each with whether its control tokens count; begins as the model wants."""
         self._check_open()
-        with self._lifetime:
+        with self._in_use():
             self._check_open()
             tokens = self._native.tokenize_parts(parts)
         bos = self.info.token_bos
@@ -152,7 +158,7 @@ class ModelSession:
             ChatTemplateError: the template is wrong, or refuses the conversation.
         """
         self._check_open()
-        with self._lifetime:
+        with self._in_use():
             self._check_open()
             parts = self._native.render_chat(messages, template, args)
         return [(text, not from_message) for text, from_message in parts]
@@ -174,7 +180,7 @@ class ModelSession:
         render_special: bool = False,
         thinking: tuple[str, str] | None = None,
     ) -> Outcome:
-        """The native call; only for the ``work`` of :meth:`start_run`."""
+        """The native call; only for the ``work`` of :meth:`new_run`."""
         return self._native.generate(
             tokens,
             on_token=on_token,
@@ -208,7 +214,7 @@ class ModelSession:
         if options.constraint is None:
             return
         self._check_open()
-        with self._lifetime:
+        with self._in_use():
             self._check_open()
             try:
                 self._native.check_grammar(options.constraint.grammar)
@@ -217,121 +223,125 @@ class ModelSession:
                     raise
                 raise ValueError(f"{options.constraint.argument}: as a {error}") from None
 
-    def start_run(
+    def new_run(
         self,
-        work: Callable[[OnToken, CancelFlag], Outcome],
+        work: Callable[[Output, CancelFlag], Outcome],
         callback: ResponseCallback | None,
         finished: Callable[[Outcome], None],
         *,
         streaming: bool,
+        on_news: Callable[[], None] | None = None,
     ) -> Run:
-        """Waits for a turn and starts ``work`` on a worker thread; it ends in :meth:`generate`."""
-        self.check_can_generate()
+        """A run that :meth:`submit` puts in the line; ``work`` ends in :meth:`generate`."""
         cancel = CancelFlag()
 
-        def end(run: Run, outcome: Outcome | None) -> None:
-            try:
-                if outcome is not None:
-                    finished(outcome)
-            finally:
-                self._end_turn(run)
+        def make_call(output: Output) -> Outcome:
+            self._begin()
+            return work(output, cancel)
 
-        run = Run(lambda on_token: work(on_token, cancel), cancel, callback, end, streaming=streaming)
-        self._start(run)
-        return run
+        return Run(make_call, cancel, callback, finished, streaming=streaming, on_news=on_news)
 
-    def _start(self, run: Run | EmbeddingRun) -> None:
-        self._refuse_nested_call()
-        try:
-            self._turns.acquire(run)
-            self._check_open()
-            run.start()
-        except BaseException:
-            if run.abandon():
-                self._end_turn(run)
-            raise
+    def submit(self, job: Job) -> None:
+        """Puts a job in the line, without waiting. Whoever this interrupts calls the job's ``leave``."""
+        self._check_open()
+        if self._turns.waits_for_this_thread():
+            raise GenerationError(
+                "the model is in the middle of a call that waits for this code to return, so it cannot be called "
+                "from the callback of that call, nor from a signal handler"
+            )
+        self._turns.submit(job)
 
     def embed(
         self, tokens: array[int], lengths: array[int], *, normalize: bool, on_batch: OnBatch | None = None
     ) -> array[float]:
         """A row for each text; ``tokens`` and ``lengths`` as :meth:`NativeModel.embed` takes them.
 
-        Waits for a turn. ``on_batch`` runs on the calling thread.
+        Waits for its turn. ``on_batch`` runs on the calling thread.
         """
         self._check_open()
         cancel = CancelFlag()
-        run = EmbeddingRun(
-            lambda ask: self._native.embed(tokens, lengths, normalize=normalize, cancel=cancel, on_batch=ask),
-            cancel,
-            on_batch,
-            self._end_turn,
-        )
-        self._start(run)
+
+        def make_call(ask: OnBatch | None) -> array[float]:
+            self._begin()
+            return self._native.embed(tokens, lengths, normalize=normalize, cancel=cancel, on_batch=ask)
+
+        run = EmbeddingRun(make_call, cancel, on_batch)
         try:
+            self.submit(run)
             return run.result()
-        except CancellationError:
+        except (CancellationError, ValueError) as error:
             if self._closed:
-                raise CancellationError("the model was closed while it computed embeddings") from None
+                raise CancellationError("the model was closed while it computed embeddings") from error
             raise
         finally:
-            run.stop()
+            run.leave()
 
     def close(self) -> None:
         """Stops a running call, frees the model; closing twice is fine."""
         self._closed = True
-        if os.getpid() != self._pid:
-            # The engine's threads did not survive the fork, so nothing here may touch it.
+        # The engine's threads did not survive a fork, so nothing may touch it there.
+        if os.getpid() != self._pid or self._turns.is_over():
             return
         running = self._turns.holder()
-        if isinstance(running, Worker):
-            running.cancel()
-        if self._turns.has_own():
-            # From a callback, or from a signal handler in the middle of a
-            # call: waiting for that call here would be waiting for ever.
-            self._close_when_done = True
-            return
-        turn = Turn()
-        try:
-            self._turns.acquire(turn)
-            self._free()
-        finally:
-            self._turns.leave(turn)
-        if isinstance(running, Worker):
-            running.join()
-
-    def _end_turn(self, turn: Turn) -> None:
-        self._turns.leave(turn)
-        if self._close_when_done:
-            self.close()
+        if running is not None:
+            running.model_closes()
+        freeing = Call(self._free)
+        self._turns.submit(freeing)
+        # From a callback, or a signal handler or finalizer in the middle of a
+        # call, waiting for that call would be waiting for ever.
+        if not self._turns.is_current() and not self._is_in_use_here():
+            freeing.wait()
+            self._turns.join()
 
     def _free(self) -> None:
-        with self._lifetime:
-            call_where_no_signal_comes(self._native.close)
+        for lock in list(self._beside.values()):
+            # Whoever comes later finds the model closed.
+            with lock:
+                pass
+        self._native.close()
+        self._turns.end()
+
+    def _in_use(self) -> threading.RLock:
+        """To be held, after which :meth:`_check_open` tells whether the model is still there."""
+        return self._beside.setdefault(threading.get_ident(), threading.RLock())
+
+    def _is_in_use_here(self) -> bool:
+        return self._in_use()._is_owned()  # type: ignore[attr-defined, no-any-return]
 
     @property
     def closed(self) -> bool:
         return self._closed
 
     def last_logits(self) -> Sequence[float]:
-        with self._exclusive():
-            return self._native.last_logits()
+        logits: list[Sequence[float]] = []
+        self._call(lambda: logits.append(self._native.last_logits()))
+        return logits[0]
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        self._check_open()
-        self._refuse_nested_call()
-        turn = Turn()
+    def _call(self, function: Callable[[], None]) -> None:
+        """Has a short native call made in its turn."""
+
+        def make_call() -> None:
+            self._begin()
+            function()
+
+        job = Call(make_call)
         try:
-            self._turns.acquire(turn)
-            self._check_open()
-            yield
+            self.submit(job)
+            job.wait()
         finally:
-            self._end_turn(turn)
+            job.leave()
 
-    def _check_open(self) -> None:
+    def _begin(self) -> None:
+        """What a call does first when its turn comes."""
         if self._closed:
             end_thread_if_exiting()
-            raise ValueError("the model is closed; load it again with GPT4All(...)")
+            raise ValueError(CLOSED)
+
+    def _check_open(self) -> None:
+        if self._closed and self._turns.is_current():
+            # In the middle of a call, for which the model stays until it ends.
+            raise CancellationError(CLOSED)
+        self._begin()
         if os.getpid() != self._pid:
             raise GenerationError(FORKED)
 
@@ -367,13 +377,6 @@ class ModelSession:
     def check_fits(self, n_tokens: int) -> None:
         if n_tokens > self.prompt_limit:
             raise ContextWindowExceededError(n_tokens, self.prompt_limit, self.info.n_ctx)
-
-    def _refuse_nested_call(self) -> None:
-        if self._turns.has_own():
-            raise GenerationError(
-                "the model is in the middle of a call that waits for this code to return, so it cannot be called "
-                "from the callback of that call, nor from a signal handler"
-            )
 
 
 @dataclass(frozen=True)
@@ -415,9 +418,9 @@ def open_model(
         return backend.load_model(path, progress=on_progress, **arguments)
 
     _register_for_exit()
-    native = loading.run(load, options.progress)
+    native, worker = loading.run(load, options.progress)
     ((backend, location),) = opened
-    return ModelSession(backend, native, path, options.n_threads, location.name(native.info))
+    return ModelSession(backend, native, worker, path, options.n_threads, location.name(native.info))
 
 
 def _token_ids(tokens: Sequence[int], n_vocab: int) -> list[int]:
@@ -450,10 +453,9 @@ def _close_all() -> None:
         session._closed = True
     stop_all()
     for session in sessions:
-        running = session._turns.holder()
         # A callback that never returns keeps its model.
-        if not isinstance(running, Worker) or running.join(0):
-            session.close()
+        if session._turns.is_over():
+            session._free()
     for backend, pid in _backends_in_use.items():
         if pid == os.getpid():
             backend.silence()

@@ -5,66 +5,78 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from gpt4all.turns import Turn
-from gpt4all.workers import Worker, end_thread_if_exiting
+from gpt4all.errors import CancellationError
+from gpt4all.workers import Job, end_thread_if_exiting
 
 if TYPE_CHECKING:
-    from gpt4all._native.backend import CancelFlag, OnToken, Outcome
+    from gpt4all._native.backend import CancelFlag, Outcome
     from gpt4all.options import ResponseCallback
 
 #: Pieces computed ahead of a slow consumer before the engine waits for it.
 BUFFERED_PIECES = 256
 
 
-class Run(Turn, Worker):
-    """One generation, from taking its turn to its last piece.
+class Output(Protocol):
+    """Takes what a generation says, on the worker's thread."""
 
-    A stream's callback runs on the worker thread, ahead of the consumer. The
+    def token(self, token: int, data: bytes) -> bool:
+        """Takes one token; ``False`` stops."""
+
+    def rest(self, piece: str) -> None:
+        """Takes text at the end that no token brings."""
+
+
+class Run(Job):
+    """One generation, from its place in the line to its last piece.
+
+    A stream's callback runs on the worker's thread, ahead of the consumer. The
     callback of a call that returns a text runs on the calling thread, as it
     did in 2.8: it may use what belongs to that thread.
 
     Args:
-        work: makes the native call with the token callback it is given.
+        work: makes the native call and gives this run what it says.
         cancel: stops that call.
         callback: the caller's own, or ``None``.
-        finished: called on the worker thread with this run and its outcome,
-            ``None`` if there is none, before the end is reported; it ends the turn.
-        streaming: whether :meth:`pieces` will be read, or :meth:`text`.
+        finished: called on the worker's thread with the outcome, if there is one.
+        streaming: whether :meth:`pieces` or :meth:`take` will be used, or :meth:`text`.
+        on_news: called on any thread when :meth:`take` would find something.
     """
 
     def __init__(
         self,
-        work: Callable[[OnToken], Outcome],
+        work: Callable[[Output], Outcome],
         cancel: CancelFlag,
         callback: ResponseCallback | None,
-        finished: Callable[[Run, Outcome | None], None],
+        finished: Callable[[Outcome], None],
         *,
         streaming: bool,
+        on_news: Callable[[], None] | None = None,
     ) -> None:
-        Turn.__init__(self)
-        Worker.__init__(self, "gpt4all-generate")
+        super().__init__()
         self._make_call = work
         self._cancel = cancel
         self._callback = callback
         self._finished = finished
         self._streaming = streaming
+        self._on_news = on_news
         self._bounded = streaming
+        self._model_closes = False
+        self._cut_short = False
         self._texts: list[str] = []
         # Released to let a worker look again whether there is room.
         self._room = threading.Lock()
         self._room.acquire()
 
-    def on_own_thread(self) -> bool:
-        # A stream's reader is free to do other things between two pieces; who waits for a text is not.
-        reader_waits = not (self._streaming and self.has_begun())
-        return self._is_current_thread() or (reader_waits and super().on_own_thread())
-
     def others_wait(self) -> None:
         """Stops waiting for the consumer: the rest of the answer goes to memory."""
         self._bounded = False
         self._look_for_room()
+
+    def model_closes(self) -> None:
+        self._model_closes = True
+        super().model_closes()
 
     def cancel(self) -> None:
         self._cancel.set()
@@ -76,28 +88,58 @@ class Run(Turn, Worker):
         while (piece := self._next()) is not None:
             self._look_for_room()
             yield piece
-        self._end()
+        self.check_end()
+
+    def take(self) -> str | None:
+        """The next piece, ``None`` at the end.
+
+        Raises:
+            queue.Empty: there is none yet.
+            Others as :meth:`pieces`, at the end.
+        """
+        piece: str | None = self._news.get_nowait()
+        if piece is None:
+            self.check_end()
+        else:
+            self._look_for_room()
+        return piece
 
     def text(self) -> str:
         """Waits for the end and returns the whole text."""
-        while (event := self._next()) is not None:
-            self._answers.put(self._call_back(*event))
-        self._end()
+        self._waiter = threading.get_ident()
+        try:
+            while (event := self._next()) is not None:
+                self._answers.put(self._answer(*event))
+        finally:
+            self._waiter = None
+        self.check_end()
+        return self.text_so_far()
+
+    def text_so_far(self) -> str:
+        """The text that a run without streaming has got by now."""
         return "".join(self._texts)
 
-    def _end(self) -> None:
+    def check_end(self) -> None:
+        """Raises what ended a run too soon, if anything did."""
         if self._cancel.is_set():
             end_thread_if_exiting()
+        if self._cut_short:
+            raise CancellationError("the model was closed during this call, so the answer is not complete")
         self._raise_error()
 
     def _work(self) -> None:
-        outcome = None
         try:
-            outcome = self._make_call(self._on_token)
-        finally:
-            self._finished(self, outcome)
+            outcome = self._make_call(self)
+        except CancellationError:
+            self._cut_short = self._model_closes
+            raise
+        self._cut_short = self._model_closes and outcome.finish_reason == "cancelled"
+        self._finished(outcome)
 
-    def _on_token(self, token: int, data: bytes) -> bool:
+    def _forget(self) -> None:
+        del self._make_call, self._finished
+
+    def token(self, token: int, data: bytes) -> bool:
         piece = data.decode("utf-8", "replace")
         if self._callback is None:
             go_on = True
@@ -105,21 +147,37 @@ class Run(Turn, Worker):
             go_on = self._call_back(token, piece)
         else:
             go_on = self._ask((token, piece))
-        if piece:
-            self._keep(piece)
+        self.rest(piece)
         return go_on
+
+    def rest(self, piece: str) -> None:
+        if not piece:
+            return
+        if not self._streaming:
+            self._texts.append(piece)
+            return
+        self._tell(piece)
+        while self._bounded and self._news.qsize() >= BUFFERED_PIECES and not self._cancel.is_set():
+            self._room.acquire()
+
+    def _tell(self, news: object) -> None:
+        super()._tell(news)
+        if self._on_news is not None:
+            self._on_news()
+
+    def _answer(self, token: int, piece: str) -> bool | BaseException:
+        """What the callback says, or raises: that goes back to the worker and through the engine, as when streaming."""
+        try:
+            return self._call_back(token, piece)
+        except KeyboardInterrupt:
+            # Ctrl-C ends the wait wherever it comes, not the callback.
+            raise
+        except BaseException as error:
+            return error
 
     def _call_back(self, token: int, piece: str) -> bool:
         assert self._callback is not None
         return self._callback(token, piece) is not False
-
-    def _keep(self, piece: str) -> None:
-        if not self._streaming:
-            self._texts.append(piece)
-            return
-        self._news.put(piece)
-        while self._bounded and self._news.qsize() >= BUFFERED_PIECES and not self._cancel.is_set():
-            self._room.acquire()
 
     def _look_for_room(self) -> None:
         if self._room.locked():

@@ -1,104 +1,132 @@
-"""Native work on threads of its own.
+"""One thread for each model, which does all of its native work that can take long.
 
-Ctrl-C only reaches Python code that the main thread runs. Inside a native call
-it waits, and inside a callback of ctypes it is printed and lost. So a long
-native call runs on a worker thread, and whoever asked for it waits here, in
-Python, from where it can stop the call.
+How threads work together in this package:
 
-Queues of type ``SimpleQueue`` carry everything between the two: signal handlers
-and finalizers may run in the middle of any method, and these queues hold no
-lock that they could meet.
+- A model has one worker, from the start of its load until it is closed or gone. It does jobs in the order they came:
+  the load, generations, embeddings, freeing. No call starts a thread.
+- Callers put a job in the line and wait in Python for what it says, so Ctrl-C, which a native call would hold up and a
+  callback of ctypes would lose, always reaches them. Callbacks that belong to the caller's thread run there: the worker
+  asks, the caller answers.
+- A caller may leave at any time. That cancels its job, or takes it out of the line. The job keeps its place until the
+  engine has let go of it, and the next one waits for that; the caller waits a moment at most.
+- Only tokenising and checking run on the caller's thread, beside a generation.
+- Signal handlers, finalizers and other threads may come between any two instructions. So what is shared is changed by
+  single steps of C (``deque``, ``SimpleQueue``, ``dict.setdefault``, ``Lock.acquire`` without waiting), and nobody
+  waits for a lock that is held while Python code runs; only freeing a model waits for those who use it.
 """
 
 from __future__ import annotations
 
+import _thread
+import contextlib
+import mmap
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from gpt4all.errors import GenerationError
-from gpt4all.turns import WAIT_SLICE
+from gpt4all.errors import GenerationError, ModelLoadError
 
+#: Seconds of a wait after which Python looks for signals. On Windows none ends a
+#: wait; elsewhere one that comes just before the wait begins does not.
+WAIT_SLICE = 0.2
+#: Seconds that a caller who leaves waits for the engine, which mostly needs a token's time.
+LEAVE_PATIENCE = 1.0
 #: Seconds that the interpreter's exit waits for a callback that does not return.
 EXIT_PATIENCE = 5.0
+#: Bytes of address space for a thread's stack and what Python needs to begin one, twice over.
+_THREAD_MEMORY = 32 << 20
 
 FORKED = (
     "the model was loaded before this process was forked, and its threads stayed in the parent; "
     "load it in the child, or start workers with multiprocessing's 'spawn' method"
 )
+CLOSED = "the model is closed; load it again with GPT4All(...)"
 
-_running: dict[int, Worker] = {}
+_workers: dict[int, Worker] = {}
 _exiting = False
 
 
-class Worker:
-    """One piece of work on a thread of its own, begun once."""
+class Job:
+    """Work for a model's thread, done once or never."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._pid = os.getpid()
-        self._begun = threading.Lock()
-        self._thread: threading.Thread | None = None
-        #: What the worker tells the thread that waits; ``None`` is the end.
+        #: Taken by who decides what becomes of the job: the worker to do it, or its caller to withdraw it.
+        self._claim = threading.Lock()
+        self._worker: Worker | None = None
+        self._ended = False
+        self._left = False
+        #: The thread that must answer before the job can end, if there is one.
+        self._waiter: int | None = None
+        #: What the worker tells the caller; ``None`` is the end.
         self._news: SimpleQueue[Any] = SimpleQueue()
-        self._answers: SimpleQueue[bool] = SimpleQueue()
+        self._answers: SimpleQueue[bool | BaseException] = SimpleQueue()
         self._error: BaseException | None = None
 
-    def start(self) -> None:
-        """Starts the thread; whoever this interrupts calls :meth:`abandon`."""
-        end_thread_if_exiting()
-        # A daemon, because a forgotten stream must not keep the interpreter
-        # alive; stop_all ends it at exit.
-        self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
-        _running[id(self)] = self
-        self._thread.start()
-
-    def has_begun(self) -> bool:
-        return self._begun.locked()
-
-    def abandon(self) -> bool:
-        """After a failed start: ends the work if it has begun, or makes sure that it never does and is ``True``."""
-        if self._begun.acquire(blocking=False):
-            _running.pop(id(self), None)
-            return True
-        self.stop()
-        return False
-
-    def cancel(self) -> None:
-        """Asks the work to end soon, without waiting for it. Callable from any thread, more than once."""
-        self._answers.put(False)
-
-    def stop(self) -> None:
-        """Cancels and waits for the end."""
-        if os.getpid() != self._pid:
-            # The thread stayed in the parent, and so did whoever would release a lock.
-            return
-        self.cancel()
-        if not self._is_current_thread():
-            self.join()
-            # A traceback nobody wants any more would hold this object.
-            self._error = None
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Waits for the end of the thread; returns whether it came."""
-        thread = self._thread
-        if thread is None or thread.ident is None:
-            # Not started, and by the time anyone waits, never to be.
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
+    # On the worker's thread
 
     def _work(self) -> None:
-        """The work itself, on the worker thread."""
+        """The work itself."""
         raise NotImplementedError
 
+    def _forget(self) -> None:
+        """Lets go of what the work needed: a job that has ended keeps no model alive."""
+
     def _ask(self, question: object) -> bool:
-        """Hands ``question`` to the thread that waits and returns its answer, or ``False`` when cancelled."""
+        """Hands ``question`` to the caller and returns its answer, or ``False`` when cancelled."""
         self._news.put(question)
-        return self._answers.get()
+        answer = self._answers.get()
+        if not isinstance(answer, BaseException):
+            return answer
+        self._error = answer
+        del answer
+        self._raise_error()
+        return False
+
+    def do(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            # Nobody would take it from a job that was left, and its traceback holds the job.
+            self._error = None if self._left else error
+        finally:
+            self._forget()
+
+    def report_end(self) -> None:
+        self._ended = True
+        self._tell(None)
+
+    def _tell(self, news: object) -> None:
+        self._news.put(news)
+
+    # On any thread
+
+    def claim(self) -> bool:
+        return self._claim.acquire(blocking=False)
+
+    def has_ended(self) -> bool:
+        return self._ended
+
+    def others_wait(self) -> None:
+        """Called, possibly repeatedly, while this job is under way and another one waits."""
+
+    def model_closes(self) -> None:
+        """The model is being closed while this job is under way."""
+        self.cancel()
+
+    def refuse(self, error: BaseException) -> None:
+        """The job comes too late: there is no worker any more."""
+        self._error = error
+
+    def cancel(self) -> None:
+        """Asks the work to end soon, without waiting for it."""
+        self._answers.put(False)
+
+    # On the caller's thread
 
     def _next(self) -> Any:
         """What the worker says next, ``None`` when it has ended."""
@@ -110,6 +138,31 @@ class Worker:
             except Empty:
                 continue
 
+    def wait(self) -> None:
+        """Waits for the end and raises what the work raised."""
+        while self._next() is not None:
+            pass
+        self._raise_error()
+
+    def drop(self) -> bool:
+        """The caller goes without waiting: the work is cancelled, or never begun. Says whether it goes on."""
+        worker = self._worker
+        if worker is None or self._ended or os.getpid() != self._pid:
+            return False
+        self._left = True
+        self.cancel()
+        return not worker.withdraw(self) and not worker.is_current()
+
+    def leave(self) -> None:
+        """As :meth:`drop`, but waits a moment for the end."""
+        if not self.drop():
+            return
+        deadline = time.monotonic() + LEAVE_PATIENCE
+        while not self._ended and (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(Empty):
+                self._news.get(timeout=min(left, WAIT_SLICE))
+        self._error = None
+
     def _raise_error(self) -> None:
         """Raises what ended the work, if anything did."""
         error, self._error = self._error, None
@@ -120,50 +173,145 @@ class Worker:
                 # The traceback holds this frame; without this, a cycle.
                 del error
 
-    def _is_current_thread(self) -> bool:
-        return self._thread is not None and self._thread.ident == threading.get_ident()
 
-    def _main(self) -> None:
-        if not self._begun.acquire(blocking=False):
-            # Stopped before it began.
-            return
-        try:
-            self._work()
-        except BaseException as error:
-            self._error = error
-        finally:
-            _running.pop(id(self), None)
-            self._news.put(None)
+class Call(Job):
+    """A short native call without questions."""
 
-
-class _Errand(Worker):
     def __init__(self, function: Callable[[], None]) -> None:
-        super().__init__("gpt4all-errand")
+        super().__init__()
         self._function = function
 
     def _work(self) -> None:
         self._function()
 
-    def wait(self) -> None:
-        self._next()
-        self._raise_error()
+    def _forget(self) -> None:
+        del self._function
 
 
-def call_where_no_signal_comes(function: Callable[[], None]) -> None:
-    """Makes a short native call that may log, and returns after its end even when interrupted."""
-    if _exiting or threading.current_thread() is not threading.main_thread():
-        function()
-        return
-    errand = _Errand(function)
-    try:
-        errand.start()
-    except BaseException:
-        errand.abandon()
-        raise
-    try:
-        errand.wait()
-    finally:
-        errand.stop()
+class Worker:
+    """A model's thread and the line of jobs before it; the first one is under way."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._line: deque[Job] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._over = False
+        # A daemon, because a forgotten stream must not keep the interpreter alive; stop_all ends it at exit.
+        self._thread = threading.Thread(target=self._main, name="GPT4All worker", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread.
+
+        Raises:
+            ModelLoadError: there can be no more threads.
+        """
+        end_thread_if_exiting()
+        try:
+            # A thread that finds no memory for its first step dies without a word, and Thread.start() waits for ever.
+            mmap.mmap(-1, _THREAD_MEMORY).close()
+        except OSError as error:
+            raise _no_thread(error) from None
+        _workers[id(self)] = self
+        try:
+            # One step of C. Thread.start() waits, and Ctrl-C in that wait leaves its locks in disorder.
+            _thread.start_new_thread(self._start, ())
+        except RuntimeError as error:
+            self._end(_no_thread(error))
+            raise _no_thread(error) from None
+
+    def submit(self, job: Job) -> None:
+        """Puts ``job`` at the end of the line."""
+        job._worker = self
+        self._line.append(job)
+        self._bell.put(True)
+        first = self.holder()
+        if first is not None and first is not job:
+            first.others_wait()
+        if self._over:
+            self._refuse_rest(ValueError(CLOSED))
+
+    def withdraw(self, job: Job) -> bool:
+        """Takes a job out of the line that has not begun; says whether it was one."""
+        if not job.claim():
+            return False
+        self._remove(job)
+        job.report_end()
+        return True
+
+    def holder(self) -> Job | None:
+        """The job under way."""
+        try:
+            return self._line[0]
+        except IndexError:
+            return None
+
+    def waits_for_this_thread(self) -> bool:
+        """Whether a job cannot end before the calling code returns."""
+        return self.is_current() or any(job._waiter == threading.get_ident() for job in list(self._line))
+
+    def is_current(self) -> bool:
+        return self._thread.ident == threading.get_ident()
+
+    def is_over(self) -> bool:
+        return self._over
+
+    def end(self) -> None:
+        """Ends the thread once the line is empty, without waiting for it; callable from finalizers."""
+        self._bell.put(False)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits for the end of the thread; returns whether it came."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _start(self) -> None:
+        try:
+            self._thread.start()
+        except BaseException as error:
+            self._end(_no_thread(error))
+
+    def _main(self) -> None:
+        while self._bell.get():
+            while (job := self.holder()) is not None:
+                self._do(job)
+        self._end(ValueError(CLOSED))
+
+    def _do(self, job: Job) -> None:
+        if job.claim():
+            if len(self._line) > 1:
+                job.others_wait()
+            job.do()
+        self._remove(job)
+        job.report_end()
+
+    def _end(self, refusal: BaseException) -> None:
+        self._over = True
+        self._refuse_rest(refusal)
+        _workers.pop(id(self), None)
+
+    def _refuse_rest(self, error: BaseException) -> None:
+        for job in list(self._line):
+            if job.claim():
+                job.refuse(error)
+                self._remove(job)
+                job.report_end()
+
+    def _remove(self, job: Job) -> None:
+        with contextlib.suppress(ValueError):
+            self._line.remove(job)
+
+
+def _no_thread(error: BaseException) -> ModelLoadError:
+    return ModelLoadError(
+        f"no thread could be started for the model ({error}); the limits on threads and memory of this process, its "
+        "user or its container (ulimit -u, ulimit -v, pids.max) leave no room for one more"
+    )
+
+
+def interrupt_again() -> None:
+    """For a Ctrl-C that met code out of which nothing can be raised: it comes again a moment later."""
+    _thread.start_new_thread(_thread.interrupt_main, ())
 
 
 def end_thread_if_exiting() -> None:
@@ -180,9 +328,12 @@ def stop_all() -> None:
     """For the interpreter's exit: ends all work, as far as its callbacks return, and begins no more."""
     global _exiting
     _exiting = True
-    mine = [worker for worker in list(_running.values()) if worker._pid == os.getpid()]
+    mine = [worker for worker in list(_workers.values()) if worker._pid == os.getpid()]
     for worker in mine:
-        worker.cancel()
+        worker.end()
+        first = worker.holder()
+        if first is not None:
+            first.model_closes()
     deadline = time.monotonic() + EXIT_PATIENCE
     for worker in mine:
         worker.join(max(0.0, deadline - time.monotonic()))

@@ -72,8 +72,13 @@ class Task:
 
 
 def worker_threads() -> list[str]:
-    """Names of the package's threads that are alive."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("gpt4all")]
+    """Names of the package's threads that are alive: one for each open model."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("GPT4All")]
+
+
+def is_idle(model: GPT4All) -> bool:
+    """Whether no call of the model is under way."""
+    return model.model._turns.holder() is None
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

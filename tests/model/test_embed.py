@@ -14,7 +14,7 @@ import pytest
 from bench.drivers.embedding_texts import WORDS
 
 from gpt4all import CancellationError, Embed4All
-from tests.native_helpers import worker_threads
+from tests.native_helpers import is_idle, worker_threads
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("gguf")
@@ -172,7 +172,7 @@ def test_cancelling(minilm: Embed4All) -> None:
     assert len(calls) == 3
     assert [sum(sizes) for sizes in calls] == sorted((sum(sizes) for sizes in calls), reverse=True)
     assert sum(calls[0]) == sum(len(minilm.gpt4all.tokenize(text)) + 2 for text in texts)
-    assert not worker_threads()
+    assert is_idle(minilm.gpt4all)
     assert len(minilm.embed("still there")) == 384
 
 

@@ -12,7 +12,7 @@ import pytest
 from gpt4all import GenerationError, GPT4All
 from gpt4all.gpt4all import empty_response_callback
 from tests.fake import END, FIRST_SCRIPTED_TOKEN, TURN, text
-from tests.native_helpers import LoadFake, worker_threads
+from tests.native_helpers import LoadFake, is_idle
 
 Answer = Callable[..., str]
 
@@ -89,7 +89,7 @@ def test_an_exception_stops_the_engine_and_is_raised_in_the_caller(
     assert caught.value is error
     assert error.__context__ is None
     assert calls == ["a", "b"]
-    assert not worker_threads()
+    assert is_idle(model)
     assert answer(model) == "c"
 
 

@@ -42,7 +42,9 @@ def test_the_first_lines_of_a_notebook(models: Path) -> None:
     with model.chat_session():
         for token in model.generate("What is up?", streaming=True):
             tokens.append(token)
-        model.current_chat_session.append({"role": "system", "content": "a copy"})  # type: ignore[union-attr]
+        with pytest.warns(UserWarning, match="current_chat_session is a copy") as warned:
+            model.current_chat_session.append({"role": "system", "content": "a copy"})  # type: ignore[union-attr]
+        assert warned[0].filename == __file__
         assert len(model.current_chat_session or []) == 3
     assert "What is up?" in "".join(tokens)
     model.close()

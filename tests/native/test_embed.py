@@ -26,7 +26,7 @@ from gpt4all import (
     embed4all,
 )
 from tests.fake import FakeModel
-from tests.native_helpers import AT_GATE, EngineLog, Task, wait_until, worker_threads
+from tests.native_helpers import AT_GATE, EngineLog, Task, is_idle, wait_until, worker_threads
 
 WIDTH = 64
 LoadEmbedder = Callable[..., Embed4All]
@@ -384,7 +384,7 @@ def test_ctrl_c(embedder: LoadEmbedder, engine_log: EngineLog) -> None:
     with pytest.raises(KeyboardInterrupt):
         model.embed(["a", "b", "c"])
     helper.result()
-    assert not worker_threads()
+    assert is_idle(model.gpt4all)
     assert len(model.embed(["a", "b"])) == 2
 
 
@@ -399,6 +399,32 @@ def test_close_from_another_thread(embedder: LoadEmbedder, engine_log: EngineLog
         model.embed("a")
     with pytest.raises(ValueError, match="closed"):
         model.embed([])
+
+
+def test_close_between_two_windows_of_texts(embedder: LoadEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpt4all.embed4all._WINDOW_TEXTS", 2)
+    model = embedder()
+
+    def texts() -> Iterator[str]:
+        for number in range(10):
+            if number == 5:
+                Task(model.close).result()
+            yield "text"
+
+    with pytest.raises(CancellationError, match="closed"):
+        model.embed(texts())
+
+
+def test_close_while_an_embedding_waits_for_its_turn(embedder: LoadEmbedder, engine_log: EngineLog) -> None:
+    model = embedder(wait_cancel_in_batch=0)
+    first = Task(lambda: model.embed("a"))
+    engine_log.wait_for(AT_GATE)
+    second = Task(lambda: model.embed("b"))
+    wait_until(lambda: len(model.gpt4all.model._turns._line) == 2)
+    model.close()
+    for task in (first, second):
+        with pytest.raises(CancellationError, match="closed"):
+            task.result()
 
 
 def test_close_in_the_callback(embedder: LoadEmbedder) -> None:

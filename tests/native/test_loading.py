@@ -16,7 +16,7 @@ from gpt4all import GPT4All, session
 from gpt4all._native.backend import NativeModel
 from gpt4all.loading import Load
 from tests.fake import END, FakeModel
-from tests.native_helpers import EngineLog, LoadFake, worker_threads
+from tests.native_helpers import EngineLog, LoadFake, is_idle, worker_threads
 
 pytestmark = pytest.mark.usefixtures("fake_backend")
 
@@ -76,7 +76,7 @@ def test_an_interrupt_in_the_last_moment_frees_the_model(
     """Between the end of the native load and the model's arrival on the calling thread."""
 
     def interrupted(load: Load) -> Any:
-        load.join()
+        load.wait()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Load, "result", interrupted)
@@ -128,7 +128,7 @@ def test_failures_of_a_generation(loaded: LoadFake, status: str, position: int) 
     with pytest.raises(expected, match="the reason"):
         pieces.extend(model.generate("x", streaming=True))
     assert pieces == ["a"] * position
-    assert not worker_threads()
+    assert is_idle(model)
     # The failure has not broken the model.
     assert model.generate("x", max_tokens=position) == "a" * position
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from typing import Any
+
 import pytest
 
-from gpt4all import ContextWindowExceededError
+from gpt4all import CancellationError, ContextWindowExceededError, GPT4All
+from gpt4all.session import ModelSession
 from tests.fake import END
-from tests.native_helpers import LoadFake
+from tests.native_helpers import LoadFake, Task, is_idle, wait_until
 
 TEMPLATE = "<{0}>{1};"
 
@@ -27,6 +32,73 @@ def test_hundreds_of_turns(loaded: LoadFake, n_ctx: int) -> None:
     assert len(history) == 801
     # About 20 tokens a turn are new; a context that slid on every turn would compute all of it each time.
     assert computed / 400 < 20 + n_ctx / 4
+
+
+def test_a_stored_conversation_is_not_read_again_for_each_turn(
+    loaded: LoadFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded("fine", END, options={"n_ctx": 256})
+    texts: list[int] = []
+    tokenize = ModelSession.tokenize_parts
+
+    def count(session: ModelSession, parts: Any, *arguments: Any, **named: Any) -> Any:
+        texts.append(sum(len(text) for text, _ in parts))
+        return tokenize(session, parts, *arguments, **named)
+
+    monkeypatch.setattr(ModelSession, "tokenize_parts", count)
+    messages = [{"role": ("user", "assistant")[index % 2], "content": f"message {index}"} for index in range(4000)]
+    with model.chat_session("system", TEMPLATE, messages=messages):
+        assert model.generate("question") == "fine"
+        assert len(texts) < 20
+        assert sum(texts) < 20 * 8 * 256
+        texts.clear()
+        model.generate("another")
+        assert len(texts) == 2
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_a_call_ends_between_two_tries_of_its_prompt(
+    loaded: LoadFake, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    model = loaded("fine", END, options={"n_ctx": 64})
+    tries, in_the_second, go_on = [0], threading.Event(), threading.Event()
+    tokenize = ModelSession.tokenize_parts
+
+    def wait(session: ModelSession, *arguments: Any, **named: Any) -> Any:
+        tries[0] += 1
+        if tries[0] == 2:
+            in_the_second.set()
+            assert go_on.wait(30)
+        return tokenize(session, *arguments, **named)
+
+    async def ask() -> None:
+        task = asyncio.create_task(_text(model))
+        await asyncio.to_thread(in_the_second.wait, 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        go_on.set()
+
+    monkeypatch.setattr(ModelSession, "tokenize_parts", wait)
+    messages = [{"role": ("user", "assistant")[index % 2], "content": f"message {index}"} for index in range(400)]
+    with model.chat_session("system", TEMPLATE, messages=messages):
+        if how == "cancelled":
+            asyncio.run(ask())
+            wait_until(lambda: is_idle(model))
+        else:
+            call = Task(lambda: model.generate("question"))
+            assert in_the_second.wait(30)
+            closer = Task(model.close)
+            wait_until(lambda: len(model.model._turns._line) == 2)
+            go_on.set()
+            closer.result()
+            with pytest.raises(CancellationError, match="closed"):
+                call.result()
+        assert tries == [2]
+        assert (model.current_chat_session or [])[-2]["content"] == "question"
+
+
+async def _text(model: GPT4All) -> str:
+    return await model.agenerate("question")
 
 
 def test_what_is_left_out_is_the_oldest(loaded: LoadFake) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gpt4all import ContextWindowExceededError, GPT4All, streaming
+from gpt4all import CancellationError, ContextWindowExceededError, GPT4All, streaming
 from tests.fake import ECHO, END, TURN, text
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, wait_until, worker_threads
+from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until, worker_threads
 
 WAVE = "👋🏽"
 
@@ -162,7 +162,7 @@ def test_nothing_runs_before_the_first_piece_is_asked_for(loaded: LoadFake, engi
     never = model.generate("x", streaming=True)
     assert model.generate("y") == "a"
     assert sum("generate n_tokens" in line for line in engine_log.lines) == 1
-    assert not worker_threads()
+    assert is_idle(model)
     assert list(stream) == ["a"]
     del never
     assert sum("generate n_tokens" in line for line in engine_log.lines) == 2
@@ -217,7 +217,7 @@ def test_the_engine_stops_when_nobody_listens(loaded: LoadFake, drop: Any) -> No
         drop(streams.pop())
 
     scope()
-    assert not worker_threads()
+    assert is_idle(model)
     assert model.last_generation is not None
     assert model.last_generation.finish_reason == "cancelled"
 
@@ -228,7 +228,8 @@ def test_the_engine_stops_in_the_prompt(loaded: LoadFake, engine_log: EngineLog)
     reader = Task(lambda: list(stream))
     engine_log.wait_for(AT_GATE)
     model.close()
-    assert reader.result() == []
+    with pytest.raises(CancellationError, match="closed"):
+        reader.result()
     assert model.last_generation is not None
     assert model.last_generation.finish_reason == "cancelled"
 
@@ -298,7 +299,7 @@ def test_forgetting_the_model_while_its_stream_is_open(loaded: LoadFake, fake_mo
     del stream
     # Without the garbage collector's help: what a call leaves behind makes no cycle.
     assert session() is None
-    assert not worker_threads()
+    wait_until(lambda: not worker_threads())
 
 
 @pytest.mark.parametrize("streaming_", [False, True])

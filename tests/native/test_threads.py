@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import threading
 from collections.abc import Callable
@@ -11,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from gpt4all import GPT4All
-from gpt4all.streaming import Run
+from gpt4all import GPT4All, ModelLoadError, workers
 from tests.fake import ECHO, END, TURN, FakeModel
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, wait_until, worker_threads
+from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until
 
 
 def test_sixteen_threads_take_their_turns_in_order(loaded: LoadFake, engine_log: EngineLog) -> None:
@@ -54,7 +54,7 @@ def test_answers_of_many_threads_are_not_mixed_up(loaded: LoadFake) -> None:
     tasks = [Task(partial(talk, number)) for number in range(16)]
     for task in tasks:
         task.result()
-    assert not worker_threads()
+    assert is_idle(model)
 
 
 def test_streams_opened_and_dropped_by_many_threads(loaded: LoadFake) -> None:
@@ -72,60 +72,42 @@ def test_streams_opened_and_dropped_by_many_threads(loaded: LoadFake) -> None:
     assert model.generate("x", max_tokens=3) == "abc"
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_a_start_interrupted_after_the_thread_runs(
-    loaded: LoadFake, monkeypatch: pytest.MonkeyPatch, streaming: bool
-) -> None:
-    """``Thread.start`` waits for the thread, and Ctrl-C may end that wait: the call must not hold the model."""
-    model = loaded("a", TURN, END, wait_cancel_after=1)
-    start = threading.Thread.start
-
-    def interrupted(thread: threading.Thread) -> None:
-        start(thread)
-        if thread.name == "gpt4all-generate":
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            "".join(model.generate("x", streaming=streaming))
-    wait_until(lambda: not worker_threads())
-    assert model.generate("x", max_tokens=1) in ("", "a")
-
-
-@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), KeyboardInterrupt()])
-def test_a_thread_that_never_starts(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+def test_no_call_starts_a_thread(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("a", END)
 
-    def fail(thread: threading.Thread) -> None:
-        raise error
+    def fail(*arguments: object) -> None:
+        raise AssertionError("a thread was started")
+
+    async def ask() -> str:
+        return await model.agenerate("x")
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
-        with pytest.raises(type(error)):
-            model.generate("x")
-    assert model.generate("x") == "a"
+        patch.setattr(_thread, "start_new_thread", fail)
+        assert model.generate("x") == "a"
+        assert list(model.generate("x", streaming=True)) == ["a"]
+        assert asyncio.run(ask()) == "a"
+        model.model.set_thread_count(2)
+        assert model.tokenize("x")
 
 
-def test_closing_while_a_call_is_about_to_start(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = loaded("a")
-    at_start, go_on = threading.Event(), threading.Event()
-    start = Run.start
+@pytest.mark.parametrize("function", ["_thread.start_new_thread", "threading.Thread.start"])
+def test_a_thread_that_cannot_start(
+    fake_backend: object, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    """By the system's limits, found by the thread that starts the model's, or by that."""
 
-    def late(run: Run) -> None:
-        at_start.set()
-        assert go_on.wait(30)
-        start(run)
+    def fail(*arguments: object, **named: object) -> None:
+        raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(Run, "start", late)
-    call = Task(lambda: model.generate("x", max_tokens=10**6))
-    assert at_start.wait(30)
-    closer = Task(model.close)
-    wait_until(lambda: len(model.model._turns._line) == 2)
-    go_on.set()
-    closer.result()
-    with pytest.raises(ValueError, match="closed"):
-        call.result()
+    path = fake_model("a", END)
+    with monkeypatch.context() as patch:
+        patch.setattr(function, fail)
+        with pytest.raises(ModelLoadError, match="limits on threads"):
+            GPT4All(path)
+    assert not workers._workers
+    with GPT4All(path) as model:
+        assert model.generate("x") == "a"
 
 
 def test_many_models_work_side_by_side(fake_backend: object, fake_model: FakeModel) -> None:
@@ -185,4 +167,4 @@ def test_a_stream_closed_by_another_thread(loaded: LoadFake, engine_log: EngineL
     next(stream)
     engine_log.wait_for(AT_GATE)
     Task(stream.close).result()
-    assert not worker_threads()
+    assert is_idle(model)

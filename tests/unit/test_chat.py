@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from gpt4all.chat import (
     DEFAULT_PROMPT_TEMPLATE,
+    REFILL,
     ChatSession,
     ChatTemplate,
     Message,
     check_messages,
     choose_template,
+    first_that_fits,
     legacy_parts,
     turn_starts,
 )
@@ -168,6 +171,26 @@ def test_a_snapshot_is_a_copy() -> None:
 def test_bad_messages_name_what_is_wrong(messages: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         check_messages(messages)
+
+
+@pytest.mark.parametrize("limit", [10, 100, 1000, 100_000])
+@pytest.mark.parametrize("turns_stored", [1, 2, 3, 10, 100, 5000])
+@pytest.mark.parametrize("bytes_per_token", [0.5, 4, 20])
+def test_where_a_conversation_begins(limit: int, turns_stored: int, bytes_per_token: float) -> None:
+    """The same place that trying one after the other finds, with few tries, and of nothing that is far too long."""
+    turn_sizes = [1 + index % 7 for index in range(turns_stored)]
+    sizes = [sum(turn_sizes[index:]) for index in range(turns_stored)]
+    asked: list[int] = []
+
+    def size(index: int) -> int:
+        asked.append(sizes[index])
+        return sizes[index]
+
+    found = first_that_fits([int(size * bytes_per_token) for size in sizes], size, limit)
+    fitting = (index for index in range(turns_stored - 1) if sizes[index] <= int(limit * REFILL))
+    assert found == (0 if sizes[0] <= limit else next(fitting, turns_stored - 1))
+    assert len(asked) <= 2 + 2 * math.log2(turns_stored)
+    assert max(asked) <= 17 * limit
 
 
 def test_turns_start_at_user_messages() -> None:

@@ -1,0 +1,42 @@
+"""What ``current_chat_session`` gives: a copy that says so when it is changed."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+
+class HistoryCopy(list[Any]):
+    """A list of messages."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied or unpickled, it is a plain list.
+        return list, (list(self),)
+
+
+class MessageCopy(dict[str, str]):
+    """A message."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _warning(original: Any) -> Any:
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        warnings.warn(
+            "current_chat_session is a copy, so this change does not reach the session; assign a changed list to "
+            "current_chat_session, or pass messages= to chat_session(). copy.deepcopy() of it is a list of your own",
+            stacklevel=2,
+        )
+        return original(self, *arguments, **named)
+
+    return method
+
+
+_CHANGES: dict[type, tuple[str, ...]] = {
+    HistoryCopy: ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "__iadd__", "__imul__"),
+    MessageCopy: ("update", "pop", "popitem", "clear", "setdefault", "__ior__"),
+}
+for _cls, _names in _CHANGES.items():
+    for _name in (*_names, "__setitem__", "__delitem__"):
+        setattr(_cls, _name, _warning(getattr(_cls, _name)))
