@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from gpt4all._options_disjoint import identity
 from gpt4all._options_document import Document, Node
 from gpt4all._options_keywords import (
     UNSUPPORTED,
@@ -21,7 +22,6 @@ from gpt4all._options_keywords import (
 )
 
 _MAX_NESTING = 40
-Verdict = "bool | None"
 
 
 class Judge:
@@ -29,6 +29,7 @@ class Judge:
         self._document = document
         self._fuel = fuel
         self._nesting = 0
+        self._lists: dict[tuple[Node, str], frozenset[str]] = {}
 
     def accepts(self, node: Node, value: Any) -> bool | None:
         self._fuel.spend()
@@ -51,16 +52,20 @@ class Judge:
         """What goes for values of all kinds."""
         schema = node.schema
         found: list[bool | None] = [None] if UNSUPPORTED & schema.keys() else []
-        declared, allowed = types(schema), values(schema)
+        declared = types(schema)
         if declared is not None:
             found.append(any(is_a(value, name) for name in declared))
-        if allowed is not None:
-            found.append(any(same(value, each) for each in allowed))
-        if "const" in schema and "enum" in schema:
-            found.append(any(same(value, each) for each in schema["enum"]))
-        if "excluded" in schema:
-            found.append(not any(same(value, each) for each in schema["excluded"]))
+        for keyword in ("const", "enum", "excluded"):
+            if keyword in schema:
+                found.append((identity(value) in self._listed(node, keyword)) != (keyword == "excluded"))
         return _all(found)
+
+    def _listed(self, node: Node, keyword: str) -> frozenset[str]:
+        if (node, keyword) not in self._lists:
+            listed = node.schema[keyword] if keyword == "excluded" else values({keyword: node.schema[keyword]}) or []
+            self._fuel.spend(1 + len(listed) // 10)
+            self._lists[node, keyword] = frozenset(map(identity, listed))
+        return self._lists[node, keyword]
 
     def _by_kind(self, node: Node, value: Any) -> bool | None:
         """What other schemas say in the same place."""
@@ -137,8 +142,7 @@ class Judge:
             child = self._document.child(node, "contains")
             found.append(_negated(_all(_negated(self.accepts(child, item)) for item in value)))
         if schema.get("uniqueItems", False) is not False:
-            self._fuel.spend(len(value) ** 2)
-            found.append(not any(same(one, other) for at, one in enumerate(value) for other in value[:at]))
+            found.append(len(set(map(identity, value))) == len(value))
         return _all(found)
 
     def item(self, node: Node, index: int) -> Node | None:
@@ -193,17 +197,6 @@ def matches(pattern: Any, text: str) -> bool | None:
     if not isinstance(pattern, str):
         raise SchemaError("a pattern must be a string")
     return None
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0, and no ``true``."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return bool(one == other)
 
 
 def _all(found: Iterable[bool | None]) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gpt4all._options_disjoint import ALL_TYPES, Traits, all_apart
@@ -23,6 +23,8 @@ from gpt4all._options_keywords import (
 from gpt4all._options_narrowings import Narrowings
 
 _MAX_WAYS = 2_000
+#: Alternatives of oneOf that each has to be told from by all that they say.
+_MAX_NEGATED = 3
 #: Combinations of what depends on what; beyond, one way is taken.
 _MAX_DEPENDENCIES = 16
 
@@ -55,6 +57,39 @@ class Way(NamedTuple):
     pointer: str
 
 
+class _Limits(NamedTuple):
+    """What shows at once that no value fits."""
+
+    types: frozenset[str]
+    required: frozenset[str]
+    forbidden: frozenset[str]
+
+    @classmethod
+    def of(cls, schema: Any) -> _Limits:
+        if not isinstance(schema, dict):
+            raise SchemaError(f"a schema is an object, not {schema!r}"[:200])
+        declared = types(schema)
+        forbidden = (name for name, inner in mapping(schema, "properties").items() if inner is False)
+        return cls(
+            ALL_TYPES if declared is None else frozenset("number" if name == "integer" else name for name in declared),
+            frozenset(names(schema, "required")),
+            frozenset(forbidden),
+        )
+
+    def with_those(self, other: _Limits) -> _Limits:
+        return _Limits(
+            self.types & other.types,
+            self.required | other.required if other.required else self.required,
+            self.forbidden | other.forbidden if other.forbidden else self.forbidden,
+        )
+
+    def contradictory(self) -> bool:
+        return not self.types or (self.types == {"object"} and not self.required.isdisjoint(self.forbidden))
+
+
+_FREE = _Limits(ALL_TYPES, frozenset(), frozenset())
+
+
 class _Branch(NamedTuple):
     node: Node
     keyword: str
@@ -68,6 +103,7 @@ class Alternatives:
         self._traits = traits
         self._narrowings = narrowings
         self._fuel = fuel
+        self._limits: dict[Node, _Limits] = {}
 
     def ways(self, nodes: tuple[Node, ...]) -> list[Way]:
         """
@@ -77,7 +113,7 @@ class Alternatives:
         """
         found: list[Way] = []
         mark = len(self._narrowings)
-        self._grow({}, [(node, ()) for node in nodes], [], nodes[0].pointer if nodes else "", found)
+        self._grow({}, _FREE, [(node, ()) for node in nodes], [], nodes[0].pointer if nodes else "", found)
         if found:
             return found
         narrowed = self._narrowings.since(mark)
@@ -88,6 +124,7 @@ class Alternatives:
     def _grow(
         self,
         held: dict[Node, None],
+        limits: _Limits,
         pending: list[tuple[Node, tuple[Node, ...]]],
         branches: list[_Branch],
         pointer: str,
@@ -106,11 +143,14 @@ class Alternatives:
             if node in held:
                 continue
             held[node] = None
+            if node not in self._limits:
+                self._limits[node] = _Limits.of(node.schema)
+            limits = limits.with_those(self._limits[node])
+            if limits.contradictory():
+                return
             inner, more = self._taken_in(node, (*above, node))
             pending += inner
             branches += more
-        if _contradictory(held):
-            return
         if not branches:
             if len(found) >= _MAX_WAYS:
                 raise _TooManyError(f"there are more than {_MAX_WAYS} ways to combine the alternatives")
@@ -122,7 +162,7 @@ class Alternatives:
             place = way[0].pointer if way and branch.keyword in ("anyOf", "oneOf") else pointer
             mark = len(self._narrowings)
             try:
-                self._grow(dict(held), [(node, branch.above) for node in way], list(rest), place, found)
+                self._grow(dict(held), limits, [(node, branch.above) for node in way], list(rest), place, found)
             except _TooManyError:
                 raise
             except CannotError as error:
@@ -133,8 +173,6 @@ class Alternatives:
         self, node: Node, above: tuple[Node, ...]
     ) -> tuple[list[tuple[Node, tuple[Node, ...]]], list[_Branch]]:
         schema = node.schema
-        if not isinstance(schema, dict):
-            raise SchemaError(f"a schema is an object, not {schema!r}"[:200])
         unsupported = sorted(UNSUPPORTED & schema.keys())
         if unsupported:
             raise CannotError(f"the keyword {unsupported[0]!r} cannot be done")
@@ -175,6 +213,9 @@ class Alternatives:
             for other in children:
                 if other is not child and not self._traits.apart(child, other):
                     way += self._told_from(child, other)
+            if sum("not" in each.schema for each in way[1:]) > _MAX_NEGATED:
+                self._narrowings.add(child.pointer, "the alternative is left out: too many others may match as well")
+                continue
             ways.append(way)
         return ways
 
@@ -304,17 +345,3 @@ def _tag(schema: dict[str, Any]) -> str | None:
     discriminator = schema.get("discriminator")
     name = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
     return name if isinstance(name, str) else None
-
-
-def _contradictory(held: Iterable[Node]) -> bool:
-    """Whether types or properties show at once that no value fits."""
-    allowed = ALL_TYPES
-    required: set[str] = set()
-    forbidden: set[str] = set()
-    for node in held:
-        declared = types(node.schema)
-        if declared is not None:
-            allowed &= {"number" if name == "integer" else name for name in declared}
-        required.update(names(node.schema, "required"))
-        forbidden.update(name for name, inner in mapping(node.schema, "properties").items() if inner is False)
-    return not allowed or (allowed == {"object"} and bool(required & forbidden))

@@ -156,14 +156,18 @@ def _either(one: frozenset[str] | None, other: frozenset[str] | None) -> frozens
 
 
 def identity(value: Any) -> str:
-    """Equal values have the same."""
-    # 1 and 1.0 are the same number.
+    """A JSON value, written so that equal ones are the same: 1 is 1.0, and no ``true``."""
+    return json.dumps(_with_integers(value), sort_keys=True)
+
+
+def _with_integers(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, (list, dict)):
-        # Numbers inside may be written in several ways; all lists count as the same, and all objects.
-        return type(value).__name__
-    return json.dumps(value)
+        return int(value)
+    if isinstance(value, list):
+        return [_with_integers(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _with_integers(each) for key, each in value.items()}
+    return value
 
 
 def type_of(value: Any) -> str:

@@ -16,10 +16,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from gpt4all._options_accepts import Judge, same
+from gpt4all._options_accepts import Judge
 from gpt4all._options_alternatives import Alternatives
 from gpt4all._options_containers import array_rule, object_rule
-from gpt4all._options_disjoint import Traits
+from gpt4all._options_disjoint import Traits, identity
 from gpt4all._options_document import Document, Node
 from gpt4all._options_formats import FORMATS, UNSUPPORTED_FORMATS
 from gpt4all._options_keywords import (
@@ -65,6 +65,13 @@ def schema_grammar(schema: object) -> str:
         raise ValueError(f"json_schema is not JSON: {error}") from None
     if len(text) > _MAX_SCHEMA_BYTES:
         raise ValueError(f"json_schema is larger than {_MAX_SCHEMA_BYTES} bytes")
+    try:
+        return _grammar(text)
+    except RecursionError:
+        raise ValueError("json_schema: it is nested too deeply") from None
+
+
+def _grammar(text: str) -> str:
     fuel, impossible = Fuel(_MAX_WORK), dict[Key, Failure]()
     for _ in range(_MAX_RESTARTS):
         converter = _Converter(Document(json.loads(text)), fuel, impossible)
@@ -127,14 +134,13 @@ class _Converter:
 
     def listed(self, nodes: Sequence[Node]) -> list[Any] | None:
         """The only values that all of ``nodes`` accept, where they are listed."""
-        found: list[Any] = []
+        found: dict[str, Any] = {}
         for way in self._alternatives.ways(tuple(nodes)):
-            values_of_way = self._values(way.nodes)
-            if values_of_way is None:
+            listed = self._values(way.nodes)
+            if listed is None:
                 return None
-            found += (value for value in values_of_way if not any(same(value, other) for other in found))
-            self._fuel.spend(len(found))
-        return found
+            found |= {identity(value): value for value in listed}
+        return list(found.values())
 
     def _once(self, key: Key, nodes: Sequence[Node], make: Callable[[], str]) -> str:
         """The rule of a place, made when it is first asked for; a place may be part of itself."""
@@ -370,7 +376,7 @@ def _joined(nodes: Sequence[Node], kind: str) -> dict[str, Any]:
     for node in nodes:
         for keyword in KEYWORDS[kind] & node.schema.keys():
             value = node.schema[keyword]
-            if keyword not in joined or same(joined[keyword], value):
+            if keyword not in joined or identity(joined[keyword]) == identity(value):
                 joined[keyword] = value
             elif keyword in tighter and all(type(each) in (int, float) for each in (joined[keyword], value)):
                 joined[keyword] = tighter[keyword](joined[keyword], value)

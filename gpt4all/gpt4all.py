@@ -18,6 +18,7 @@ from gpt4all.conversation import ChatTurn, PromptTurn
 from gpt4all.devices import parse_device
 from gpt4all.model_library import ConfigType, ModelLibrary
 from gpt4all.options import (
+    DEFAULT_REPEAT_PENALTY,
     GenerateArguments,
     GenerationOptions,
     LoadOptions,
@@ -228,7 +229,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         top_k: int = 40,
         top_p: float = 0.4,
         min_p: float = 0.0,
-        repeat_penalty: float = 1.18,
+        repeat_penalty: float = DEFAULT_REPEAT_PENALTY,
         repeat_last_n: int = 64,
         n_batch: int = 512,
         n_predict: int | None = None,
@@ -284,9 +285,9 @@ class GPT4All(ModelLibrary, ChatMethods):
                 thinking, on a thread of this package; ``False`` stops. All of it
                 is in ``last_generation.reasoning``, and none in the answer.
 
-        With ``grammar`` or ``json_schema`` 2.8's stop texts are off, a
-        ``repeat_penalty`` of 1.18, the default, counts as 1, and a reasoning
-        model thinks before its answer as it likes.
+        With ``grammar`` or ``json_schema`` 2.8's stop texts are off,
+        ``repeat_penalty`` is 1 unless it is given, and a reasoning model
+        thinks before its answer as it likes.
 
         Returns:
             The completion, or an iterator over its pieces, which joined equal it.

@@ -29,8 +29,13 @@ ReasoningCallback = Callable[[str], "bool | None"]
 #: Texts at which gpt4all 2.8 ended every answer; still so outside Jinja sessions.
 LEGACY_STOPS = ("### Instruction", "### Prompt", "### Response", "### Human", "### Assistant", "### Context")
 
+
+class Default(float):
+    """A default that can be told from the same number when the caller gives it."""
+
+
 #: That of 2.8.
-DEFAULT_REPEAT_PENALTY = 1.18
+DEFAULT_REPEAT_PENALTY = Default(1.18)
 
 #: The engine's types for the KV cache, ggml's names.
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -172,7 +177,7 @@ class GenerationOptions:
             if constraint.argument == "json_schema" and stops:
                 raise ValueError("stop cannot be combined with json_schema: the JSON would be cut off where it matches")
             # A quote or a bracket that came a while ago is no repetition.
-            repeat_penalty = 1.0 if repeat_penalty == DEFAULT_REPEAT_PENALTY else repeat_penalty
+            repeat_penalty = 1.0 if isinstance(repeat_penalty, Default) else repeat_penalty
         return cls(
             max_tokens=check_integer("max_tokens", max_tokens, 0),
             temperature=check_number("temp", temp, 0.0),

@@ -89,10 +89,12 @@ def test_a_constraint_turns_off_what_would_distort_it(
     model.generate("x", **constraint)
     model.generate("x", repeat_penalty=1.3, **constraint)
     model.generate("x")
+    model.generate("x", repeat_penalty=1.18, **constraint)
     calls = [line for line in engine_log.lines if line.startswith("generate n_tokens")]
     assert ["repeat_penalty=1 " in calls[0], "repeat_penalty=1.3 " in calls[1]] == [True, True]
-    assert ["n_stop=0 " in call for call in calls] == [True, True, False]
-    assert "repeat_penalty=1.18 " in calls[2]
+    assert ["n_stop=0 " in call for call in calls] == [True, True, False, True]
+    # What the caller asks for is done, though it is the default elsewhere.
+    assert ["repeat_penalty=1.18 " in call for call in calls] == [False, False, True, True]
 
 
 def test_a_grammar_may_have_stops_of_its_own(loaded: LoadFake, engine_log: EngineLog) -> None:
