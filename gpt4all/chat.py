@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from gpt4all.deprecation import warn_deprecated
@@ -26,9 +27,6 @@ DEFAULT_PROMPT_TEMPLATE = "### Human:\n{0}\n\n### Assistant:\n"
 #: of the context: leaving out one a time would shift, and so compute again,
 #: everything after it on every later turn.
 REFILL = 0.75
-
-# str.format puts these where the user's and the assistant's text go.
-_USER, _REPLY = "\ue000user\ue001", "\ue000reply\ue001"
 
 
 @dataclass(frozen=True)
@@ -82,21 +80,33 @@ def _read_template(name: str, text: str) -> ChatTemplate:
         raise ValueError(f"{name} holds a literal '%1'; write '{{0}}' where the user's message goes")
     legacy = "{0}" in text
     if legacy:
-        _split_legacy(text)
+        split_legacy(text)
     return ChatTemplate(text, legacy)
 
 
-def _split_legacy(template: str) -> tuple[str, str, str | None]:
-    """What stands before the user's text, between it and the reply, and after the reply (``None`` without ``{1}``)."""
+def split_legacy(template: str) -> tuple[str, str, str | None]:
+    """What stands before the user's text, between it and the reply, and after the reply (``None`` without ``{1}``).
+
+    Raises:
+        ValueError: it holds something else in braces, which ``str.format`` might make gigabytes of, or not these once.
+    """
+    rule = "it may hold {0} once and then {1} once, and other braces doubled"
+    texts, places = [""], list[str]()
     try:
-        filled = template.format(_USER, _REPLY)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"prompt_template cannot be filled in ({error!r}); it may hold {{0}} and {{1}}, and other braces doubled"
-        ) from None
-    before, _, rest = filled.partition(_USER)
-    between, marker, after = rest.partition(_REPLY)
-    return before, between, after if marker else None
+        for text, place, spec, conversion in Formatter().parse(template):
+            texts[-1] += text
+            if place is None:
+                continue
+            if place not in ("0", "1") or spec or conversion:
+                written = place + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+                raise ValueError(f"it holds {{{written}}}")
+            texts.append("")
+            places.append(place)
+    except ValueError as error:
+        raise ValueError(f"prompt_template cannot be filled in: {error}; {rule}") from None
+    if places not in (["0"], ["0", "1"]):
+        raise ValueError(f"prompt_template holds {' '.join(f'{{{place}}}' for place in places) or 'no {0}'}; {rule}")
+    return texts[0], texts[1], texts[2] if len(texts) == 3 else None
 
 
 def check_messages(messages: object) -> list[Message]:
@@ -282,7 +292,7 @@ class PromptBuilder:
         if template.legacy:
             return legacy_parts(template.text or "", system, messages, self._formatted_from(offset))
         conversation = ([{"role": "system", "content": system}] if system else []) + messages
-        return self._session.render_chat(conversation, template.text, self._chat.template_args)
+        return self._session.render_chat(conversation, template.text, self._chat.template_args, self._cancel)
 
     def _formatted_from(self, offset: int) -> dict[int, str]:
         return {index - offset: text for index, (_, text) in self._formatted.items() if index >= offset}
@@ -343,7 +353,7 @@ def legacy_parts(template: str, system: str, messages: list[Message], formatted:
 
     ``formatted`` holds, by index, user messages that a subclass has formatted by itself.
     """
-    before, between, after = _split_legacy(template)
+    before, between, after = split_legacy(template)
     after = "\n\n" if after is None else after
     parts: list[Part] = [(system, True)] if system else []
     replied = True

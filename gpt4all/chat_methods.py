@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
-from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE, ChatSession, Message
+from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE, ChatSession, Message, split_legacy
 from gpt4all.conversation import ChatTurn, PromptTurn
 from gpt4all.deprecation import warn_deprecated
 from gpt4all.history_copy import HistoryCopy, MessageCopy
@@ -140,7 +140,8 @@ class ChatMethods:
         for message in messages:
             text = message["content"]
             if message["role"] == "user" and "{0}" in template:
-                text = template.format(text, "")
+                before, between, after = split_legacy(template)
+                text = before + text + between + (after or "")
             bodies.append(f"{text}\n")
         return header + "".join(bodies) + footer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from typing import Any
 
@@ -62,9 +63,28 @@ def test_what_only_looks_like_percent_one_is_fine(template: str) -> None:
     choose_template(template, {}, None)
 
 
-@pytest.mark.parametrize("template", ["{0} {name}", "{0} {2}", "{0} }"])
-def test_a_template_that_cannot_be_filled_in(template: str) -> None:
-    with pytest.raises(ValueError, match="prompt_template"):
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [
+        ("{0} {name}", "it holds {name};"),
+        ("{0} {2}", "it holds {2};"),
+        ("{0} {}", "it holds {};"),
+        ("{0} }", "Single '}'"),
+        ("{0} {", "Single '{'"),
+        ("{0:>100000000}{0}", "it holds {0:>100000000};"),
+        ("{0}{1:{0}}", "it holds {1:{0}};"),
+        ("{0}{1!r}", "it holds {1!r};"),
+        ("{0}{0.__class__}", "it holds {0.__class__};"),
+        ("{0}{0[0]}", "it holds {0[0]};"),
+        ("{0} {0}", "holds {0} {0};"),
+        ("{1} {0}", "holds {1} {0};"),
+        ("{0}{1}{1}", "holds {0} {1} {1};"),
+        ("{{0}} ", "holds no {0};"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_in(template: str, found: str) -> None:
+    """Nothing but {0} and {1}: a width, for one, would take gigabytes."""
+    with pytest.raises(ValueError, match=f"^prompt_template .*{re.escape(found)}"):
         choose_template(template, {}, None)
 
 
