@@ -150,17 +150,22 @@ class ModelSession:
         return tokens[1:] if self.info.add_bos and tokens[:2] == [bos, bos] else tokens
 
     def render_chat(
-        self, messages: Sequence[dict[str, str]], template: str | None, args: dict[str, Any]
+        self,
+        messages: Sequence[dict[str, str]],
+        template: str | None,
+        args: dict[str, Any],
+        cancel: CancelFlag | None = None,
     ) -> list[tuple[str, bool]]:
         """A conversation as text in parts, each with whether its control tokens count.
 
         Raises:
             ChatTemplateError: the template is wrong, or refuses the conversation.
+            CancellationError: ``cancel`` was set meanwhile.
         """
         self._check_open()
         with self._in_use():
             self._check_open()
-            parts = self._native.render_chat(messages, template, args)
+            parts = self._native.render_chat(messages, template, args, cancel=cancel)
         return [(text, not from_message) for text, from_message in parts]
 
     @property

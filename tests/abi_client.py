@@ -198,6 +198,7 @@ class Model:
         *,
         add_generation_prompt: bool = False,
         most: int | None = None,
+        cancel: c_int32 | None = None,
     ) -> list[tuple[bytes, bool]]:
         """Each part with whether it came out of a message, at most ``most``."""
         parts: list[tuple[bytes, bool]] = []
@@ -212,6 +213,7 @@ class Model:
             messages.encode(),
             None if args is None else args.encode(),
             int(add_generation_prompt),
+            None if cancel is None else byref(cancel),
             abi.PartCallback(take),
             None,
         )

@@ -45,9 +45,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/placement.cpp
   src/prefix_cache.cpp
   src/sampling.cpp
-  src/template_guard.cpp
   src/template_nesting.cpp
-  src/template_operation.cpp
   src/template_scope.cpp
   src/text.cpp
   src/text_parts.cpp

@@ -1097,9 +1097,11 @@ static gpt4all_status check_template(const char *text) {
     return fail(GPT4ALL_ERROR_TEMPLATE, "the chat template refuses the conversation: %.*s", (int)strcspn(at, "'"), at);
 }
 
+static bool is_set(const int32_t *flag) { return flag != NULL && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
+
 gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_template, const char *messages_json,
-                                   const char *args_json, int32_t add_generation_prompt, gpt4all_part_callback callback,
-                                   void *payload) {
+                                   const char *args_json, int32_t add_generation_prompt, const int32_t *cancel,
+                                   gpt4all_part_callback callback, void *payload) {
     forget_error();
     if (model == NULL) return null_argument("model");
     if (messages_json == NULL) return null_argument("messages_json");
@@ -1113,6 +1115,7 @@ gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_
         return fail(GPT4ALL_ERROR_TEMPLATE, "the model brings no chat template");
     gpt4all_status status = check_template(template);
     if (status != GPT4ALL_OK) return status;
+    if (is_set(cancel)) return fail(GPT4ALL_ERROR_CANCELLED, "the call was stopped");
 
     part_sink sink = {callback, payload, false};
     if (!read_messages(messages_json, &sink)) return out_of_memory();
@@ -1142,8 +1145,6 @@ static int64_t now_us(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
-
-static bool is_set(const int32_t *flag) { return flag != NULL && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
 
 /* Waits in slices; true when the flag was set meanwhile. */
 static bool pause_unless(const int32_t *flag, int64_t duration_us) {

@@ -76,7 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     std::vector<Part> parts;
     const gpt4all_status status = gpt4all_chat_render(
         model, (flags & OWN_TEMPLATE) != 0 ? nullptr : source.c_str(), messages.c_str(),
-        (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr, (flags & GENERATION_PROMPT) != 0, take, &parts);
+        (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr, (flags & GENERATION_PROMPT) != 0, nullptr, take, &parts);
     fuzz::expect_status(status, {GPT4ALL_OK, GPT4ALL_ERROR_INVALID_ARGUMENT, GPT4ALL_ERROR_TEMPLATE},
                         "gpt4all_chat_render");
     const bool signs_are_messages =

@@ -361,11 +361,12 @@ GPT4ALL_API gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, co
  * with a Jinja template: `chat_template`, or the model's own where it is NULL.
  * `args_json` is an object of further variables, or NULL. A begin token that
  * GPT4ALL_TOKENIZE_ADD_SPECIAL adds is left out. A template may come from
- * anywhere: what it may compute is bounded. */
+ * anywhere: what it may compute is bounded. `cancel` is the caller's flag,
+ * polled during the call: non-zero stops it with GPT4ALL_ERROR_CANCELLED; may be NULL. */
 GPT4ALL_API gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_template,
                                                const char *messages_json, const char *args_json,
-                                               int32_t add_generation_prompt, gpt4all_part_callback callback,
-                                               void *payload);
+                                               int32_t add_generation_prompt, const int32_t *cancel,
+                                               gpt4all_part_callback callback, void *payload);
 
 /* Generation */
 

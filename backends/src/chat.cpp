@@ -37,8 +37,8 @@ common_json parse_args(const char *args_json) {
 } // namespace gpt4all
 
 gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_template, const char *messages_json,
-                                   const char *args_json, int32_t add_generation_prompt, gpt4all_part_callback callback,
-                                   void *payload) {
+                                   const char *args_json, int32_t add_generation_prompt, const int32_t *cancel,
+                                   gpt4all_part_callback callback, void *payload) {
     return gpt4all::guarded([&] {
         using namespace gpt4all;
         require(model, "model");
@@ -61,7 +61,7 @@ gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_
                                    token_text(vocab, llama_vocab_eos(vocab)),
                                    llama_vocab_get_add_bos(vocab),
                                    llama_vocab_get_add_eos(vocab)};
-        const std::vector<RenderedPart> parts = model->chat->templates.get(source)->render(input);
+        const std::vector<RenderedPart> parts = model->chat->templates.get(source, cancel)->render(input, cancel);
         for (const RenderedPart &part : parts) {
             const auto length = static_cast<int64_t>(part.text.size());
             if (callback(part.text.data(), length, part.from_message ? 1 : 0, payload) != 0) break;

@@ -1,8 +1,9 @@
 #include "chat_template.h"
 
+#include "cancel.h"
 #include "chat_messages.h"
 #include "guard.h"
-#include "template_guard.h"
+#include "template_nesting.h"
 #include "template_scope.h"
 
 #include "jinja/lexer.h"
@@ -74,25 +75,30 @@ void drop_added_tokens(std::vector<RenderedPart> &parts, const std::string &bos,
                 parts.end());
 }
 
+// Not the engine's own, which gets text of the engine's at every level it passes.
+jinja::value refuse(const jinja::func_args &args) {
+    args.ensure_vals<jinja::value_string>();
+    throw TemplateRefusal{args.get_pos(0)->as_string().str()};
+}
+
 } // namespace
 
-ChatTemplate::ChatTemplate(const std::string &source) {
+ChatTemplate::ChatTemplate(const std::string &source, const int32_t *cancel) {
     if (source.size() > MAX_TEMPLATE) broken("it is longer than 1 MiB");
     try {
         jinja::lexer_result lexed = jinja::lexer().tokenize(without_harmful_checks(source));
         check_nesting(lexed);
         program_ = jinja::parse_from_tokens(lexed);
         source_ = std::move(lexed.source);
-        scope_cost_ = guard_template(program_);
         {
-            TemplateScope scope(TemplateBounds::for_trial(), scope_cost_, true);
+            TemplateScope scope(TemplateBounds::for_trial(), cancel);
             caps_ = jinja::caps_get(program_);
         }
-        probe();
+        probe(cancel);
     } catch (const TemplateLimit &limit) {
         broken(limit.message);
-    } catch (const TemplateRefusal &refusal) {
-        broken(refusal.message);
+    } catch (const TemplateCancelled &) {
+        throw Cancelled();
     } catch (const Error &) {
         throw;
     } catch (const std::exception &error) {
@@ -103,14 +109,16 @@ ChatTemplate::ChatTemplate(const std::string &source) {
 // Tries the template out where the engine's own analysis does not: whether it
 // bears None for tools, and whether a system message comes out in the text,
 // not just whether it is touched.
-void ChatTemplate::probe() {
+void ChatTemplate::probe(const int32_t *cancel) {
     const common_json no_args = common_json::object();
     const auto try_out = [&](const common_json &messages) -> std::string {
         const RenderInput input = {messages, no_args, 0, true, "", "", false, false};
         try {
             std::string text;
-            for (const RenderedPart &part : run(input, TemplateBounds::for_trial())) text += part.text;
+            for (const RenderedPart &part : run(input, TemplateBounds::for_trial(), cancel)) text += part.text;
             return text;
+        } catch (const Cancelled &) {
+            throw;
         } catch (const Error &) {
             return "";
         }
@@ -125,19 +133,20 @@ void ChatTemplate::probe() {
     caps_.supports_system_role = try_out(common_json::array({system, user})).find(sign) != std::string::npos;
 }
 
-std::vector<RenderedPart> ChatTemplate::render(const RenderInput &input) const {
-    return run(input, TemplateBounds::for_conversation(input.messages.size(), input.bytes));
+std::vector<RenderedPart> ChatTemplate::render(const RenderInput &input, const int32_t *cancel) const {
+    return run(input, TemplateBounds::for_conversation(input.messages.size(), input.bytes), cancel);
 }
 
-std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const TemplateBounds &bounds) const {
-    TemplateScope scope(bounds, scope_cost_ + input.args.size() / 4, false);
+std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const TemplateBounds &bounds,
+                                            const int32_t *cancel) const {
+    // Made before the scope, and so not charged to the template.
+    jinja::context context(source_);
     try {
-        jinja::context context(source_);
-        const common_json messages = prepare_messages(input.messages, caps_, source_);
-        context.set_val("messages", messages_value(messages));
+        context.set_val("messages", messages_value(prepare_messages(input.messages, caps_, source_)));
         context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(input.add_generation_prompt));
         context.set_val("bos_token", jinja::mk_val<jinja::value_string>(input.bos_token));
         context.set_val("eos_token", jinja::mk_val<jinja::value_string>(input.eos_token));
+        context.set_val("raise_exception", jinja::mk_val<jinja::value_func>("raise_exception", refuse));
         if (sets_tools_) {
             // As Python programs do where there are none, which templates count on.
             context.set_val("tools", jinja::mk_val<jinja::value_none>());
@@ -146,6 +155,7 @@ std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const Temp
         for (auto it = input.args.begin(); it != input.args.end(); ++it) {
             context.set_val(it.key(), input_value(it.value()));
         }
+        TemplateScope scope(bounds, cancel);
         const jinja::value results = jinja::runtime(context).execute(program_);
         const jinja::value_string text = jinja::runtime::gather_string_parts(results);
         std::vector<RenderedPart> parts;
@@ -156,6 +166,8 @@ std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const Temp
         return parts;
     } catch (const TemplateLimit &limit) {
         failed(limit.message);
+    } catch (const TemplateCancelled &) {
+        throw Cancelled();
     } catch (const TemplateRefusal &refusal) {
         throw Error(GPT4ALL_ERROR_TEMPLATE, "the chat template refuses the conversation: " + refusal.message);
     } catch (const Error &) {
@@ -165,7 +177,7 @@ std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const Temp
     }
 }
 
-std::shared_ptr<const ChatTemplate> TemplateCache::get(const std::string &source) {
+std::shared_ptr<const ChatTemplate> TemplateCache::get(const std::string &source, const int32_t *cancel) {
     {
         std::lock_guard lock(mutex_);
         for (auto it = entries_.begin(); it != entries_.end(); ++it) {
@@ -175,7 +187,7 @@ std::shared_ptr<const ChatTemplate> TemplateCache::get(const std::string &source
         }
     }
     // Not under the lock, which would make other templates wait for a slow one.
-    auto parsed = std::make_shared<const ChatTemplate>(source);
+    auto parsed = std::make_shared<const ChatTemplate>(source, cancel);
     std::lock_guard lock(mutex_);
     entries_.push_front({source, parsed});
     if (entries_.size() > MAX_CACHED) entries_.pop_back();

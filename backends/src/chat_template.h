@@ -35,26 +35,25 @@ struct RenderInput {
 // Used by several threads at once, so rendering changes nothing in it.
 class ChatTemplate {
 public:
-    // Throws GPT4ALL_ERROR_TEMPLATE.
-    explicit ChatTemplate(const std::string &source);
+    // Throws GPT4ALL_ERROR_TEMPLATE, as render() does, or Cancelled. `cancel` may be NULL.
+    ChatTemplate(const std::string &source, const int32_t *cancel);
 
-    std::vector<RenderedPart> render(const RenderInput &input) const;
+    std::vector<RenderedPart> render(const RenderInput &input, const int32_t *cancel) const;
 
 private:
-    void probe();
-    std::vector<RenderedPart> run(const RenderInput &input, const TemplateBounds &bounds) const;
+    void probe(const int32_t *cancel);
+    std::vector<RenderedPart> run(const RenderInput &input, const TemplateBounds &bounds, const int32_t *cancel) const;
 
     std::string source_;
     jinja::program program_;
     jinja::caps caps_;
     bool sets_tools_ = true;
-    std::size_t scope_cost_ = 0;
 };
 
 // The templates used last with a model.
 class TemplateCache {
 public:
-    std::shared_ptr<const ChatTemplate> get(const std::string &source);
+    std::shared_ptr<const ChatTemplate> get(const std::string &source, const int32_t *cancel);
 
 private:
     struct Entry {

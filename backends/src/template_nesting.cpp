@@ -1,6 +1,6 @@
 // The parser recurses for what is nested, and destructors for what is chained:
 // both would overflow the stack on templates made for it.
-#include "template_guard.h"
+#include "template_nesting.h"
 #include "template_scope.h"
 
 #include <string>

@@ -1,9 +1,11 @@
 // One run of a chat template. Templates come with model files from anywhere,
-// so a run has bounds; the engine itself has none.
+// so a run has bounds. The engine tells its meter of all that it does
+// (patches/20-jinja.patch); what that is worth is decided here.
 #pragma once
 
-#include "jinja/runtime.h"
+#include "jinja/value.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -20,12 +22,12 @@ struct TemplateRefusal { // the template called raise_exception
 struct TemplateLimit { // the template wants more than it may have
     std::string message;
 };
-
-class Operation;
+struct TemplateCancelled {};
 
 struct TemplateBounds {
-    std::size_t steps; // of about a microsecond, or two
-    std::size_t bytes; // of any one text
+    std::size_t work;   // see jinja::meter::spend
+    std::size_t text;   // bytes of any one text
+    std::size_t memory; // bytes of all values at a time
 
     // Long conversations take more.
     static TemplateBounds for_conversation(std::size_t n_messages, std::size_t bytes);
@@ -33,67 +35,35 @@ struct TemplateBounds {
     static TemplateBounds for_trial();
 };
 
-class TemplateScope {
+// Bounds what this thread renders while it lives.
+class TemplateScope : public jinja::meter {
 public:
-    // `scope_cost` is what opening a scope for a loop or a macro costs. While
-    // `analysing`, the engine probes what a template can do, and expects its
-    // own exceptions.
-    TemplateScope(const TemplateBounds &bounds, std::size_t scope_cost, bool analysing);
-    ~TemplateScope();
+    // `cancel` is polled; it may be NULL.
+    TemplateScope(const TemplateBounds &bounds, const int32_t *cancel);
+    ~TemplateScope() override;
     TemplateScope(const TemplateScope &) = delete;
     TemplateScope &operator=(const TemplateScope &) = delete;
 
-    // This thread's run.
-    static TemplateScope &current();
-
-    void spend(std::size_t cost);
-    void spend_bytes(std::size_t bytes);
-    // For one scope and `n` more.
-    void spend_scopes(std::size_t n);
-    // Product of two counts of the same work, which may overflow.
-    void spend_product(std::size_t a, std::size_t b, std::size_t per_unit);
-    void check_stack() const;
-    void check_size(std::size_t bytes) const;
-    void check_string(const jinja::value &value);
-    // All that is in a container: depth, number, text, the bytes of which it gives.
-    std::size_t check_container(const jinja::value &value);
-    void check_output(const jinja::value &value);
-    // Before `container` takes up `value`.
-    void check_insertion(const jinja::value &container, const jinja::value &value);
-
-    bool analysing() const { return analysing_; }
-    std::size_t max_bytes() const { return max_bytes_; }
-
-    // The operation that values are being computed for.
-    Operation *operation = nullptr;
+    void spend(std::size_t work) override;
+    void check_text(std::size_t bytes) override;
+    void occupy(std::size_t bytes, std::size_t depth) override;
+    void release(std::size_t bytes) noexcept override;
+    void changed(const jinja::value &container) override;
 
 private:
-    struct Extent {
-        std::size_t bytes = 0;
-        std::size_t nodes = 0;
-    };
-    void measure(const jinja::value &value, std::size_t depth, Extent &extent) const;
-    bool reaches(const jinja::value &value, const jinja::value_t *target, std::size_t depth);
+    void poll();
 
-    TemplateScope *outer_;
     const char *stack_;
-    std::size_t fuel_;
-    std::size_t max_bytes_;
-    std::size_t scope_cost_;
-    std::size_t output_ = 0;
-    bool analysing_;
-    // Containers that were added to, which may form chains of any length: they
-    // are taken apart one by one, as their destructors would recurse.
+    std::size_t work_left_;
+    std::size_t next_poll_; // once no more work than this is left
+    std::size_t max_text_;
+    std::size_t memory_left_;
+    std::chrono::steady_clock::time_point deadline_;
+    const int32_t *cancel_;
+    // Kept to the end and then emptied: they may hold themselves, or be long
+    // chains, and destructors recurse.
     std::vector<jinja::value> changed_;
     std::unordered_set<const jinja::value_t *> changed_set_;
 };
-
-bool is_container(const jinja::value &value);
-std::size_t container_size(const jinja::value &value);
-
-// Whether any text in it came from a message or an argument.
-bool holds_input(const jinja::value &value);
-// A copy all of whose texts count as input.
-jinja::value as_input(const jinja::value &value);
 
 } // namespace gpt4all

@@ -500,7 +500,7 @@ static void check_null_model(void) {
     check_invalid(lib.detokenize(NULL, &id, 1, text, 4, &length), "model", "gpt4all_detokenize refuses a NULL model");
     check_invalid(lib.tokenize_parts(NULL, NULL, 0, 0, &id, 1, &count), "model",
                   "gpt4all_tokenize_parts refuses a NULL model");
-    check_invalid(lib.chat_render(NULL, "", "[]", NULL, 0, ignore_part, NULL), "model",
+    check_invalid(lib.chat_render(NULL, "", "[]", NULL, 0, NULL, ignore_part, NULL), "model",
                   "gpt4all_chat_render refuses a NULL model");
     check_invalid(lib.generate(NULL, &id, 1, &options, NULL, NULL, &result), "model",
                   "gpt4all_generate refuses a NULL model");
@@ -569,17 +569,17 @@ static void check_parts(gpt4all_model *model) {
 
 static void check_chat(gpt4all_model *model) {
     static const char messages[] = "[{\"role\": \"user\", \"content\": \"Hi\"}]";
-    check(lib.chat_render(model, "{{ messages }}", messages, NULL, 1, ignore_part, NULL) == GPT4ALL_OK,
+    check(lib.chat_render(model, "{{ messages }}", messages, NULL, 1, NULL, ignore_part, NULL) == GPT4ALL_OK,
           "gpt4all_chat_render");
-    check_fails(lib.chat_render(model, "{% if", messages, NULL, 1, ignore_part, NULL), GPT4ALL_ERROR_TEMPLATE, "broken",
-                "gpt4all_chat_render refuses a broken template");
-    check_invalid(lib.chat_render(model, "", NULL, NULL, 1, ignore_part, NULL), "messages_json",
+    check_fails(lib.chat_render(model, "{% if", messages, NULL, 1, NULL, ignore_part, NULL), GPT4ALL_ERROR_TEMPLATE,
+                "broken", "gpt4all_chat_render refuses a broken template");
+    check_invalid(lib.chat_render(model, "", NULL, NULL, 1, NULL, ignore_part, NULL), "messages_json",
                   "gpt4all_chat_render refuses NULL messages");
-    check_invalid(lib.chat_render(model, "", "{}", NULL, 1, ignore_part, NULL), "messages_json",
+    check_invalid(lib.chat_render(model, "", "{}", NULL, 1, NULL, ignore_part, NULL), "messages_json",
                   "gpt4all_chat_render refuses what is no list");
-    check_invalid(lib.chat_render(model, "", messages, "[]", 1, ignore_part, NULL), "args_json",
+    check_invalid(lib.chat_render(model, "", messages, "[]", 1, NULL, ignore_part, NULL), "args_json",
                   "gpt4all_chat_render refuses arguments that are no object");
-    check_invalid(lib.chat_render(model, "", messages, NULL, 1, NULL, NULL), "callback",
+    check_invalid(lib.chat_render(model, "", messages, NULL, 1, NULL, NULL, NULL), "callback",
                   "gpt4all_chat_render refuses a NULL callback");
 }
 

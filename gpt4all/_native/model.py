@@ -102,6 +102,7 @@ class NativeModel:
         args: Mapping[str, Any] | None = None,
         *,
         add_generation_prompt: bool = True,
+        cancel: CancelFlag | None = None,
     ) -> list[tuple[str, bool]]:
         """A conversation as text in parts, each with whether it came out of a message or an argument.
 
@@ -110,6 +111,7 @@ class NativeModel:
         Raises:
             ChatTemplateError: the template is broken, failed, or refuses the conversation.
             ValueError: messages or arguments are no JSON, or not of the right form.
+            CancellationError: ``cancel`` stopped it.
         """
         if template is not None and "\0" in template:
             raise ChatTemplateError("the chat template is broken: it holds a NUL character")
@@ -131,6 +133,7 @@ class NativeModel:
             _json(list(messages), "messages"),
             _json(dict(args), "template_args") if args else None,
             int(add_generation_prompt),
+            None if cancel is None else cancel.pointer(),
             callback,
             None,
         )

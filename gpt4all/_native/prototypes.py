@@ -61,7 +61,7 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
         GPT4AllError,
     ),
     "gpt4all_chat_render": (
-        [Model, c_char_p, c_char_p, c_char_p, c_int32, abi.PartCallback, c_void_p],
+        [Model, c_char_p, c_char_p, c_char_p, c_int32, POINTER(c_int32), abi.PartCallback, c_void_p],
         _STATUS,
         GPT4AllError,
     ),

@@ -105,6 +105,14 @@ def test_rendering_can_be_stopped(model: Model) -> None:
         assert model.render(MESSAGES, TEMPLATE, most=most) == whole[:most]
 
 
+def test_rendering_looks_at_the_cancel_flag(model: Model) -> None:
+    for template in (TEMPLATE, TEMPLATE + "{# read for the first time #}"):
+        with pytest.raises(StatusError) as failure:
+            model.render(MESSAGES, template, cancel=c_int32(1))
+        assert failure.value.status == abi.ERROR_CANCELLED
+    assert merged(model.render(MESSAGES, TEMPLATE, cancel=c_int32(0))) == RENDERED
+
+
 def test_rendering_is_no_call_that_needs_the_context(model: Model) -> None:
     seen: list[Any] = []
 
@@ -156,7 +164,7 @@ def test_own_template(subject: Subject, model: Model) -> None:
     else:
         with pytest.raises(StatusError, match="no chat template"):
             model.render(MESSAGES)
-    missing = model.c.gpt4all_chat_render(model.handle, None, None, None, 0, abi.PartCallback(lambda *_: 0), None)
+    missing = model.c.gpt4all_chat_render(model.handle, None, None, None, 0, None, abi.PartCallback(lambda *_: 0), None)
     assert missing == abi.ERROR_INVALID_ARGUMENT
     assert "messages_json" in model.library.last_error()
 
@@ -201,5 +209,6 @@ def test_strings_end_at_nul(model: Model) -> None:
         return 0
 
     callback = abi.PartCallback(take)
-    assert model.c.gpt4all_chat_render(model.handle, template, MESSAGES.encode(), None, 0, callback, None) == abi.OK
+    messages = MESSAGES.encode()
+    assert model.c.gpt4all_chat_render(model.handle, template, messages, None, 0, None, callback, None) == abi.OK
     assert taken
