@@ -1,6 +1,7 @@
 #include "embed_lanes.h"
 
 #include "log.h"
+#include "memory.h"
 
 #include <algorithm>
 #include <cmath>
@@ -51,9 +52,8 @@ void copy_row(const float *from, float *to, int32_t n, bool normalize) {
 
 } // namespace
 
-void EmbedLane::fit(int32_t n_tokens) {
-    if (encoder_ != nullptr || n_tokens <= capacity_) return;
-    const int32_t capacity = round_capacity(n_tokens, settings_.max_tokens);
+llama_context_params embed_context_params(const EmbedSettings &settings, int32_t n_tokens) {
+    const int32_t capacity = round_capacity(n_tokens, settings.max_tokens);
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<uint32_t>(capacity);
     // A non-causal model needs the whole batch at once; for a causal one, its
@@ -63,11 +63,22 @@ void EmbedLane::fit(int32_t n_tokens) {
     // The engine keeps room for a vector of each, and fails where that is more than a batch has tokens.
     params.n_seq_max = static_cast<uint32_t>(std::min<int64_t>(MAX_BATCH_TEXTS, capacity));
     params.n_threads = params.n_threads_batch = 1;
-    params.pooling_type = settings_.pooling;
+    params.pooling_type = settings.pooling;
     params.embeddings = true;
-    params.type_k = params.type_v = settings_.kv_type;
-    params.flash_attn_type = settings_.flash_attention;
+    params.type_k = params.type_v = settings.kv_type;
+    params.flash_attn_type = settings.flash_attention;
     params.no_perf = true;
+    return params;
+}
+
+int32_t usual_batch(const EmbedSettings &settings) {
+    return settings.offloaded ? GPU_BATCH : std::min(MAX_SIDE_BY_SIDE, settings.max_tokens);
+}
+
+void EmbedLane::fit(int32_t n_tokens) {
+    if (encoder_ != nullptr || n_tokens <= capacity_) return;
+    llama_context_params params = embed_context_params(settings_, n_tokens);
+    const auto capacity = static_cast<int32_t>(params.n_ctx);
     params.abort_callback = stops_;
     params.abort_callback_data = stops_data_;
     // The old one first: both at once would be the peak of memory.
@@ -238,6 +249,11 @@ void Embedder::set_threads(int32_t n_threads) {
     lanes_.clear();
     pool_ = std::move(fresh);
     n_threads_ = n_threads;
+}
+
+int64_t Embedder::bytes_on_gpus() const {
+    const llama_context *context = lanes_.front()->context();
+    return context == nullptr ? 0 : gpt4all::bytes_on_gpus(context);
 }
 
 void Embedder::abandon() {

@@ -15,11 +15,16 @@ namespace gpt4all {
 struct EmbedSettings {
     enum llama_pooling_type pooling;
     int32_t max_tokens; // of one text
-    bool encoder;       // keeps no memory between tokens
     bool offloaded;     // computed by a GPU, at least in part
     llama_flash_attn_type flash_attention;
     ggml_type kv_type;
 };
+
+// A context for batches of that many tokens.
+llama_context_params embed_context_params(const EmbedSettings &settings, int32_t n_tokens);
+
+// Tokens of the batches that most texts come in; a context grows when it meets a longer one.
+int32_t usual_batch(const EmbedSettings &settings);
 
 // Texts as tokens, one after the other; the caller owns tokens and lengths.
 struct EmbedTexts {
@@ -62,6 +67,8 @@ public:
 
     void abandon() { (void)context_.release(); }
 
+    const llama_context *context() const { return context_.get(); }
+
 private:
     bool encode(const EmbedBatch &batch, const EmbedWork &work);
     void fill(const EmbedBatch &batch, const EmbedTexts &texts);
@@ -94,6 +101,9 @@ public:
     // Tokens that are best computed at once.
     int32_t batch_budget(int64_t n_tokens) const;
     void set_threads(int32_t n_threads);
+
+    // What its first context takes on GPUs, the weights included.
+    int64_t bytes_on_gpus() const;
 
     // Throws GPT4ALL_ERROR_CANCELLED when it was stopped.
     void run(const EmbedWork &work);

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include "embed_lanes.h"
 #include "library.h"
 #include "log.h"
 #include "model.h"
@@ -62,10 +63,14 @@ public:
     }
 
     Needs needs() const {
+        if (pools(weights_.get())) {
+            const EmbedSettings settings = embed_settings(options_, weights_.get());
+            return needs_of(embed_context_params(settings, usual_batch(settings)));
+        }
         const int32_t n_ctx = context_size(options_, weights_.get());
-        if (n_ctx <= LONGEST_MADE) return needs_of(n_ctx);
-        Needs needs = needs_of(LONGEST_MADE);
-        const Needs half = needs_of(LONGEST_MADE / 2);
+        if (n_ctx <= LONGEST_MADE) return needs_of(context_params(options_, n_ctx));
+        Needs needs = needs_of(context_params(options_, LONGEST_MADE));
+        const Needs half = needs_of(context_params(options_, LONGEST_MADE / 2));
         const double steps = static_cast<double>(n_ctx - LONGEST_MADE) / (LONGEST_MADE / 2);
         for (std::size_t i = 0; i < needs.size(); i++) {
             needs[i].context += static_cast<int64_t>(steps * static_cast<double>(needs[i].context - half[i].context));
@@ -75,10 +80,9 @@ public:
     }
 
 private:
-    Needs needs_of(int32_t n_ctx) const {
+    Needs needs_of(const llama_context_params &params) const {
         ErrorCapture errors;
-        std::unique_ptr<llama_context, FreeContext> context(
-            llama_init_from_model(weights_.get(), context_params(options_, n_ctx)));
+        std::unique_ptr<llama_context, FreeContext> context(llama_init_from_model(weights_.get(), params));
         if (context == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
         Needs needs(1);
         int32_t n_left = llama_model_n_layer(weights_.get()) + 1;

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace gpt4all {
@@ -176,26 +177,24 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
     }
 }
 
-// Exchanges the context for generation, which told what kind of model this is.
+// Takes the place of the context, which told what kind of model this is.
 void make_embedder(gpt4all_model &model, const gpt4all_load_options &options) {
-    EmbedSettings settings = {};
-    settings.pooling = model.facts.pooling;
-    const int32_t trained = llama_model_n_ctx_train(model.weights.get());
-    settings.max_tokens = trained > 0 ? std::min(trained, model.n_ctx) : model.n_ctx;
-    settings.encoder = !model.has_trait(GPT4ALL_TRAIT_DECODER);
-    settings.offloaded = options.device >= 0 && options.n_gpu_layers > 0;
-    settings.flash_attention = static_cast<llama_flash_attn_type>(options.flash_attention);
-    settings.kv_type = parse_kv_type(options.kv_type);
     model.context.reset();
-    if (settings.pooling == LLAMA_POOLING_TYPE_RANK) return;
+    if (model.facts.pooling == LLAMA_POOLING_TYPE_RANK) return;
+    EmbedSettings settings = embed_settings(options, model.weights.get());
+    settings.pooling = model.facts.pooling;
     model.embedder = std::make_unique<Embedder>(model.weights.get(), settings, options.n_threads_batch);
+    model.facts.device_bytes = model.embedder->bytes_on_gpus();
 }
 
 bool abort_requested(void *payload) { return is_set(static_cast<gpt4all_model *>(payload)->cancel); }
 
 void make_context(gpt4all_model &model, const char *path, const gpt4all_load_options &options) {
     model.n_ctx = context_size(options, model.weights.get());
-    llama_context_params params = context_params(options, model.n_ctx);
+    // What embeds gets contexts of its own later, and here one that only tells of its memory.
+    const bool generates = !pools(model.weights.get());
+    llama_context_params params = context_params(options, generates ? model.n_ctx : std::min(model.n_ctx, 64));
+    if (!generates) params.n_batch = params.n_ubatch = params.n_ctx;
     params.abort_callback = abort_requested;
     params.abort_callback_data = &model;
 
@@ -243,6 +242,25 @@ llama_context_params context_params(const gpt4all_load_options &options, int32_t
     params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
     params.swa_full = n_ctx <= FULL_WINDOW_CACHE_MAX_CTX;
     return params;
+}
+
+bool pools(const llama_model *weights) {
+    const std::string key = metadata(weights, "general.architecture") + ".pooling_type";
+    const long long pooling = std::atoll(metadata(weights, key.c_str()).c_str());
+    // The engine's own "unspecified" is written as the largest number.
+    return pooling > LLAMA_POOLING_TYPE_NONE && pooling <= LLAMA_POOLING_TYPE_RANK;
+}
+
+EmbedSettings embed_settings(const gpt4all_load_options &options, const llama_model *weights) {
+    EmbedSettings settings = {};
+    settings.pooling = LLAMA_POOLING_TYPE_MEAN;
+    const int32_t n_ctx = context_size(options, weights);
+    const int32_t trained = llama_model_n_ctx_train(weights);
+    settings.max_tokens = trained > 0 ? std::min(trained, n_ctx) : n_ctx;
+    settings.offloaded = options.device >= 0 && options.n_gpu_layers > 0;
+    settings.flash_attention = static_cast<llama_flash_attn_type>(options.flash_attention);
+    settings.kv_type = parse_kv_type(options.kv_type);
+    return settings;
 }
 
 Claim::Claim(gpt4all_model &model) : model_(model) {

@@ -40,6 +40,7 @@ struct ModelFacts {
 };
 
 class Embedder;
+struct EmbedSettings;
 class Vocabulary;
 struct ChatState;
 std::shared_ptr<ChatState> make_chat_state();
@@ -95,6 +96,10 @@ gpt4all_load_options checked_load_options(const gpt4all_load_options *options);
 // The context that the options ask for: the trained length for 0.
 int32_t context_size(const gpt4all_load_options &options, const llama_model *weights);
 llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx);
+
+// Whether the file says how it pools: then it is made for embeddings.
+bool pools(const llama_model *weights);
+EmbedSettings embed_settings(const gpt4all_load_options &options, const llama_model *weights);
 
 // Claims the model for one call, or throws GPT4ALL_ERROR_BUSY.
 class Claim {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from ctypes import c_int32
 from typing import Any
@@ -117,3 +118,21 @@ def test_a_bad_text_is_named(model: Model, texts: list[list[int]], tokens: list[
 def test_nothing_gives_nothing(model: Model) -> None:
     embedded = model.embed([])
     assert (embedded.status, embedded.rows, embedded.batches) == (abi.OK, [], [])
+
+
+def test_a_long_context_takes_memory_only_for_long_texts(embedder: Subject, request: pytest.FixtureRequest) -> None:
+    if "fake" in request.node.callspec.id:
+        pytest.skip("its figures are those of its script")
+    (long,), (short,) = (embedder.library.memory(embedder.model, n_ctx=n_ctx) for n_ctx in (1 << 22, 512))
+    assert (long.context, long.compute) == (short.context, short.compute)
+    before = peak_of_memory()
+    with embedder.library.load(embedder.model, n_ctx=1 << 22) as model:
+        assert_complete(model.embed([[5, 6, 7]]))
+    # A cache of four million tokens takes gigabytes.
+    assert peak_of_memory() - before < 200 << 20
+
+
+def peak_of_memory() -> int:
+    resource = pytest.importorskip("resource")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
