@@ -98,7 +98,7 @@ def _missing_library(backend: str) -> str | None:
     """The loader's message where there is nothing to load."""
     from gpt4all._native import loader
 
-    if any(candidate.path.is_file() for candidate in loader.candidates(backend)):
+    if any(os.path.isfile(candidate.path) for candidate in loader.candidates(backend)):
         return None
     try:
         loader.load(backend)

@@ -126,9 +126,12 @@ def _failure_message(backend: str, failures: list[str], advised: bool) -> str:
 
 
 def _load_library(backend: str, path: Path) -> Library:
-    if not path.is_file():
-        raise BackendLoadError("no such file")
-    _check_elf(path)
+    try:
+        if not path.is_file():
+            raise BackendLoadError("no such file")
+        _check_elf(path)
+    except OSError as error:
+        raise BackendLoadError(f"it cannot be read: {error.strerror or error}") from error
     if backend == "cuda":
         from gpt4all._native import cuda_runtime
 

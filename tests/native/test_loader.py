@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from gpt4all import BackendLoadError, __version__
 from gpt4all._native import install_hints, loader
 from tests.fake import build_fake, find_compiler
+from tests.ordinary_user import ordinary_user
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files"),
@@ -80,6 +82,23 @@ def test_a_truncated_library(tmp_path: Path) -> None:
     library.unlink()
     library.write_bytes(data[:2000])
     assert str(library) in failure()
+
+
+@pytest.mark.parametrize("forbidden", ["library", "directory"])
+def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # not below tmp_path, which only its owner may enter
+        root = Path(folder)
+        root.chmod(0o755)
+        monkeypatch.setenv(loader.SEARCH_PATH_VARIABLE, folder)
+        path = root / "cpu" / loader.library_file_name("cpu")
+        path.parent.mkdir()
+        path.write_bytes(b"")
+        (path if forbidden == "library" else path.parent).chmod(0)
+        failure()  # imports what it needs while it can
+        with ordinary_user(root):
+            message = failure()
+        path.parent.chmod(0o755)
+    assert f"{path} ({loader.SEARCH_PATH_VARIABLE}): it cannot be read: Permission denied" in message
 
 
 def test_somebody_elses_library(tmp_path: Path) -> None:
