@@ -15,7 +15,10 @@ _FLOAT32_MIN = 2.0**-126
 def check_text(name: str, text: object) -> str:
     """``text`` if it is a ``str`` that can be written as UTF-8."""
     if not isinstance(text, str):
-        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
+        # What other libraries take for a conversation.
+        messages = name == "prompt" and isinstance(text, (list, tuple, dict))
+        hint = "; give earlier messages to chat_session(messages=...), and the last one's text here" if messages else ""
+        raise TypeError(f"{name} must be a str, not {type(text).__name__}{hint}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from typing import Any
 
 # What others call an argument -> what it is here: an argument as it is to be written, or what to do instead.
 _ELSEWHERE = {
@@ -32,6 +33,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("device_map",), "device="),
     **dict.fromkeys(("do_sample",), "temp=0, which always takes the likeliest token"),
     **dict.fromkeys(("messages",), "chat_session(messages=...), with the last message as the prompt"),
+    **dict.fromkeys(("history", "chat_history"), "chat_session(messages=...)"),
     **dict.fromkeys(("system", "system_prompt", "system_message"), "chat_session(system_prompt=...)"),
     **dict.fromkeys(("chat_template", "prompt_template"), "chat_session(prompt_template=...)"),
     **dict.fromkeys(("enable_thinking",), 'chat_session(template_args={"enable_thinking": ...})'),
@@ -44,17 +46,17 @@ _ELSEWHERE = {
 }
 
 
-def refuse_unknown(
-    function: str, given: Collection[str], first: str, others: Collection[str] | Callable[..., object]
-) -> None:
-    """Raises a TypeError for the first of ``given``, if any, with the argument of ``function`` that may be meant.
+def refuse_unknown(method: Any, given: Collection[str], known: Collection[str] = ()) -> None:
+    """Raises a TypeError for the first of ``given``, if any, with the argument of ``method`` that may be meant.
 
-    Those are ``first`` and ``others``, or the keyword arguments of ``others``.
+    Those are ``known``, or what it is declared with.
     """
     if given:
-        known = (getattr(others, "__kwdefaults__", None) or ()) if callable(others) else others
+        code = method.__code__
+        declared = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
         name = next(iter(given))
-        raise TypeError(f"{function}() has no argument {name!r}; {_advice(name, [first, *known])}")
+        function = method.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+        raise TypeError(f"{function}() has no argument {name!r}; {_advice(name, [*(known or declared)])}")
 
 
 def _advice(name: str, known: list[str]) -> str:

@@ -7,8 +7,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from gpt4all._options_names import refuse_unknown
 from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE, ChatSession, Message, split_legacy
 from gpt4all.conversation import ChatTurn, PromptTurn
 from gpt4all.deprecation import warn_deprecated
@@ -68,6 +69,7 @@ class ChatMethods:
         *,
         messages: Sequence[Mapping[str, str]] | None = None,
         template_args: Mapping[str, Any] | None = None,
+        **unknown: NoReturn,
     ) -> AbstractContextManager[Self]:
         """A conversation: inside, every :meth:`generate` sends all of it so far and adds a turn.
 
@@ -93,6 +95,7 @@ class ChatMethods:
         Raises:
             ValueError, TypeError: a template or a message makes no sense.
         """
+        refuse_unknown(ChatMethods.chat_session, unknown)
         self.model.check_open()
         chat = ChatSession.create(
             self.config, self.model.info.chat_template, system_prompt, prompt_template, messages, template_args

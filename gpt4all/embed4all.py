@@ -219,7 +219,7 @@ class Embed4All:
             EmbeddingError: the engine failed.
             ValueError, TypeError: an argument makes no sense; the message names it.
         """
-        refuse_unknown("embed", unknown, "text", Embed4All.embed)
+        refuse_unknown(Embed4All.embed, unknown)
         self.gpt4all.model.check_can_embed()
         options = _Options(
             prefix=self._choose_prefix(prefix),

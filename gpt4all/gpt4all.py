@@ -108,7 +108,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         progress: ProgressCallback | None = None,
         **unknown: NoReturn,
     ) -> None:
-        refuse_unknown("GPT4All", unknown, "model_name", GPT4All.__init__)
+        refuse_unknown(GPT4All.__init__, unknown)
         # ctypes and all that is native, for those who load a model: importing the package stays cheap.
         from gpt4all.placement import Placement
 
@@ -298,7 +298,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             GenerationError: the engine failed.
             ValueError, TypeError: an argument makes no sense; the message names it.
         """
-        refuse_unknown("generate", unknown, "prompt", GPT4All.generate)
+        refuse_unknown(GPT4All.generate, unknown)
         streaming = check_flag("streaming", streaming)
         turn, wanted = self._prepare(
             prompt,
@@ -331,7 +331,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         never blocked.
         """
         known = GenerateArguments.__annotations__
-        refuse_unknown("agenerate", [name for name in arguments if name not in known], "prompt", known)
+        refuse_unknown(GPT4All.agenerate, [name for name in arguments if name not in known], ("prompt", *known))
         # asyncio is too heavy to import for those who don't use it.
         from gpt4all.asynchronous import AsyncGeneration
 

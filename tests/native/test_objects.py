@@ -79,6 +79,26 @@ def test_generate_knows_other_names(loaded: LoadFake, name: str, hint: str) -> N
     asyncio.run(call())
 
 
+def test_messages_are_no_prompt(loaded: LoadFake) -> None:
+    prompt: Any = [{"role": "user", "content": "x"}]
+    with pytest.raises(TypeError, match=r"prompt must be a str, not list; give earlier messages to chat_session"):
+        loaded("a", END).generate(prompt)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("system", r"chat_session\(\) has no argument 'system'; did you mean chat_session\(system_prompt=...\)"),
+        ("history", r"did you mean chat_session\(messages=...\)"),
+        ("temp", "it takes system_prompt, prompt_template, messages, template_args"),
+    ],
+)
+def test_chat_session_knows_other_names(loaded: LoadFake, name: str, hint: str) -> None:
+    wrong: Any = {name: 1}
+    with pytest.raises(TypeError, match=hint):
+        loaded("a", END).chat_session(**wrong)
+
+
 @pytest.mark.usefixtures("fake_backend")
 def test_the_constructors_know_other_names(fake_model: FakeModel) -> None:
     path = fake_model(architecture="bert", traits="encoder embedding")
@@ -109,4 +129,4 @@ def test_every_advice_names_an_argument_there_is() -> None:
 
 
 def test_nothing_unknown_is_refused() -> None:
-    refuse_unknown("f", {}, "x", ())
+    refuse_unknown(GPT4All.generate, {})
