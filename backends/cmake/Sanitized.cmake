@@ -58,6 +58,7 @@ target_sources(fuzz-grammar PRIVATE
   src/grammar_check.cpp
   src/grammar_constraint.cpp
   src/grammar_matcher.cpp
+  src/grammar_vocabulary.cpp
   src/vocabulary.cpp)
 target_include_directories(fuzz-grammar PRIVATE src)
 target_include_directories(fuzz-grammar SYSTEM PRIVATE

@@ -37,6 +37,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/grammar_check.cpp
   src/grammar_constraint.cpp
   src/grammar_matcher.cpp
+  src/grammar_vocabulary.cpp
   src/library.cpp
   src/log.cpp
   src/logprobs.cpp

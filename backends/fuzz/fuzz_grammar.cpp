@@ -58,7 +58,8 @@ Case read_case(fuzz::Input &input) {
     return drawn;
 }
 
-// Goes one token on; nothing at the end.
+// Goes one token on; nothing at the end. All tokens at once, by the trie and
+// from what is remembered, against each one by itself.
 std::optional<llama_token> step(gpt4all::GrammarConstraint &constraint, const Case &drawn, std::size_t number) {
     const std::size_t n_vocab = drawn.vocab.texts.size();
     const bool finished = constraint.finished();
@@ -87,11 +88,23 @@ void check_text(const gpt4all::Grammar &grammar, const std::string &text) {
     fuzz::expect(matcher.feed(place, text) && matcher.may_end(place), "the whole text does not fit the grammar");
 }
 
+// A constraint that has been nowhere else says the same of a place.
+void check_afresh(const Case &drawn, const gpt4all::Grammar &grammar, const gpt4all::GrammarVocabulary &vocabulary,
+                  const std::vector<llama_token> &taken, gpt4all::GrammarConstraint &used) {
+    gpt4all::GrammarConstraint fresh(grammar, drawn.marks, vocabulary, &drawn.vocab);
+    for (const llama_token token : taken) fresh.accept(token);
+    std::vector<float> ours(drawn.vocab.texts.size(), 0.0f);
+    std::vector<float> theirs = ours;
+    const bool any = used.mask(ours.data());
+    fuzz::expect(fresh.mask(theirs.data()) == any && ours == theirs, "what is remembered changes what is allowed");
+}
+
 void follow(Case &drawn) {
     const gpt4all::Grammar grammar = gpt4all::parse_grammar(drawn.grammar, &drawn.vocab);
-    const gpt4all::Vocabulary vocabulary(&drawn.vocab);
+    const gpt4all::GrammarVocabulary vocabulary(&drawn.vocab);
     gpt4all::GrammarConstraint constraint(grammar, drawn.marks, vocabulary, &drawn.vocab, &drawn.cancel);
     std::string text;
+    std::vector<llama_token> taken;
     const bool by_text = drawn.marks.close.empty() && drawn.grammar.find('<') == std::string::npos;
     for (std::size_t i = 0; i < MAX_STEPS; i++) {
         drawn.cancel = i >= drawn.cancel_at ? 1 : 0;
@@ -101,9 +114,11 @@ void follow(Case &drawn) {
             if (by_text) check_text(grammar, text);
             return;
         }
-        text += vocabulary.text(*token);
+        text += vocabulary.texts.text(*token);
+        taken.push_back(*token);
         constraint.accept(*token);
     }
+    check_afresh(drawn, grammar, vocabulary, taken, constraint);
 }
 
 } // namespace

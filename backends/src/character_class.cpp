@@ -31,10 +31,36 @@ CharacterClass::CharacterClass(std::vector<CodeRange> ranges, bool negated) {
     for (uint32_t code = 0; code < ascii_.size(); code++) ascii_[code] = overlaps(code, code);
 }
 
+std::size_t CharacterClass::size() const {
+    std::size_t n = 0;
+    for (const CodeRange &range : ranges_) n += range.last - range.first + std::size_t{1};
+    return n;
+}
+
+std::vector<CodeRange>::const_iterator CharacterClass::range_from(uint32_t code) const {
+    return std::lower_bound(ranges_.begin(), ranges_.end(), code,
+                            [](const CodeRange &range, uint32_t at) { return range.last < at; });
+}
+
 bool CharacterClass::overlaps(uint32_t first, uint32_t last) const {
-    const auto range = std::lower_bound(ranges_.begin(), ranges_.end(), first,
-                                        [](const CodeRange &r, uint32_t code) { return r.last < code; });
+    const auto range = range_from(first);
     return range != ranges_.end() && range->first <= last;
+}
+
+bool CharacterClass::covers(const CharacterClass &other) const {
+    return std::all_of(other.ranges_.begin(), other.ranges_.end(), [&](const CodeRange &wanted) {
+        const auto range = range_from(wanted.first);
+        return range != ranges_.end() && range->first <= wanted.first && range->last >= wanted.last;
+    });
+}
+
+CharacterClass CharacterClass::common(const CharacterClass &other) const {
+    std::vector<CodeRange> ranges;
+    for (const CodeRange &wanted : other.ranges_) {
+        for (auto range = range_from(wanted.first); range != ranges_.end() && range->first <= wanted.last; ++range)
+            ranges.push_back({std::max(range->first, wanted.first), std::min(range->last, wanted.last)});
+    }
+    return {std::move(ranges), false};
 }
 
 } // namespace gpt4all

@@ -394,8 +394,8 @@ Grammar Reader::finish() {
     grammar.classes = std::move(classes_);
     for (Rule &rule : rules_) {
         if (!rule.defined) fail(rule.first_use, "rule '" + rule.name + "' is not defined");
-        grammar.rules.push_back(
-            {static_cast<uint32_t>(grammar.alternatives.size()), static_cast<uint32_t>(rule.alternatives.size())});
+        grammar.rules.push_back({static_cast<uint32_t>(grammar.alternatives.size()),
+                                 static_cast<uint32_t>(rule.alternatives.size()), false});
         grammar.names.push_back(std::move(rule.name));
         for (const Sequence &sequence : rule.alternatives) {
             grammar.alternatives.push_back(static_cast<uint32_t>(grammar.elements.size()));

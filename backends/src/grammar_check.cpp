@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 namespace gpt4all {
 namespace {
@@ -60,7 +61,6 @@ struct Beginning {
 };
 
 std::vector<std::vector<Beginning>> beginnings(const Grammar &grammar) {
-    const std::vector<bool> may_be_empty = finite_rules(grammar, false);
     std::vector<std::vector<Beginning>> result(grammar.rules.size());
     for (uint32_t rule = 0; rule < grammar.rules.size(); rule++) {
         const Grammar::Rule &r = grammar.rules[rule];
@@ -68,7 +68,7 @@ std::vector<std::vector<Beginning>> beginnings(const Grammar &grammar) {
             for (const GrammarElement *e = &grammar.elements[grammar.alternatives[a]]; e->kind == GrammarElement::RULE;
                  e++) {
                 result[rule].push_back({e->value, e[1].kind != GrammarElement::END});
-                if (!may_be_empty[e->value]) break;
+                if (!grammar.rules[e->value].may_be_empty) break;
             }
         }
     }
@@ -76,7 +76,7 @@ std::vector<std::vector<Beginning>> beginnings(const Grammar &grammar) {
 }
 
 // Tarjan's strongly connected components, with a stack of our own: rules may
-// be nested more deeply than calls.
+// be nested more deeply than calls. What a component leads to has a lower number.
 std::vector<uint32_t> components(const std::vector<std::vector<Beginning>> &edges) {
     constexpr uint32_t NEW = std::numeric_limits<uint32_t>::max();
     const std::size_t n = edges.size();
@@ -116,9 +116,33 @@ std::vector<uint32_t> components(const std::vector<std::vector<Beginning>> &edge
     return component;
 }
 
+// Component by component, so that who expands alternatives in order has met all
+// that may begin with a rule before the rule itself.
+void order_alternatives(Grammar &grammar, const std::vector<uint32_t> &component) {
+    std::vector<uint32_t> rules(grammar.rules.size());
+    std::iota(rules.begin(), rules.end(), 0);
+    std::stable_sort(rules.begin(), rules.end(), [&](uint32_t a, uint32_t b) { return component[a] > component[b]; });
+    std::vector<uint32_t> ordered;
+    ordered.reserve(grammar.alternatives.size());
+    for (std::size_t begin = 0, end = 0; begin < rules.size(); begin = end) {
+        const auto first = static_cast<uint32_t>(ordered.size());
+        for (; end < rules.size() && component[rules[end]] == component[rules[begin]]; end++) {
+            const auto alternatives = grammar.alternatives.begin() + grammar.rules[rules[end]].first;
+            ordered.insert(ordered.end(), alternatives, alternatives + grammar.rules[rules[end]].count);
+        }
+        for (std::size_t i = begin; i < end; i++) {
+            grammar.rules[rules[i]].first = first;
+            grammar.rules[rules[i]].count = static_cast<uint32_t>(ordered.size()) - first;
+        }
+    }
+    grammar.alternatives = std::move(ordered);
+}
+
 } // namespace
 
-void check_grammar(const Grammar &grammar) {
+void check_grammar(Grammar &grammar) {
+    const std::vector<bool> may_be_empty = finite_rules(grammar, false);
+    for (uint32_t rule = 0; rule < may_be_empty.size(); rule++) grammar.rules[rule].may_be_empty = may_be_empty[rule];
     const std::vector<std::vector<Beginning>> edges = beginnings(grammar);
     const std::vector<uint32_t> component = components(edges);
     for (uint32_t rule = 0; rule < edges.size(); rule++) {
@@ -136,6 +160,7 @@ void check_grammar(const Grammar &grammar) {
                              "a rule that needs it again");
         }
     }
+    order_alternatives(grammar, component);
 }
 
 } // namespace gpt4all

@@ -11,6 +11,9 @@ constexpr float NEVER = -std::numeric_limits<float>::infinity();
 // Tokens of white space between thinking and answer: models are used to a few.
 constexpr int MAX_GAP_TOKENS = 4;
 
+// Of the states of one answer: a megabyte for the largest vocabularies.
+constexpr std::size_t MAX_MASKS = 32;
+
 constexpr std::string_view WHITE_SPACE = " \t\r\n";
 
 std::string_view without_leading_space(std::string_view text) {
@@ -24,26 +27,32 @@ bool begins_with(std::string_view text, std::string_view beginning) {
 
 } // namespace
 
-GrammarConstraint::GrammarConstraint(Grammar grammar, ThinkingMarks marks, const Vocabulary &vocabulary,
+GrammarConstraint::GrammarConstraint(Grammar grammar, ThinkingMarks marks, const GrammarVocabulary &vocabulary,
                                      const llama_vocab *vocab, const int32_t *cancel)
-    : matcher_(std::move(grammar), cancel), marks_(std::move(marks)), vocabulary_(vocabulary), vocab_(vocab),
-      at_{marks_.close.empty()  ? Phase::ANSWER
-          : marks_.open.empty() ? Phase::THINKING
-                                : Phase::UNDECIDED,
-          matcher_.start(),
-          {}} {}
+    : matcher_(std::move(grammar), cancel), marks_(std::move(marks)), vocabulary_(vocabulary), texts_(vocabulary.texts),
+      vocab_(vocab), at_{marks_.close.empty()  ? Phase::ANSWER
+                         : marks_.open.empty() ? Phase::THINKING
+                                               : Phase::UNDECIDED,
+                         matcher_.start(),
+                         {}} {}
 
 bool GrammarConstraint::may_end() const {
     const bool thinks = at_.phase == Phase::THINKING || (at_.phase == Phase::UNDECIDED && !at_.text.empty());
     return !thinks && matcher_.may_end(at_.place);
 }
 
+// A token's text with marks, which may be control tokens.
+std::string GrammarConstraint::spelled(llama_token token) const {
+    const std::string_view text = texts_.text(token);
+    return text.empty() ? token_text(vocab_, token, true) : std::string(text);
+}
+
 bool GrammarConstraint::advance(Position &at, llama_token token) {
     switch (at.phase) {
     case Phase::UNDECIDED: return advance_undecided(at, token);
-    case Phase::THINKING: return advance_thinking(at, token_text(vocab_, token, true));
+    case Phase::THINKING: return advance_thinking(at, spelled(token));
     case Phase::GAP:
-        if (!vocabulary_.text(token).empty() && without_leading_space(vocabulary_.text(token)).empty() &&
+        if (!texts_.text(token).empty() && without_leading_space(texts_.text(token)).empty() &&
             at.gap_tokens < MAX_GAP_TOKENS) {
             at.gap_tokens++;
             return true;
@@ -56,12 +65,12 @@ bool GrammarConstraint::advance(Position &at, llama_token token) {
 }
 
 bool GrammarConstraint::advance_answer(Position &at, llama_token token) {
-    return matcher_.feed_token(at.place, token, vocabulary_.text(token));
+    return matcher_.feed_token(at.place, token, texts_.text(token));
 }
 
 // The model decides: a beginning of the opening mark, or what the grammar wants.
 bool GrammarConstraint::advance_undecided(Position &at, llama_token token) {
-    at.text += token_text(vocab_, token, true);
+    at.text += spelled(token);
     const bool answers = advance_answer(at, token);
     const std::string_view text = without_leading_space(at.text);
     if (begins_with(text, marks_.open)) {
@@ -90,8 +99,12 @@ bool GrammarConstraint::advance_thinking(Position &at, const std::string &text) 
     return matcher_.feed(at.place, rest);
 }
 
+void GrammarConstraint::begin_token() {
+    if (matcher_.begin_token(at_.place)) masks_.clear();
+}
+
 bool GrammarConstraint::allows(llama_token token) {
-    matcher_.begin_token(at_.place);
+    begin_token();
     if (llama_vocab_is_eog(vocab_, token)) return may_end();
     Position next = at_;
     return advance(next, token);
@@ -99,46 +112,62 @@ bool GrammarConstraint::allows(llama_token token) {
 
 void GrammarConstraint::accept(llama_token token) { advance(at_, token); }
 
-// Goes over the vocabulary in order, so that the way that a token shares with
-// the one before is not gone twice, nor tried again where it led nowhere.
-void GrammarConstraint::find_allowed(std::vector<bool> &allowed) {
-    std::vector<GrammarMatcher::Place> way = {at_.place};
-    bool lost = false; // after the bytes that `way` has
-    for (const Vocabulary::Entry &entry : vocabulary_.sorted()) {
-        const std::size_t known = way.size() - 1;
-        if (lost && entry.shared > known) continue;
-        const std::string_view text = vocabulary_.text(entry.token);
-        way.resize(std::min<std::size_t>(entry.shared, known) + 1);
-        lost = false;
-        while (!lost && way.size() <= text.size()) {
-            GrammarMatcher::Place next = way.back();
-            lost = !matcher_.feed(next, static_cast<unsigned char>(text[way.size() - 1]));
-            if (!lost) way.push_back(next);
-        }
-        if (!lost) allowed[static_cast<std::size_t>(entry.token)] = true;
+// Whether a token can be more than what the answer, or thinking, makes of it.
+bool GrammarConstraint::may_be_of_mark(llama_token token) const {
+    const std::string text = spelled(token);
+    switch (at_.phase) {
+    case Phase::THINKING: return text.find(marks_.close.back()) != std::string::npos;
+    case Phase::GAP: return without_leading_space(text).empty();
+    case Phase::UNDECIDED: {
+        const std::size_t known = without_leading_space(at_.text).size();
+        const std::string_view rest = known == 0 ? without_leading_space(text) : text;
+        return rest.empty() || rest.front() == marks_.open[known];
     }
+    case Phase::ANSWER: break;
+    }
+    return false;
+}
+
+// What may come next where an answer is written.
+TokenMask GrammarConstraint::answers() {
+    const bool whole = at_.place.begun == 0;
+    const auto known = masks_.find(at_.place.state);
+    if (whole && known != masks_.end()) return known->second;
+    TokenMask allowed(static_cast<std::size_t>(texts_.size()));
+    vocabulary_.find_allowed(matcher_, at_.place, allowed);
+    for (const GrammarElement &named : matcher_.named_tokens(at_.place)) {
+        const bool had = allowed.has(named.value);
+        if (named.kind == GrammarElement::TOKEN_NOT) allowed.add_all();
+        allowed.put(named.value, had || named.kind == GrammarElement::TOKEN);
+    }
+    if (whole) {
+        if (masks_.size() == MAX_MASKS) masks_.clear();
+        masks_.emplace(at_.place.state, allowed);
+    }
+    return allowed;
+}
+
+TokenMask GrammarConstraint::find_allowed() {
+    if (at_.phase == Phase::ANSWER) return answers();
+    TokenMask allowed(static_cast<std::size_t>(texts_.size()));
+    if (at_.phase == Phase::THINKING) {
+        allowed.add_all();
+    } else {
+        allowed = answers();
+    }
+    for (llama_token token = 0; token < texts_.size(); token++) {
+        if (!may_be_of_mark(token)) continue;
+        Position next = at_;
+        allowed.put(static_cast<std::size_t>(token), advance(next, token));
+    }
+    return allowed;
 }
 
 bool GrammarConstraint::mask(float *logits) {
-    matcher_.begin_token(at_.place);
-    const llama_token n_vocab = vocabulary_.size();
-    std::vector<bool> allowed(static_cast<std::size_t>(n_vocab), false);
-    const bool end = may_end();
-    const bool by_text = at_.phase == Phase::ANSWER && !matcher_.names_tokens(at_.place);
-    if (by_text) find_allowed(allowed);
-    bool any = false;
-    for (llama_token token = 0; token < n_vocab; token++) {
-        bool fits = by_text && allowed[static_cast<std::size_t>(token)];
-        if (llama_vocab_is_eog(vocab_, token)) {
-            fits = end;
-        } else if (!by_text) {
-            Position next = at_;
-            fits = advance(next, token);
-        }
-        if (!fits) logits[token] = NEVER;
-        any = any || (fits && logits[token] > NEVER);
-    }
-    return any;
+    begin_token();
+    TokenMask allowed = find_allowed();
+    for (const llama_token token : texts_.ends()) allowed.put(static_cast<std::size_t>(token), may_end());
+    return allowed.apply(logits, NEVER);
 }
 
 } // namespace gpt4all

@@ -1,11 +1,10 @@
 // Which tokens may come next so that an answer keeps to a grammar.
 #pragma once
 
-#include "grammar_matcher.h"
-#include "vocabulary.h"
+#include "grammar_vocabulary.h"
 
 #include <string>
-#include <vector>
+#include <unordered_map>
 
 namespace gpt4all {
 
@@ -18,9 +17,10 @@ struct ThinkingMarks {
 class GrammarConstraint {
 public:
     // `vocabulary`, `vocab` and the flag, which may be null, outlive this;
-    // without a closing mark nobody thinks. Work throws Cancelled once the flag is set.
-    GrammarConstraint(Grammar grammar, ThinkingMarks marks, const Vocabulary &vocabulary, const llama_vocab *vocab,
-                      const int32_t *cancel = nullptr);
+    // without a closing mark nobody thinks. Work throws Cancelled once the flag is set,
+    // and refuses a grammar that takes too much of it.
+    GrammarConstraint(Grammar grammar, ThinkingMarks marks, const GrammarVocabulary &vocabulary,
+                      const llama_vocab *vocab, const int32_t *cancel = nullptr);
 
     bool allows(llama_token token);
 
@@ -52,12 +52,18 @@ private:
     bool advance_thinking(Position &at, const std::string &text);
     bool advance_answer(Position &at, llama_token token);
     bool may_end() const;
-    void find_allowed(std::vector<bool> &allowed);
+    std::string spelled(llama_token token) const;
+    bool may_be_of_mark(llama_token token) const;
+    void begin_token();
+    TokenMask find_allowed();
+    TokenMask answers();
 
     GrammarMatcher matcher_;
     ThinkingMarks marks_;
-    const Vocabulary &vocabulary_;
+    const GrammarVocabulary &vocabulary_;
+    const Vocabulary &texts_;
     const llama_vocab *vocab_;
+    std::unordered_map<uint32_t, TokenMask> masks_; // by state, of the answer
     Position at_;
 };
 

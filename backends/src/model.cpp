@@ -1,11 +1,11 @@
 #include "model.h"
 
 #include "embed_lanes.h"
+#include "grammar_vocabulary.h"
 #include "library.h"
 #include "log.h"
 #include "memory.h"
 #include "placement.h"
-#include "vocabulary.h"
 
 #include "ggml-backend.h"
 

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ struct ModelFacts {
 
 class Embedder;
 struct EmbedSettings;
-class Vocabulary;
+class GrammarVocabulary;
 struct ChatState;
 std::shared_ptr<ChatState> make_chat_state();
 
@@ -69,7 +70,8 @@ struct gpt4all_model {
     gpt4all::HeldTokens held;
     bool has_logits = false;
     // Made for the first grammar, and of use to every later one.
-    std::unique_ptr<gpt4all::Vocabulary> vocabulary;
+    std::once_flag vocabulary_made;
+    std::unique_ptr<const gpt4all::GrammarVocabulary> vocabulary;
     // Whether `held` is a conversation that may be continued later.
     bool keep_context = false;
     gpt4all::PrefixCache displaced;

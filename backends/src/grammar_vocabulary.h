@@ -1,0 +1,46 @@
+// A model's vocabulary as grammars go over it: once for all calls on a model.
+#pragma once
+
+#include "grammar_matcher.h"
+#include "token_mask.h"
+#include "vocabulary.h"
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace gpt4all {
+
+class GrammarVocabulary {
+public:
+    explicit GrammarVocabulary(const llama_vocab *vocab);
+
+    // Adds the tokens whose text may come next. Within a string that are most,
+    // of characters that are all the same to the grammar: those are known from
+    // the first time that a class of characters comes up.
+    void find_allowed(GrammarMatcher &matcher, const GrammarMatcher::Place &place, TokenMask &allowed) const;
+
+    const Vocabulary texts;
+
+private:
+    // The short tokens whose text is nothing but characters of one class.
+    struct Slice {
+        std::vector<CodeRange> characters;
+        TokenMask tokens;
+        TokenMask entries; // the same, by their places in the order of the vocabulary
+    };
+
+    std::size_t token_of(std::size_t entry) const { return static_cast<std::size_t>(texts.entry(entry).token); }
+    void walk(GrammarMatcher &matcher, const GrammarMatcher::Place &place, const TokenMask &known,
+              TokenMask &allowed) const;
+    std::shared_ptr<const Slice> slice(const CharacterClass &characters) const;
+    std::shared_ptr<const Slice> make_slice(const CharacterClass &characters) const;
+
+    std::vector<TokenMask> at_most_; // by a number of characters, the tokens with no more
+    mutable std::mutex mutex_;       // of what follows
+    mutable std::deque<std::shared_ptr<const Slice>> slices_;
+};
+
+} // namespace gpt4all
