@@ -274,7 +274,7 @@ class PromptBuilder:
         if self._cancel is not None and self._cancel.is_set():
             raise CancellationError("the call was stopped while its prompt was made")
         parts = self._parts(system, messages, offset)
-        return self._session.tokenize_parts(parts), parts[-1][0] if parts else ""
+        return self._session.tokenize_parts(parts, self._cancel), parts[-1][0] if parts else ""
 
     def _keep(self, system: str, tokens: list[int]) -> int:
         """Tokens of the begin mark and the system prompt: what another first message would share."""

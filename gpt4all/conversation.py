@@ -29,7 +29,7 @@ class PromptTurn:
     def work(self, output: Output, cancel: CancelFlag) -> Outcome:
         """Generates; on the worker's thread."""
         session = self._session
-        tokens = session.prompt_tokens(self._prompt, parse_special=self._parse_special)
+        tokens = session.prompt_tokens(self._prompt, parse_special=self._parse_special, cancel=cancel)
         session.check_fits(len(tokens))
         return session.generate(tokens, self._options, output.token, cancel, n_keep=1 if session.info.add_bos else 0)
 

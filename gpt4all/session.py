@@ -103,7 +103,9 @@ class ModelSession:
         """Tokens of ``text`` as :meth:`GPT4All.generate` would read it."""
         return len(self.prompt_tokens(text))
 
-    def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool = False, parse_special: bool = False, cancel: CancelFlag | None = None
+    ) -> list[int]:
         check_text("text", text)
         self._check_open()
         parts = [(text, False)]
@@ -112,10 +114,11 @@ class ModelSession:
         with self._in_use():
             self._check_open()
             if len(parts) > 1:
-                return self._native.tokenize_parts(parts, add_special=add_special)
+                return self._native.tokenize_parts(parts, add_special=add_special, cancel=cancel)
             # A text of one unknown word needs the mark of one read.
             text, unknown = parts[0] if parts else ("", False)
-            return self._native.tokenize(text, add_special=add_special, parse_special=parse_special or unknown)
+            parse_special = parse_special or unknown
+            return self._native.tokenize(text, add_special=add_special, parse_special=parse_special, cancel=cancel)
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         ids = _token_ids(tokens, self.info.n_vocab)
@@ -124,9 +127,9 @@ class ModelSession:
             self._check_open()
             return self._native.detokenize(ids).decode("utf-8", "replace")
 
-    def prompt_tokens(self, prompt: str, *, parse_special: bool = True) -> list[int]:
+    def prompt_tokens(self, prompt: str, *, parse_special: bool = True, cancel: CancelFlag | None = None) -> list[int]:
         """The token ids that ``prompt`` becomes, with the begin token the model wants."""
-        tokens = self.tokenize(prompt, add_special=True, parse_special=parse_special)
+        tokens = self.tokenize(prompt, add_special=True, parse_special=parse_special, cancel=cancel)
         bos = self.info.token_bos
         if self.info.add_bos and tokens[:2] == [bos, bos]:
             # The prompt brought its own.
@@ -140,12 +143,12 @@ class ModelSession:
             raise ValueError("prompt has no tokens, and the model has no token to begin with")
         return begin
 
-    def tokenize_parts(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
+    def tokenize_parts(self, parts: Sequence[tuple[str, bool]], cancel: CancelFlag | None = None) -> list[int]:
         """Tokens of a text in parts, each with whether its control tokens count; begins as the model wants."""
         self._check_open()
         with self._in_use():
             self._check_open()
-            tokens = self._native.tokenize_parts(parts)
+            tokens = self._native.tokenize_parts(parts, cancel=cancel)
         bos = self.info.token_bos
         return tokens[1:] if self.info.add_bos and tokens[:2] == [bos, bos] else tokens
 

@@ -169,24 +169,31 @@ class Model:
         self.library.check(self.c.gpt4all_model_get_info(self.handle, byref(info)))
         return info
 
-    def tokenize(self, text: str | bytes, flags: int = abi.TOKENIZE_ADD_SPECIAL) -> list[int]:
+    def tokenize(
+        self, text: str | bytes, flags: int = abi.TOKENIZE_ADD_SPECIAL, cancel: c_int32 | None = None
+    ) -> list[int]:
+        flag = None if cancel is None else ctypes.pointer(cancel)
         raw = text.encode() if isinstance(text, str) else text
         capacity = len(raw) + 8
         ids, count = (c_int32 * capacity)(), c_int32()
-        status = self.c.gpt4all_tokenize(self.handle, raw, len(raw), flags, ids, capacity, byref(count))
+        status = self.c.gpt4all_tokenize(self.handle, raw, len(raw), flags, flag, ids, capacity, byref(count))
         self.library.check(status)
         return ids[: count.value]
 
     def tokenize_parts(
-        self, parts: Sequence[tuple[str | bytes, bool]], flags: int = abi.TOKENIZE_ADD_SPECIAL
+        self,
+        parts: Sequence[tuple[str | bytes, bool]],
+        flags: int = abi.TOKENIZE_ADD_SPECIAL,
+        cancel: c_int32 | None = None,
     ) -> list[int]:
         """Each part with whether it parses control tokens."""
+        flag = None if cancel is None else ctypes.pointer(cancel)
         raw = [(text.encode() if isinstance(text, str) else text, special) for text, special in parts]
         array = (abi.TextPart * len(raw))(*[abi.TextPart(text, len(text), special, 0) for text, special in raw])
         capacity = sum(len(text) for text, _ in raw) + 8
         ids, count = (c_int32 * capacity)(), c_int32()
         self.library.check(
-            self.c.gpt4all_tokenize_parts(self.handle, array, len(raw), flags, ids, capacity, byref(count))
+            self.c.gpt4all_tokenize_parts(self.handle, array, len(raw), flags, flag, ids, capacity, byref(count))
         )
         return ids[: count.value]
 

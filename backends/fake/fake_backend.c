@@ -999,6 +999,8 @@ static void put_text(const gpt4all_model *model, token_sink *sink, text_view tex
     }
 }
 
+static bool is_set(const int32_t *flag) { return flag != NULL && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
+
 static gpt4all_status check_token_buffer(const gpt4all_model *model, const int32_t *tokens, int32_t capacity,
                                          const int32_t *count) {
     if (model == NULL) return null_argument("model");
@@ -1016,7 +1018,7 @@ static gpt4all_status finish_tokens(const token_sink *sink, int32_t *count) {
 }
 
 gpt4all_status gpt4all_tokenize(const gpt4all_model *model, const char *text, int64_t text_len, int32_t flags,
-                                int32_t *tokens, int32_t capacity, int32_t *count) {
+                                const int32_t *cancel, int32_t *tokens, int32_t capacity, int32_t *count) {
     const int32_t known_flags = GPT4ALL_TOKENIZE_ADD_SPECIAL | GPT4ALL_TOKENIZE_PARSE_SPECIAL;
     forget_error();
     gpt4all_status status = check_token_buffer(model, tokens, capacity, count);
@@ -1026,6 +1028,7 @@ gpt4all_status gpt4all_tokenize(const gpt4all_model *model, const char *text, in
         return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "text_len %lld is out of range", (long long)text_len);
     if ((flags & ~known_flags) != 0) return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "flags %d are unknown", (int)flags);
 
+    if (is_set(cancel)) return fail(GPT4ALL_ERROR_CANCELLED, "tokenising was cancelled");
     token_sink sink = {tokens, capacity, 0};
     if ((flags & GPT4ALL_TOKENIZE_ADD_SPECIAL) && model->add_bos) put_token(&sink, TOKEN_BEGIN);
     put_text(model, &sink, (text_view){text, (size_t)text_len}, (flags & GPT4ALL_TOKENIZE_PARSE_SPECIAL) != 0);
@@ -1049,7 +1052,8 @@ static gpt4all_status check_parts(const gpt4all_text_part *parts, int64_t n_part
 }
 
 gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, const gpt4all_text_part *parts, int64_t n_parts,
-                                      int32_t flags, int32_t *tokens, int32_t capacity, int32_t *count) {
+                                      int32_t flags, const int32_t *cancel, int32_t *tokens, int32_t capacity,
+                                      int32_t *count) {
     forget_error();
     gpt4all_status status = check_token_buffer(model, tokens, capacity, count);
     if (status == GPT4ALL_OK) status = check_parts(parts, n_parts);
@@ -1057,6 +1061,7 @@ gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, const gpt4all_
     if ((flags & ~GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0)
         return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "flags %d are unknown", (int)flags);
 
+    if (is_set(cancel)) return fail(GPT4ALL_ERROR_CANCELLED, "tokenising was cancelled");
     token_sink sink = {tokens, capacity, 0};
     if ((flags & GPT4ALL_TOKENIZE_ADD_SPECIAL) && model->add_bos) put_token(&sink, TOKEN_BEGIN);
     for (int64_t i = 0; i < n_parts; i++)
@@ -1096,8 +1101,6 @@ static gpt4all_status check_template(const char *text) {
     at += sizeof refusal - 1;
     return fail(GPT4ALL_ERROR_TEMPLATE, "the chat template refuses the conversation: %.*s", (int)strcspn(at, "'"), at);
 }
-
-static bool is_set(const int32_t *flag) { return flag != NULL && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
 
 gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_template, const char *messages_json,
                                    const char *args_json, int32_t add_generation_prompt, const int32_t *cancel,

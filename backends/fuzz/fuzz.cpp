@@ -65,12 +65,12 @@ gpt4all_model *model(const char *name, int32_t n_ctx) {
 std::vector<int32_t> tokenize(const gpt4all_model *model, const std::string &text, int32_t flags) {
     int32_t n = 0;
     const auto length = static_cast<int64_t>(text.size());
-    const gpt4all_status status = gpt4all_tokenize(model, text.data(), length, flags, nullptr, 0, &n);
+    const gpt4all_status status = gpt4all_tokenize(model, text.data(), length, flags, nullptr, nullptr, 0, &n);
     if (!is_valid_utf8(text) && status != GPT4ALL_OK && status != GPT4ALL_ERROR_BUFFER_TOO_SMALL) return {};
     expect_status(status, {n == 0 ? GPT4ALL_OK : GPT4ALL_ERROR_BUFFER_TOO_SMALL}, "gpt4all_tokenize");
     std::vector<int32_t> tokens(static_cast<std::size_t>(n));
     int32_t again = 0;
-    expect_status(gpt4all_tokenize(model, text.data(), length, flags, tokens.data(), n, &again), {GPT4ALL_OK},
+    expect_status(gpt4all_tokenize(model, text.data(), length, flags, nullptr, tokens.data(), n, &again), {GPT4ALL_OK},
                   "gpt4all_tokenize with room");
     expect(again == n, "two counts of the same tokens");
     return tokens;
@@ -93,13 +93,13 @@ std::vector<int32_t> tokenize_parts(const gpt4all_model *model, const std::vecto
                                     int32_t flags, bool valid_text) {
     int32_t n = 0;
     const auto n_parts = static_cast<int64_t>(parts.size());
-    const gpt4all_status status = gpt4all_tokenize_parts(model, parts.data(), n_parts, flags, nullptr, 0, &n);
+    const gpt4all_status status = gpt4all_tokenize_parts(model, parts.data(), n_parts, flags, nullptr, nullptr, 0, &n);
     if (!valid_text && status != GPT4ALL_OK && status != GPT4ALL_ERROR_BUFFER_TOO_SMALL) return {};
     expect_status(status, {n == 0 ? GPT4ALL_OK : GPT4ALL_ERROR_BUFFER_TOO_SMALL}, "gpt4all_tokenize_parts");
     std::vector<int32_t> tokens(static_cast<std::size_t>(n));
     int32_t again = 0;
-    expect_status(gpt4all_tokenize_parts(model, parts.data(), n_parts, flags, tokens.data(), n, &again), {GPT4ALL_OK},
-                  "gpt4all_tokenize_parts with room");
+    expect_status(gpt4all_tokenize_parts(model, parts.data(), n_parts, flags, nullptr, tokens.data(), n, &again),
+                  {GPT4ALL_OK}, "gpt4all_tokenize_parts with room");
     expect(again == n, "two counts of the same tokens");
     return tokens;
 }

@@ -14,7 +14,7 @@
  *     if (gpt4all_init() != GPT4ALL_OK) goto failed;
  *     gpt4all_load_options_init(&load, sizeof load);
  *     if (gpt4all_model_load("model.gguf", &load, &model) != GPT4ALL_OK) goto failed;
- *     gpt4all_tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, ids, 256, &n);
+ *     gpt4all_tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, NULL, ids, 256, &n);
  *     gpt4all_generate_options_init(&opts, sizeof opts);
  *     gpt4all_generate_result_init(&result, sizeof result);
  *     if (gpt4all_generate(model, ids, n, &opts, on_token, NULL, &result) != GPT4ALL_OK) goto failed;
@@ -341,9 +341,12 @@ GPT4ALL_API gpt4all_status gpt4all_model_set_threads(gpt4all_model *model, int32
 
 /* `flags` are GPT4ALL_TOKENIZE_*. Writes up to `capacity` ids to the caller's
  * `tokens` and their number to `count`; with too small a buffer the number
- * needed is written and GPT4ALL_ERROR_BUFFER_TOO_SMALL returned. */
+ * needed is written and GPT4ALL_ERROR_BUFFER_TOO_SMALL returned. `cancel` is the
+ * caller's flag, polled during the call: non-zero stops it with
+ * GPT4ALL_ERROR_CANCELLED; may be NULL. */
 GPT4ALL_API gpt4all_status gpt4all_tokenize(const gpt4all_model *model, const char *text, int64_t text_len,
-                                            int32_t flags, int32_t *tokens, int32_t capacity, int32_t *count);
+                                            int32_t flags, const int32_t *cancel, int32_t *tokens, int32_t capacity,
+                                            int32_t *count);
 
 /* The same for bytes, which need not be valid UTF-8; no NUL is added. Control
  * tokens give their text. */
@@ -354,8 +357,8 @@ GPT4ALL_API gpt4all_status gpt4all_detokenize(const gpt4all_model *model, const 
  * The parts join as one text before its plain stretches are tokenised; control
  * tokens are read where they stand in one part, or in neighbours, that parse them. */
 GPT4ALL_API gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, const gpt4all_text_part *parts,
-                                                  int64_t n_parts, int32_t flags, int32_t *tokens, int32_t capacity,
-                                                  int32_t *count);
+                                                  int64_t n_parts, int32_t flags, const int32_t *cancel,
+                                                  int32_t *tokens, int32_t capacity, int32_t *count);
 
 /* Renders a conversation, a JSON array of objects with "role" and "content",
  * with a Jinja template: `chat_template`, or the model's own where it is NULL.

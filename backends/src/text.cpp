@@ -1,4 +1,5 @@
 #include "model.h"
+#include "tokenize_cancel.h"
 
 #include <cstring>
 #include <limits>
@@ -34,7 +35,7 @@ std::string detokenize(const llama_vocab *vocab, const int32_t *tokens, int32_t 
 } // namespace gpt4all
 
 gpt4all_status gpt4all_tokenize(const gpt4all_model *model, const char *text, int64_t text_len, int32_t flags,
-                                int32_t *tokens, int32_t capacity, int32_t *count) {
+                                const int32_t *cancel, int32_t *tokens, int32_t capacity, int32_t *count) {
     return gpt4all::guarded([&] {
         using namespace gpt4all;
         require(model, "model");
@@ -47,6 +48,7 @@ gpt4all_status gpt4all_tokenize(const gpt4all_model *model, const char *text, in
         if ((flags & ~(GPT4ALL_TOKENIZE_ADD_SPECIAL | GPT4ALL_TOKENIZE_PARSE_SPECIAL)) != 0) {
             invalid_argument("flags has a bit this library does not know");
         }
+        const TokenizeCancel scope(cancel);
         const int32_t n =
             llama_tokenize(model->vocab, text == nullptr ? "" : text, static_cast<int32_t>(text_len), tokens, capacity,
                            (flags & GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0, (flags & GPT4ALL_TOKENIZE_PARSE_SPECIAL) != 0);

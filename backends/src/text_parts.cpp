@@ -5,6 +5,7 @@
 // control tokens the joined text is handed to the engine as plain text.
 #include "chat_state.h"
 #include "model.h"
+#include "tokenize_cancel.h"
 
 #include <algorithm>
 #include <cctype>
@@ -149,7 +150,8 @@ std::vector<llama_token> tokenize_parts(const gpt4all_model &model, const gpt4al
 } // namespace gpt4all
 
 gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, const gpt4all_text_part *parts, int64_t n_parts,
-                                      int32_t flags, int32_t *tokens, int32_t capacity, int32_t *count) {
+                                      int32_t flags, const int32_t *cancel, int32_t *tokens, int32_t capacity,
+                                      int32_t *count) {
     return gpt4all::guarded([&] {
         using namespace gpt4all;
         require(model, "model");
@@ -160,6 +162,7 @@ gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, const gpt4all_
         if (capacity < 0) invalid_argument("capacity must not be negative");
         if (capacity > 0) require(tokens, "tokens");
         if ((flags & ~GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0) invalid_argument("flags has a bit that parts do not take");
+        const TokenizeCancel scope(cancel);
         const std::vector<llama_token> made =
             tokenize_parts(*model, parts, n_parts, (flags & GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0);
         *count = static_cast<int32_t>(made.size());

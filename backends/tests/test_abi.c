@@ -496,9 +496,10 @@ static void check_null_model(void) {
     check(lib.model_free(NULL) == GPT4ALL_OK, "gpt4all_model_free takes NULL");
     check_invalid(lib.model_get_info(NULL, &info), "model", "gpt4all_model_get_info refuses a NULL model");
     check_invalid(lib.model_set_threads(NULL, 1, 1), "model", "gpt4all_model_set_threads refuses a NULL model");
-    check_invalid(lib.tokenize(NULL, "a", 1, 0, &id, 1, &count), "model", "gpt4all_tokenize refuses a NULL model");
+    check_invalid(lib.tokenize(NULL, "a", 1, 0, NULL, &id, 1, &count), "model",
+                  "gpt4all_tokenize refuses a NULL model");
     check_invalid(lib.detokenize(NULL, &id, 1, text, 4, &length), "model", "gpt4all_detokenize refuses a NULL model");
-    check_invalid(lib.tokenize_parts(NULL, NULL, 0, 0, &id, 1, &count), "model",
+    check_invalid(lib.tokenize_parts(NULL, NULL, 0, 0, NULL, &id, 1, &count), "model",
                   "gpt4all_tokenize_parts refuses a NULL model");
     check_invalid(lib.chat_render(NULL, "", "[]", NULL, 0, NULL, ignore_part, NULL), "model",
                   "gpt4all_chat_render refuses a NULL model");
@@ -517,10 +518,10 @@ static void check_text(gpt4all_model *model) {
     int32_t ids[16], count = -1, needed;
     int64_t length = -1;
     char text[64];
-    check(lib.tokenize(model, "Hello", 5, 0, ids, 16, &count) == GPT4ALL_OK && count >= 1, "gpt4all_tokenize");
+    check(lib.tokenize(model, "Hello", 5, 0, NULL, ids, 16, &count) == GPT4ALL_OK && count >= 1, "gpt4all_tokenize");
     needed = count;
     count = -1;
-    check_fails(lib.tokenize(model, "Hello", 5, 0, NULL, 0, &count), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
+    check_fails(lib.tokenize(model, "Hello", 5, 0, NULL, NULL, 0, &count), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
                 "gpt4all_tokenize without a buffer");
     check(count == needed, "gpt4all_tokenize tells the size it needs");
     check(lib.detokenize(model, ids, needed, text, 64, &length) == GPT4ALL_OK, "gpt4all_detokenize");
@@ -528,11 +529,16 @@ static void check_text(gpt4all_model *model) {
     check_fails(lib.detokenize(model, ids, needed, NULL, 0, &length), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
                 "gpt4all_detokenize without a buffer");
     check(length >= 5, "gpt4all_detokenize tells the size it needs");
-    check_invalid(lib.tokenize(model, NULL, 5, 0, ids, 16, &count), "text", "gpt4all_tokenize refuses a NULL text");
-    check_invalid(lib.tokenize(model, "a", -1, 0, ids, 16, &count), "text_len", "gpt4all_tokenize refuses text_len -1");
-    check_invalid(lib.tokenize(model, "a", 1, 64, ids, 16, &count), "flags", "gpt4all_tokenize refuses unknown flags");
-    check_invalid(lib.tokenize(model, "a", 1, 0, NULL, 16, &count), "tokens", "gpt4all_tokenize refuses NULL tokens");
-    check_invalid(lib.tokenize(model, "a", 1, 0, ids, 16, NULL), "count", "gpt4all_tokenize refuses a NULL count");
+    check_invalid(lib.tokenize(model, NULL, 5, 0, NULL, ids, 16, &count), "text",
+                  "gpt4all_tokenize refuses a NULL text");
+    check_invalid(lib.tokenize(model, "a", -1, 0, NULL, ids, 16, &count), "text_len",
+                  "gpt4all_tokenize refuses text_len -1");
+    check_invalid(lib.tokenize(model, "a", 1, 64, NULL, ids, 16, &count), "flags",
+                  "gpt4all_tokenize refuses unknown flags");
+    check_invalid(lib.tokenize(model, "a", 1, 0, NULL, NULL, 16, &count), "tokens",
+                  "gpt4all_tokenize refuses NULL tokens");
+    check_invalid(lib.tokenize(model, "a", 1, 0, NULL, ids, 16, NULL), "count",
+                  "gpt4all_tokenize refuses a NULL count");
     check_invalid(lib.detokenize(model, NULL, 1, text, 64, &length), "tokens",
                   "gpt4all_detokenize refuses NULL tokens");
     check_invalid(lib.detokenize(model, ids, 1, NULL, 64, &length), "text", "gpt4all_detokenize refuses a NULL text");
@@ -550,20 +556,20 @@ static void check_parts(gpt4all_model *model) {
     parts[1].data = "lo";
     parts[1].length = 2;
     parts[1].parse_special = 1;
-    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, ids, 16, &count);
-    check(lib.tokenize_parts(model, parts, 2, GPT4ALL_TOKENIZE_ADD_SPECIAL, in_parts, 16, &n_parts) == GPT4ALL_OK,
+    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, NULL, ids, 16, &count);
+    check(lib.tokenize_parts(model, parts, 2, GPT4ALL_TOKENIZE_ADD_SPECIAL, NULL, in_parts, 16, &n_parts) == GPT4ALL_OK,
           "gpt4all_tokenize_parts");
     check(n_parts == count && memcmp(ids, in_parts, (size_t)count * sizeof *ids) == 0, "parts are one text");
-    check_fails(lib.tokenize_parts(model, parts, 2, 0, NULL, 0, &n_parts), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
+    check_fails(lib.tokenize_parts(model, parts, 2, 0, NULL, NULL, 0, &n_parts), GPT4ALL_ERROR_BUFFER_TOO_SMALL, "",
                 "gpt4all_tokenize_parts without a buffer");
     check(n_parts > 0, "gpt4all_tokenize_parts tells the size it needs");
-    check(lib.tokenize_parts(model, NULL, 0, 0, NULL, 0, &n_parts) == GPT4ALL_OK && n_parts == 0, "no parts");
-    check_invalid(lib.tokenize_parts(model, NULL, 1, 0, ids, 16, &n_parts), "parts",
+    check(lib.tokenize_parts(model, NULL, 0, 0, NULL, NULL, 0, &n_parts) == GPT4ALL_OK && n_parts == 0, "no parts");
+    check_invalid(lib.tokenize_parts(model, NULL, 1, 0, NULL, ids, 16, &n_parts), "parts",
                   "gpt4all_tokenize_parts refuses NULL parts");
-    check_invalid(lib.tokenize_parts(model, parts, 2, GPT4ALL_TOKENIZE_PARSE_SPECIAL, ids, 16, &n_parts), "flags",
+    check_invalid(lib.tokenize_parts(model, parts, 2, GPT4ALL_TOKENIZE_PARSE_SPECIAL, NULL, ids, 16, &n_parts), "flags",
                   "gpt4all_tokenize_parts has a flag less");
     parts[1].reserved = 1;
-    check_invalid(lib.tokenize_parts(model, parts, 2, 0, ids, 16, &n_parts), "parts[1].reserved",
+    check_invalid(lib.tokenize_parts(model, parts, 2, 0, NULL, ids, 16, &n_parts), "parts[1].reserved",
                   "gpt4all_tokenize_parts refuses what it does not know");
 }
 
@@ -635,7 +641,7 @@ static void check_generate(gpt4all_model *model) {
     gpt4all_generate_result result;
     watcher w = {NULL, 0, 0, GPT4ALL_OK};
     int32_t ids[64] = {0}, count = 0, set = 1;
-    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, ids, 64, &count);
+    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, NULL, ids, 64, &count);
     w.model = model;
     lib.generate_options_init(&o.known, sizeof o);
     lib.generate_result_init(&result, sizeof result);
@@ -707,7 +713,7 @@ static void check_generate_extras(gpt4all_model *model) {
     gpt4all_string grammar = {"answer ::= \"yes\"", 16};
     report r = {0, 0, 0};
     int32_t ids[64] = {0}, count = 0;
-    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, ids, 64, &count);
+    lib.tokenize(model, "Hello", 5, GPT4ALL_TOKENIZE_ADD_SPECIAL, NULL, ids, 64, &count);
     lib.generate_options_init(&o, sizeof o);
     lib.generate_result_init(&result, sizeof result);
     o.max_tokens = 3;

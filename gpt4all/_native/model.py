@@ -64,7 +64,11 @@ class NativeModel:
     def set_threads(self, n_threads: int) -> None:
         self._cdll.gpt4all_model_set_threads(self._handle, n_threads, n_threads)
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool, cancel: CancelFlag | None = None
+    ) -> list[int]:
+        """Tokens of a text; ``cancel`` stops it with a ``CancellationError``."""
+        flag = None if cancel is None else cancel.pointer()
         data = text.encode("utf-8")
         flags = (abi.TOKENIZE_ADD_SPECIAL if add_special else 0) | (abi.TOKENIZE_PARSE_SPECIAL if parse_special else 0)
         # Rarely more than a token a byte, and a few special ones.
@@ -72,13 +76,22 @@ class NativeModel:
         count = c_int32()
         while True:
             buffer = (c_int32 * capacity)()
-            status = self._cdll.gpt4all_tokenize(self._handle, data, len(data), flags, buffer, capacity, byref(count))
+            status = self._cdll.gpt4all_tokenize(
+                self._handle, data, len(data), flags, flag, buffer, capacity, byref(count)
+            )
             if status == abi.OK:
                 return buffer[: count.value]
             capacity = count.value
 
-    def tokenize_parts(self, parts: Sequence[tuple[str, bool]], *, add_special: bool = True) -> list[int]:
-        """Tokens of one text given in parts, each with whether control tokens written in it count."""
+    def tokenize_parts(
+        self, parts: Sequence[tuple[str, bool]], *, add_special: bool = True, cancel: CancelFlag | None = None
+    ) -> list[int]:
+        """Tokens of one text given in parts, each with whether control tokens written in it count.
+
+        Raises:
+            CancellationError: ``cancel`` stopped it.
+        """
+        flag = None if cancel is None else cancel.pointer()
         encoded = [(text.encode("utf-8"), special) for text, special in parts]
         raw = (abi.TextPart * len(encoded))(
             *(abi.TextPart(data, len(data), int(special), 0) for data, special in encoded)
@@ -89,7 +102,7 @@ class NativeModel:
         while True:
             buffer = (c_int32 * capacity)()
             status = self._cdll.gpt4all_tokenize_parts(
-                self._handle, raw, len(encoded), flags, buffer, capacity, byref(count)
+                self._handle, raw, len(encoded), flags, flag, buffer, capacity, byref(count)
             )
             if status == abi.OK:
                 return buffer[: count.value]

@@ -46,7 +46,7 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
     "gpt4all_model_get_info": ([Model, POINTER(abi.ModelInfo)], _STATUS, GPT4AllError),
     "gpt4all_model_set_threads": ([Model, c_int32, c_int32], _STATUS, GPT4AllError),
     "gpt4all_tokenize": (
-        [Model, c_char_p, c_int64, c_int32, POINTER(c_int32), c_int32, POINTER(c_int32)],
+        [Model, c_char_p, c_int64, c_int32, POINTER(c_int32), POINTER(c_int32), c_int32, POINTER(c_int32)],
         _STATUS,
         GPT4AllError,
     ),
@@ -56,7 +56,16 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
         GPT4AllError,
     ),
     "gpt4all_tokenize_parts": (
-        [Model, POINTER(abi.TextPart), c_int64, c_int32, POINTER(c_int32), c_int32, POINTER(c_int32)],
+        [
+            Model,
+            POINTER(abi.TextPart),
+            c_int64,
+            c_int32,
+            POINTER(c_int32),
+            POINTER(c_int32),
+            c_int32,
+            POINTER(c_int32),
+        ],
         _STATUS,
         GPT4AllError,
     ),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from testmodels import vocabularies
 from testmodels.vocabularies import Kind, Vocabulary
 
+from gpt4all import CancellationError
 from gpt4all._native import abi
-from gpt4all._native.backend import NativeModel, load_backend
+from gpt4all._native.backend import CancelFlag, NativeModel, load_backend
 from tests.chat_models import write_chat_model
 
 pytestmark = pytest.mark.model
@@ -206,3 +208,15 @@ def test_a_text_full_of_special_tokens(models: Callable[[str], NativeModel], lin
     tokens = models("gemma3").tokenize(line * 100_000, add_special=False, parse_special=False)
     once = models("gemma3").tokenize(line, add_special=False, parse_special=False)
     assert tokens == once * 100_000
+
+
+@pytest.mark.parametrize("name", ["gemma3", "smollm2", "tiny-t5", "tiny-bert"])
+def test_a_long_text_is_left_when_the_flag_is_set(models: Callable[[str], NativeModel], name: str) -> None:
+    cancel, model = CancelFlag(), models(name)
+    # A minute's work.
+    text = "Once upon a time, and \t\t 12345 naïve words. " * 1_000_000
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(model.tokenize_parts, [(text, False)], cancel=cancel)
+        cancel.set()
+        with pytest.raises(CancellationError):
+            call.result()

@@ -223,7 +223,7 @@ def test_control_tokens_are_read_on_request(subject: Subject, model: Model) -> N
 def test_tokens_that_do_not_fit_are_counted(model: Model, library: Library) -> None:
     tokens = model.tokenize("Once upon a time", 0)
     buffer, count = (c_int32 * len(tokens))(*[-7] * len(tokens)), c_int32()
-    arguments = (model.handle, b"Once upon a time", 16, 0, buffer)
+    arguments = (model.handle, b"Once upon a time", 16, 0, None, buffer)
     status = library.c.gpt4all_tokenize(*arguments, len(tokens) - 1, byref(count))
     assert (status, count.value, buffer[-1]) == (abi.ERROR_BUFFER_TOO_SMALL, len(tokens), -7)
     status = library.c.gpt4all_tokenize(*arguments, len(tokens), byref(count))
@@ -253,6 +253,22 @@ def test_token_outside_the_vocabulary(model: Model, offset: int) -> None:
     run = model.generate([token])
     assert run.status == abi.ERROR_INVALID_ARGUMENT
     assert str(token) in run.message
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_the_flag_stops_tokenising(model: Model, in_parts: bool) -> None:
+    text, flag = "Once upon a time " * 1000, c_int32(0)
+
+    def tokenize() -> list[int]:
+        return model.tokenize_parts([(text, False)], cancel=flag) if in_parts else model.tokenize(text, cancel=flag)
+
+    tokens = tokenize()
+    flag.value = 1
+    with pytest.raises(StatusError) as failure:
+        tokenize()
+    assert failure.value.status == abi.ERROR_CANCELLED
+    # The flag is not looked at any more.
+    assert model.tokenize(text) == tokens
 
 
 # Generating

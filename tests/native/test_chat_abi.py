@@ -68,9 +68,9 @@ def test_tokens_that_do_not_fit_are_counted(model: Model) -> None:
     wanted = model.tokenize_parts([("Once upon", True), (" a time", False)], 0)
     buffer, count = (c_int32 * len(wanted))(*[-7] * len(wanted)), c_int32()
     tokenize = model.c.gpt4all_tokenize_parts
-    status = tokenize(model.handle, parts, 2, 0, buffer, len(wanted) - 1, byref(count))
+    status = tokenize(model.handle, parts, 2, 0, None, buffer, len(wanted) - 1, byref(count))
     assert (status, count.value, buffer[-1]) == (abi.ERROR_BUFFER_TOO_SMALL, len(wanted), -7)
-    assert tokenize(model.handle, parts, 2, 0, buffer, len(wanted), byref(count)) == abi.OK
+    assert tokenize(model.handle, parts, 2, 0, None, buffer, len(wanted), byref(count)) == abi.OK
     assert list(buffer) == wanted
 
 
@@ -85,7 +85,7 @@ def test_tokens_that_do_not_fit_are_counted(model: Model) -> None:
 )
 def test_impossible_parts(model: Model, part: abi.TextPart, message: str) -> None:
     parts, count = (abi.TextPart * 2)(abi.TextPart(b"ab", 2, 0, 0), part), c_int32()
-    status = model.c.gpt4all_tokenize_parts(model.handle, parts, 2, 0, None, 0, byref(count))
+    status = model.c.gpt4all_tokenize_parts(model.handle, parts, 2, 0, None, None, 0, byref(count))
     assert status == abi.ERROR_INVALID_ARGUMENT
     assert message in model.library.last_error()
 
