@@ -30,6 +30,8 @@ _MAX_META_BYTES = 1 << 16
 # What a file of unknown size leaves of the disk to everybody else: 1 GiB, of a small disk a twentieth.
 _RESERVE = 1 << 30
 
+_KEPT = "; what has arrived is kept, and the next call goes on from there once there is room"
+
 # Files that a thread of this process works on. Its callbacks run there too, and would wait for themselves.
 _working: dict[Path, int] = {}
 
@@ -88,12 +90,11 @@ def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
         lock.release()
 
 
-def unwritable(final: Path, failure: OSError) -> DownloadError:
-    """What to raise for a `failure` to write `final` or what lies beside it."""
+def unwritable(final: Path, failure: OSError, *, kept: bool = False) -> DownloadError:
+    """What to raise for a `failure` to write `final` or what lies beside it; `kept`: a next call can go on."""
     message = f"cannot write {final.name} in {final.parent}: {failure.strerror or failure}"
-    if failure.errno in (errno.ENOSPC, errno.EDQUOT):
-        message += "; what has arrived is kept, and the next call goes on from there once there is room"
-    return DownloadError(message)
+    full = failure.errno in (errno.ENOSPC, errno.EDQUOT)
+    return DownloadError(message + (_KEPT if full and kept else ""))
 
 
 class PartFile:
@@ -118,8 +119,9 @@ class PartFile:
 
     def __exit__(self, *_: object) -> None:
         empty = self._fd >= 0 and os.fstat(self._fd).st_size == 0
+        useless = self._fd >= 0 and self.size > 0 and not self.resumable
         self._close()
-        if empty:
+        if empty or useless:
             self.discard()
 
     def _close(self) -> None:
@@ -213,8 +215,7 @@ class PartFile:
         if self.total is None and missing and usage.free - missing < min(_RESERVE, usage.total // 20):
             raise DownloadError(
                 f"{self.final.name}: the server does not say how large the file is, {self.size} bytes of it have come, "
-                f"and {folder} has only {usage.free} free; they are kept, and the next call goes on from there "
-                "once there is room"
+                f"and {folder} has only {usage.free} free{_KEPT if self.resumable else ''}"
             )
 
     def append(self, block: bytes) -> None:
@@ -226,7 +227,7 @@ class PartFile:
             try:
                 written = os.write(self._fd, left)
             except OSError as failure:
-                raise unwritable(self.final, failure) from failure
+                raise unwritable(self.final, failure, kept=self.resumable) from failure
             self.size += written  # at once: the next call resumes with all that got written
             left = left[written:]
 
@@ -249,7 +250,7 @@ class PartFile:
             os.replace(self._path, self.final)
             _sync_directory(self.final.parent)
         except OSError as failure:
-            raise unwritable(self.final, failure) from failure
+            raise unwritable(self.final, failure, kept=True) from failure
         remove_leftovers(self.final)
 
     def discard(self) -> None:

@@ -141,6 +141,14 @@ def test_without_validator_and_hash_nothing_is_resumed(server: HttpServer, model
     assert server.ranges(PATH) == [None, None]
 
 
+def test_a_part_that_nobody_can_use_is_not_kept(server: HttpServer, models: Path) -> None:
+    url = server.add(PATH, CONTENT, etag=None)
+    server.always[PATH] = Reply(close_after=50_000)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        download_model(NAME, models, False, url, SIZE)
+    assert left_behind(models) == set()
+
+
 def test_without_validator_a_hash_allows_resuming(server: HttpServer, models: Path) -> None:
     url = server.add(PATH, CONTENT, Reply(close_after=50_000), etag=None)
     assert download_model(NAME, models, False, url, expected_sha256=SHA256).read_bytes() == CONTENT
