@@ -22,7 +22,7 @@ class Output(Protocol):
     """Takes what a generation says, on the worker's thread."""
 
     def token(self, token: int, data: bytes) -> bool:
-        """Takes one token; ``False`` stops."""
+        """Takes one token, or -1 with text that no token brings; ``False`` stops."""
 
     def rest(self, piece: str) -> None:
         """Takes text at the end that no token brings."""
@@ -141,7 +141,8 @@ class Run(Job):
 
     def token(self, token: int, data: bytes) -> bool:
         piece = data.decode("utf-8", "replace")
-        if self._callback is None:
+        # What is left at the end is no token's; the callback has had all of them.
+        if self._callback is None or token < 0:
             go_on = True
         elif self._streaming:
             go_on = self._call_back(token, piece)

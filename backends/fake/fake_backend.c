@@ -1607,7 +1607,7 @@ static gpt4all_status run(generation *g, const int32_t *tokens, int32_t n_tokens
     while (status == GPT4ALL_OK && !g->done) status = generate_token(g, &last);
     /* What is held back of tokens that were counted is part of the answer. */
     if (status == GPT4ALL_OK && g->result.finish_reason == GPT4ALL_FINISH_CANCELLED && !g->refused && g->n_held > 0)
-        deliver(g, last, g->n_held);
+        deliver(g, -1, g->n_held);
     g->result.completion_us = now_us() - start;
     return status;
 }

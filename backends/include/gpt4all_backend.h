@@ -93,7 +93,7 @@ typedef int32_t (*gpt4all_progress_callback)(float fraction, void *payload);
  * call. It never ends inside a UTF-8 character that may still be completed,
  * nor inside a possible stop string, so it may be empty and later longer; text
  * held back when the model ends its turn comes with the end token's id, and
- * when the cancel flag ends it, with the last token's once more.
+ * when no token ends it (the flag, a context without room), with -1.
  * Non-zero ends the generation, without another call; what was delivered stays
  * delivered. */
 typedef int32_t (*gpt4all_token_callback)(int32_t token, const char *text, int64_t text_len, void *payload);

@@ -104,9 +104,8 @@ private:
     Sampler sampler_;
     LogprobReport logprobs_;
     TextStream stream_;
-    llama_token last_ = LLAMA_TOKEN_NULL; // delivered
-    bool refused_ = false;                // a callback wanted no more
-    std::vector<int8_t> outputs_;         // which tokens of a batch want logits
+    bool refused_ = false;        // a callback wanted no more
+    std::vector<int8_t> outputs_; // which tokens of a batch want logits
 };
 
 // How many leading prompt tokens need not be computed again. The last one
@@ -256,7 +255,6 @@ bool Generation::make_room() {
 // Hands over what may be shown. False when the callback wants no more.
 bool Generation::deliver(llama_token token) {
     const std::string text = stream_.take();
-    last_ = token;
     refused_ = callback_ != nullptr && callback_(token, text.data(), static_cast<int64_t>(text.size()), payload_) != 0;
     return !refused_;
 }
@@ -265,7 +263,7 @@ bool Generation::deliver(llama_token token) {
 bool Generation::deliver_rest() {
     if (refused_) return false;
     stream_.finish();
-    return !stream_.has_ready() || deliver(last_);
+    return !stream_.has_ready() || deliver(LLAMA_TOKEN_NULL);
 }
 
 int32_t Generation::generate() {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ctypes import c_int32
 from typing import Any
 
-#: Called with a token's id and its UTF-8 text; ``False`` stops.
+#: Called with a token's id, or -1 for text left at the end, and its UTF-8 text; ``False`` stops.
 OnToken = Callable[[int, bytes], bool]
 #: Called with the tokens of each batch that is still to be computed; ``False`` stops.
 OnBatch = Callable[[list[int]], bool]

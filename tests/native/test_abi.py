@@ -361,6 +361,7 @@ def test_held_back_text_is_delivered_when_the_flag_stops(model: Model, prompt: l
     assert (run.status, run.result.finish_reason) == (abi.OK, abi.FINISH_CANCELLED)
     assert run.result.completion_tokens == n
     assert run.text == b"".join(full.pieces[:n])
+    assert run.tokens == [*full.tokens[:n], -1]
     # Of a callback that wants no more nothing is asked.
     seen.clear()
 

@@ -12,7 +12,7 @@ import pytest
 from gpt4all import GenerationError, GPT4All
 from gpt4all.gpt4all import empty_response_callback
 from tests.fake import END, FIRST_SCRIPTED_TOKEN, TURN, text
-from tests.native_helpers import LoadFake, is_idle
+from tests.native_helpers import AT_GATE, EngineLog, LoadFake, is_idle
 
 Answer = Callable[..., str]
 
@@ -187,3 +187,18 @@ def test_a_callbacks_stop_iteration_is_raised_as_it_is(loaded: LoadFake) -> None
     with pytest.raises(RuntimeError, match="StopIteration") as caught:
         list(loaded("a", "b", END).generate("x", callback=stop, streaming=True))
     assert isinstance(caught.value.__cause__, StopIteration)
+
+
+def test_text_that_was_held_back_is_no_call_of_its_own(loaded: LoadFake, engine_log: EngineLog) -> None:
+    model = loaded("a", "<", "b", wait_cancel_after=2)
+    calls: list[str] = []
+
+    def note(token: int, piece: str) -> bool:
+        calls.append(piece)
+        return True
+
+    stream: Any = model.generate("x", streaming=True, stop=["<x"], callback=note)
+    assert next(stream) == "a"
+    engine_log.wait_for(AT_GATE)
+    stream.close()
+    assert calls == ["a", ""]
