@@ -61,6 +61,39 @@ COMPANION_TYPES: dict[str, str] = {
 
 ROPE_SCALING_TYPES: frozenset[str] = frozenset({"none", "linear", "yarn", "longrope"})
 
+DIVISORS: dict[str, frozenset[str]] = {
+    "attention.head_count": frozenset({"deepseek2-ocr", "gemma2", "gemma3", "olmo2", "phimoe"}),
+    "attention.head_count_kv": frozenset({"minimax-m3"}),
+    "attention.indexer.block_size": frozenset({"minimax-m3"}),
+    "attention.output_group_count": frozenset({"deepseek4"}),
+    "attn_res.block_size": frozenset({"kimi-k3"}),
+    "experts_per_group": frozenset({"grovemoe"}),
+    "full_attention_interval": frozenset({"minimax-01", "qwen35", "qwen35moe", "qwen3next"}),
+    "interleave_moe_layer_step": frozenset({"ernie4_5-moe"}),
+    "ssm.group_count": frozenset(
+        {"falcon-h1", "granitehybrid", "mamba2", "nemotron_h", "nemotron_h_moe", "qwen35", "qwen35moe", "qwen3next"}
+    ),
+    "ssm.time_step_rank": frozenset(
+        {
+            *("falcon-h1", "granitehybrid", "mamba2", "nemotron_h", "nemotron_h_moe"),
+            *("plamo2", "qwen35", "qwen35moe", "qwen3next"),
+        }
+    ),
+    "wkv.head_size": frozenset({"arwkv7", "rwkv6", "rwkv6qwen2", "rwkv7"}),
+}
+"""Hyper-parameter, without the architecture's prefix → architectures that divide by it, its first layer's if it has a
+value for each. The processor ends a program that divides by zero."""
+
+DEFAULTED_DIVISORS = frozenset({"full_attention_interval"})
+"""Those of them that the engine has a default for."""
+
+EXPERT_SIZE_DIVIDES: frozenset[str] = frozenset(
+    """
+    glm4moe grovemoe llada-moe mellum nemotron_h_moe qwen2moe qwen35moe qwen3moe qwen3next qwen3vlmoe qwen4exp rnd1
+    """.split()  # noqa: SIM905 - as a list this would take a line for each
+)
+"""Architectures that divide by ``expert_used_count`` where ``expert_feed_forward_length`` is 0 or not there."""
+
 TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4),
     1: ("F16", 1, 2),

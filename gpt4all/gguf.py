@@ -25,6 +25,7 @@ from typing import TypeAlias
 
 from gpt4all import _gguf_engine as engine
 from gpt4all import _gguf_foreign as foreign
+from gpt4all import _gguf_numbers as numbers
 from gpt4all import _gguf_reader as reader
 from gpt4all._gguf_reader import MetadataValue, Scalar, SkippedValue
 from gpt4all._gguf_window import Window, quoted
@@ -35,7 +36,6 @@ __all__ = ["GGUFHeader", "MetadataValue", "Scalar", "SkippedValue", "preflight",
 StrPath: TypeAlias = str | os.PathLike[str]
 
 _SPLIT_NAME = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL)
-_POOLING_NONE, _POOLING_UNSPECIFIED = 0, 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class GGUFHeader:
         if self.architecture in engine.EMBEDDING_ARCHITECTURES:
             return True
         pooling = self.metadata.get(f"{self.architecture}.pooling_type")
-        return isinstance(pooling, int) and pooling not in (_POOLING_NONE, _POOLING_UNSPECIFIED)
+        return isinstance(pooling, int) and pooling not in (numbers.POOLING_NONE, numbers.POOLING_UNSPECIFIED)
 
     @property
     def context_length(self) -> int | None:
@@ -129,7 +129,7 @@ def preflight(path: StrPath, architectures: Collection[str] | None = None) -> GG
             f"{shown} holds {_vocabulary_or_nothing(header)} and no weights, so it cannot run; "
             "download the model file itself"
         )
-    _check_hyperparameters(header, shown)
+    numbers.check(header.architecture or "", header.metadata, shown)
     if header.unusable_weight:
         raise _unusable_weight(header.unusable_weight, shown)
     return header
@@ -288,51 +288,3 @@ def _check_architecture(header: GGUFHeader, shown: str, architectures: Collectio
 
 def _vocabulary_or_nothing(header: GGUFHeader) -> str:
     return "only a vocabulary" if "tokenizer.ggml.model" in header.metadata else "only metadata"
-
-
-def _check_hyperparameters(header: GGUFHeader, shown: str) -> None:
-    """Refuse numbers that the engine checks by assertion.
-
-    Left to it they end the process, or at best name one of its source lines.
-    Mirrors llama.cpp's ``load_hparams``; keys that are missing or of another
-    type are left to the engine, which reports those.
-    """
-    prefix = f"{header.architecture}."
-
-    def number(key: str) -> int | None:
-        value = header.metadata.get(prefix + key)
-        if isinstance(value, tuple):
-            value = max((item for item in value if type(item) is int), default=None)
-        return value if type(value) is int else None
-
-    def demand(holds: bool, key: str, rule: str) -> None:
-        if not holds:
-            raise InvalidModelError(
-                f"{shown} is a damaged GGUF file: its {prefix}{key} is {header.metadata.get(prefix + key)!r} and must "
-                f"be {rule}. Download it again, or convert the model again"
-            )
-
-    layers = number("block_count")
-    if layers is not None:
-        demand(0 < layers <= engine.MAX_LAYERS, "block_count", f"between 1 and {engine.MAX_LAYERS}")
-        demand((number("nextn_predict_layers") or 0) <= layers, "nextn_predict_layers", f"at most {layers}, all layers")
-    scaling = header.metadata.get(prefix + "rope.scaling.type")
-    known = not isinstance(scaling, str) or scaling in engine.ROPE_SCALING_TYPES
-    demand(known, "rope.scaling.type", f"one of {', '.join(sorted(engine.ROPE_SCALING_TYPES))}")
-
-    pooling = number("pooling_type")
-    known = pooling is None or pooling in (-1, _POOLING_UNSPECIFIED) or 0 <= pooling <= engine.LAST_POOLING_TYPE
-    demand(known, "pooling_type", f"from 0 to {engine.LAST_POOLING_TYPE}")
-
-    experts = number("expert_count") or 0
-    used, groups = number("expert_used_count") or 0, number("expert_group_count") or 0
-    if experts <= 1 and prefix.startswith("hunyuan"):
-        experts = used = 0
-    least = min(experts, 1)
-    demand(experts <= engine.MAX_EXPERTS, "expert_count", f"at most {engine.MAX_EXPERTS}")
-    demand(least <= used <= experts, "expert_used_count", f"between {least} and the expert_count, {experts}")
-    demand(groups < max(experts, 1), "expert_group_count", f"less than the expert_count, {experts}")
-    if groups > 1:
-        demand(experts % groups == 0, "expert_group_count", f"a divisor of the expert_count, {experts}")
-        used_groups = number("expert_group_used_count") or 0
-        demand(0 < used_groups < groups, "expert_group_used_count", f"between 1 and {groups - 1}")

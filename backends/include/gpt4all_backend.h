@@ -73,7 +73,8 @@ enum {
     GPT4ALL_ERROR_BUSY = -9,              /* another call is using the model */
     GPT4ALL_ERROR_UNSUPPORTED_CPU = -10,  /* no CPU module fits this processor */
     GPT4ALL_ERROR_BUFFER_TOO_SMALL = -11, /* the needed size was written to the count */
-    GPT4ALL_ERROR_TEMPLATE = -12          /* a chat template is broken, fails, or refuses the conversation */
+    GPT4ALL_ERROR_TEMPLATE = -12,         /* a chat template is broken, fails, or refuses the conversation */
+    GPT4ALL_ERROR_INVALID_MODEL = -13     /* the file is damaged: its parts contradict each other */
 };
 
 /* A loaded model with its context. Made by gpt4all_model_load, owned by the

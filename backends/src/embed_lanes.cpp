@@ -86,6 +86,7 @@ void EmbedLane::fit(int32_t n_tokens) {
     capacity_ = 0;
     ErrorCapture errors;
     context_.reset(llama_init_from_model(weights_, params));
+    errors.check_model();
     if (context_ == nullptr) {
         throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY,
                     "no context for " + std::to_string(capacity) +

@@ -18,7 +18,7 @@ void *callback_payload = nullptr;
 thread_local int abort_scopes = 0;
 thread_local int mutes = 0;
 thread_local bool in_log_callback = false;
-thread_local std::string *captured_errors = nullptr;
+thread_local ErrorCapture *capture = nullptr;
 thread_local std::string last_error;
 
 int32_t level_of(ggml_log_level level) {
@@ -32,10 +32,7 @@ int32_t level_of(ggml_log_level level) {
 
 void emit_line(ggml_log_level level, const std::string &line) {
     if (line.empty()) return;
-    if (captured_errors != nullptr && level == GGML_LOG_LEVEL_ERROR) {
-        if (!captured_errors->empty()) *captured_errors += "; ";
-        *captured_errors += line;
-    }
+    if (capture != nullptr && level == GGML_LOG_LEVEL_ERROR) capture->add_line(line);
     // What a callback itself makes the library say is dropped.
     if (in_log_callback || mutes > 0) return;
     std::shared_lock lock(callback_mutex);
@@ -67,6 +64,7 @@ void on_log(ggml_log_level level, const char *text, void *) {
 
 // Every thread that computes can be unwound; on a driver's own, ggml goes on to abort().
 void on_abort(const char *message) {
+    if (capture != nullptr) capture->set_abort(message);
     if (abort_scopes > 0) throw EngineAbort(std::string("the engine refused to go on: ") + message);
     emit_line(GGML_LOG_LEVEL_ERROR, message);
 }
@@ -84,10 +82,23 @@ void set_last_error(const char *message) noexcept {
 AbortScope::AbortScope() { abort_scopes++; }
 AbortScope::~AbortScope() { abort_scopes--; }
 
-ErrorCapture::ErrorCapture() : previous_(captured_errors) { captured_errors = &lines_; }
-ErrorCapture::~ErrorCapture() { captured_errors = previous_; }
+ErrorCapture::ErrorCapture() : previous_(capture) { capture = this; }
+ErrorCapture::~ErrorCapture() { capture = previous_; }
+
+void ErrorCapture::add_line(const std::string &line) {
+    if (!lines_.empty()) lines_ += "; ";
+    lines_ += line;
+}
 
 std::string ErrorCapture::text(const char *fallback) const { return lines_.empty() ? fallback : lines_; }
+
+void ErrorCapture::check_model() const {
+    if (abort_.empty()) return;
+    throw Error(GPT4ALL_ERROR_INVALID_MODEL,
+                "the file's tensors and hyper-parameters make no model of its architecture, so it is damaged or badly "
+                "converted: " +
+                    abort_);
+}
 
 MuteLog::MuteLog() { mutes++; }
 MuteLog::~MuteLog() { mutes--; }

@@ -20,9 +20,17 @@ public:
     // The lines joined with "; ", or `fallback` when there were none.
     std::string text(const char *fallback) const;
 
+    // Throws GPT4ALL_ERROR_INVALID_MODEL after an assertion of ggml has failed,
+    // which llama.cpp's loading catches and only logs: what cannot be built is the file's fault.
+    void check_model() const;
+
+    void add_line(const std::string &line);
+    void set_abort(const char *message) { abort_ = message; }
+
 private:
-    std::string *previous_;
+    ErrorCapture *previous_;
     std::string lines_;
+    std::string abort_;
 };
 
 // Drops this thread's log lines while it lives; errors are still captured.

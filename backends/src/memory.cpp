@@ -59,6 +59,7 @@ public:
         params.load_mode = LLAMA_LOAD_MODE_NONE;
         ErrorCapture errors;
         weights_.reset(llama_model_load_from_file(path, params));
+        errors.check_model();
         if (weights_ == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
     }
 
@@ -83,6 +84,7 @@ private:
     Needs needs_of(const llama_context_params &params) const {
         ErrorCapture errors;
         std::unique_ptr<llama_context, FreeContext> context(llama_init_from_model(weights_.get(), params));
+        errors.check_model();
         if (context == nullptr) throw Error(GPT4ALL_ERROR_MODEL_LOAD, errors.text("the engine gave no reason"));
         Needs needs(1);
         int32_t n_left = llama_model_n_layer(weights_.get()) + 1;

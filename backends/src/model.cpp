@@ -48,6 +48,14 @@ int32_t wordpiece_flags(const llama_model *weights) {
            (strip_accents ? GPT4ALL_WORDPIECE_STRIP_ACCENTS : 0);
 }
 
+// What the file says, or LLAMA_POOLING_TYPE_UNSPECIFIED, which converters also write out, as a number without sign.
+enum llama_pooling_type pooling_of(const llama_model *weights, const std::string &architecture) {
+    const std::string text = metadata(weights, (architecture + ".pooling_type").c_str());
+    const long long number = std::strtoll(text.c_str(), nullptr, 10);
+    if (text.empty() || number > LLAMA_POOLING_TYPE_RANK) return LLAMA_POOLING_TYPE_UNSPECIFIED;
+    return static_cast<enum llama_pooling_type>(number);
+}
+
 ModelFacts read_facts(const llama_model *weights, const llama_context *context, ggml_type kv_type) {
     ModelFacts facts;
     facts.architecture = metadata(weights, "general.architecture");
@@ -65,13 +73,14 @@ ModelFacts read_facts(const llama_model *weights, const llama_context *context, 
     const bool encoder_only = memory == nullptr;
     const bool decoder = llama_model_has_decoder(weights) && !encoder_only;
     const bool recurrent = llama_model_is_recurrent(weights) || llama_model_is_hybrid(weights);
-    const std::string pooling = metadata(weights, (facts.architecture + ".pooling_type").c_str());
+    const enum llama_pooling_type pooling = pooling_of(weights, facts.architecture);
+    const bool stated = pooling != LLAMA_POOLING_TYPE_UNSPECIFIED;
     if (encoder || encoder_only) facts.traits |= GPT4ALL_TRAIT_ENCODER;
     if (decoder) facts.traits |= GPT4ALL_TRAIT_DECODER;
     if (recurrent) facts.traits |= GPT4ALL_TRAIT_RECURRENT;
-    if (!pooling.empty()) facts.pooling = static_cast<enum llama_pooling_type>(std::stoi(pooling));
+    if (stated) facts.pooling = pooling;
     // Files from before the key was invented: sentence encoders take the mean.
-    if (pooling.empty() && encoder_only) facts.pooling = LLAMA_POOLING_TYPE_MEAN;
+    if (!stated && encoder_only) facts.pooling = LLAMA_POOLING_TYPE_MEAN;
     if (encoder_only || facts.pooling != LLAMA_POOLING_TYPE_NONE) facts.traits |= GPT4ALL_TRAIT_EMBEDDING;
     if (llama_model_is_diffusion(weights)) facts.traits |= GPT4ALL_TRAIT_DIFFUSION;
     // A recurrent memory says it can shift, but cannot drop tokens from the
@@ -167,6 +176,7 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
     model.weights.reset(llama_model_load_from_file(path, params));
     if (progress.cancelled) throw Error(GPT4ALL_ERROR_CANCELLED, "loading was cancelled");
     if (model.weights == nullptr) {
+        errors.check_model();
         const std::string reason = errors.text("the engine gave no reason");
         if (!placement.devices().empty()) check_memory(path, options);
         throw Error(GPT4ALL_ERROR_MODEL_LOAD, reason);
@@ -201,6 +211,7 @@ void make_context(gpt4all_model &model, const char *path, const gpt4all_load_opt
     ErrorCapture errors;
     model.context.reset(llama_init_from_model(model.weights.get(), params));
     if (model.context == nullptr) {
+        errors.check_model();
         const std::string reason = "no context of " + std::to_string(model.n_ctx) +
                                    " tokens could be made: " + errors.text("the engine gave no reason");
         if (output_gpu(model.weights.get()) != nullptr) {
@@ -245,10 +256,7 @@ llama_context_params context_params(const gpt4all_load_options &options, int32_t
 }
 
 bool pools(const llama_model *weights) {
-    const std::string key = metadata(weights, "general.architecture") + ".pooling_type";
-    const long long pooling = std::atoll(metadata(weights, key.c_str()).c_str());
-    // The engine's own "unspecified" is written as the largest number.
-    return pooling > LLAMA_POOLING_TYPE_NONE && pooling <= LLAMA_POOLING_TYPE_RANK;
+    return pooling_of(weights, metadata(weights, "general.architecture")) > LLAMA_POOLING_TYPE_NONE;
 }
 
 EmbedSettings embed_settings(const gpt4all_load_options &options, const llama_model *weights) {

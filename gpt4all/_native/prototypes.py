@@ -16,6 +16,7 @@ from gpt4all.errors import (
     GenerationError,
     GPT4AllError,
     InsufficientMemoryError,
+    InvalidModelError,
     ModelLoadError,
     UnsupportedModelError,
 )
@@ -118,6 +119,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     abi.ERROR_CANCELLED: CancellationError,
     abi.ERROR_UNSUPPORTED_CPU: BackendLoadError,
     abi.ERROR_TEMPLATE: ChatTemplateError,
+    abi.ERROR_INVALID_MODEL: InvalidModelError,
 }
 
 

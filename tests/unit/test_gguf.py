@@ -218,6 +218,6 @@ print(*own, "|", *heavy)
         [sys.executable, "-I", "-c", program, str(folder)], capture_output=True, text=True, check=True, timeout=60
     )
     own, heavy = done.stdout.split("|")
-    parts = {"_gguf_engine", "_gguf_foreign", "_gguf_reader", "_gguf_window", "errors", "gguf"}
+    parts = {"_gguf_engine", "_gguf_foreign", "_gguf_numbers", "_gguf_reader", "_gguf_window", "errors", "gguf"}
     assert {name.removeprefix("gpt4all.") for name in own.split()} == parts
     assert heavy.split() == []

@@ -128,3 +128,71 @@ def test_types_without_a_product(source: Path) -> None:
 def test_pooling_types(source: Path) -> None:
     numbers = re.findall(r"LLAMA_POOLING_TYPE_\w+\s*=\s*(-?\d+)", text(source, "include/llama.h"))
     assert max(map(int, numbers)) == engine.LAST_POOLING_TYPE
+
+
+#: By file of the engine, what its models' graphs and shapes divide by. Each is in ``DIVISORS`` or
+#: ``EXPERT_SIZE_DIVIDES``, asked for zero in place, or no number of the file.
+DIVISIONS = """
+afmoe: hparams.n_no_rope_layer_step
+bert: hparams.moe_every_n_layers
+deepseek2: hparams.n_head
+deepseek4: hc n_groups o_groups
+delta-net-base: CS H_k
+dflash: group_size hparams.dflash_conv_group_size o_groups
+ernie4-5-moe: hparams.n_moe_layer_step
+falcon-h1: ssm_n_groups
+gemma2: hparams.n_head
+gemma3: hparams.n_head
+glm4-moe: n_expert_used
+glm5-next: hc hparams.indexer_kpool kpool
+granite-hybrid: n_group
+grovemoe: hparams.n_group_experts n_expert_used
+hy-v3: n_expert_used
+kimi-k3: beta linear_beta res_bs
+lfm2: n_chunks
+llada-moe: n_expert_used
+llama4: hparams.n_moe_layer_step hparams.n_no_rope_layer_step
+mamba-base: n_group n_head
+mamba2: n_group
+mellum: n_expert_used
+minimax-01: full_attn_interval n_layer
+minimax-m3: Gp HKV blk
+nanbeige: n_phys
+nemotron-h: int64_t n_expert_used_i n_group
+nomic-bert-moe: hparams.moe_every_n_layers
+olmo2: n_head
+phimoe: n_head
+plamo2: n_heads
+qwen2moe: n_expert_used
+qwen35: full_attn_interval num_k_heads num_v_heads
+qwen35moe: full_attn_interval n_expert_used num_k_heads num_v_heads
+qwen3moe: n_expert_used
+qwen3next: full_attn_interval n_expert_used num_k_heads num_v_heads
+qwen3vlmoe: n_expert_used
+qwen4exp: full_attn_interval hparams.ple_head_vocab_sizes n_expert_used num_k_heads r ratio
+rnd1: n_expert_used
+rwkv6-base: head_size n_head n_head_kv
+rwkv6: head_size hparams.rescale_every_n_layers
+rwkv6qwen2: head_size
+rwkv7-base: head_count head_size
+smallthinker: hparams.n_no_rope_layer_step
+smollm3: hparams.n_no_rope_layer_step
+"""
+
+
+def test_divisions(source: Path) -> None:
+    """A new one is a floating point exception in waiting: find out whether a file can make it divide by zero."""
+    found = set()
+    uninteresting = re.compile(r"n_(stream|seqs|tokens|ubatch|blocks|pos)$|sqrt|std|float|hparams\.f_|freq_scale$")
+    for path in (source / "src/models").glob("*.cpp"):
+        code = re.sub(r"//.*|/\*.*?\*/|\"(?:\\.|[^\"\\])*\"|#include.*", "", path.read_text(encoding="utf-8"))
+        divisors = re.findall(r"[/%][ \t]*\(?([A-Za-z_][\w.]*)", code)
+        found |= {f"{path.stem}: {divisor}" for divisor in divisors if not uninteresting.match(divisor)}
+    lines = (line.split(": ") for line in DIVISIONS.strip().splitlines())
+    assert_same({f"{name}: {divisor}" for name, divisors in lines for divisor in divisors.split()}, found)
+
+
+def test_divisors_belong_to_architectures() -> None:
+    named = set(engine.EXPERT_SIZE_DIVIDES).union(*engine.DIVISORS.values())
+    assert named <= engine.ARCHITECTURES
+    assert engine.DIVISORS.keys() >= engine.DEFAULTED_DIVISORS
