@@ -24,6 +24,7 @@ from tests.gguf_writer import Tensor, build_gguf
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "backends" / "fake" / "fake_backend.c"
 C_TEST = ROOT / "backends" / "tests" / "test_abi.c"
+GRAMMAR_MASKS = ROOT / "backends" / "tests" / "grammar_masks.cpp"
 FAIL_MALLOC = ROOT / "backends" / "tests" / "fail_malloc.c"
 INCLUDE = ROOT / "backends" / "include"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic")
@@ -103,6 +104,16 @@ def build_fake_driver(directory: Path) -> Path:
 def build_c_test(program: Path, *flags: str) -> Path:
     """Compile ``backends/tests/test_abi.c``; returns the program."""
     _compile(C_TEST, program, *flags, "-ldl")
+    return program
+
+
+def build_grammar_masks(program: Path) -> Path:
+    """Compile ``backends/tests/grammar_masks.cpp`` with the grammar's sources and without the engine; returns the
+    program."""
+    source = ROOT / "backends" / "src"
+    sources = [*source.glob("grammar*.cpp"), source / "character_class.cpp", source / "vocabulary.cpp"]
+    folders = (f"-I{source}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
+    _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *folders, *map(str, sources), "-lstdc++", "-lm")
     return program
 
 

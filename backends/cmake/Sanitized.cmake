@@ -52,18 +52,8 @@ foreach(name chat generate grammar text)
 endforeach()
 
 # The grammar's own sources, over a vocabulary that the program makes up.
-target_sources(fuzz-grammar PRIVATE
-  src/character_class.cpp
-  src/grammar.cpp
-  src/grammar_check.cpp
-  src/grammar_constraint.cpp
-  src/grammar_matcher.cpp
-  src/grammar_vocabulary.cpp
-  src/vocabulary.cpp)
-target_include_directories(fuzz-grammar PRIVATE src)
-target_include_directories(fuzz-grammar SYSTEM PRIVATE
-  "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
-  "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
+target_sources(fuzz-grammar PRIVATE ${GPT4ALL_GRAMMAR_SOURCES})
+target_include_directories(fuzz-grammar PRIVATE fuzz/listed src)
 # The fuzzers' customary name for limits that an input of theirs can reach.
 target_compile_definitions(fuzz-grammar PRIVATE FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
 if(GPT4ALL_FUZZER_FLAGS)

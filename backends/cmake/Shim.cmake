@@ -19,11 +19,21 @@ function(gpt4all_add_common target)
   target_compile_definitions(${target} PRIVATE NDEBUG)
 endfunction()
 
+# Needs no more of the engine than the vocabulary's texts, so tests compile it without.
+set(GPT4ALL_GRAMMAR_SOURCES
+  src/character_class.cpp
+  src/grammar.cpp
+  src/grammar_check.cpp
+  src/grammar_constraint.cpp
+  src/grammar_matcher.cpp
+  src/grammar_vocabulary.cpp
+  src/vocabulary.cpp)
+
 set(GPT4ALL_SHIM_SOURCES
+  ${GPT4ALL_GRAMMAR_SOURCES}
   src/bert_dispatch.cpp
   src/bert_encoder.cpp
   src/bert_team.cpp
-  src/character_class.cpp
   src/chat.cpp
   src/chat_messages.cpp
   src/chat_template.cpp
@@ -33,11 +43,6 @@ set(GPT4ALL_SHIM_SOURCES
   src/embed_plan.cpp
   src/generate.cpp
   src/generate_options.cpp
-  src/grammar.cpp
-  src/grammar_check.cpp
-  src/grammar_constraint.cpp
-  src/grammar_matcher.cpp
-  src/grammar_vocabulary.cpp
   src/library.cpp
   src/log.cpp
   src/logprobs.cpp
@@ -52,8 +57,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/text_parts.cpp
   src/text_stream.cpp
   src/thread_pool.cpp
-  src/token_marks.cpp
-  src/vocabulary.cpp)
+  src/token_marks.cpp)
 
 # BERT's arithmetic, compiled once for every kind of processor that is told
 # apart at run time; other compilers leave it to the engine.

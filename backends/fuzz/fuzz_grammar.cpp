@@ -11,12 +11,7 @@
 #include "grammar_constraint.h"
 
 #include <cmath>
-#include <cstring>
 #include <optional>
-
-struct llama_vocab {
-    std::vector<std::string> texts;
-};
 
 namespace {
 
@@ -29,7 +24,7 @@ constexpr llama_token CONTROL = 1;
 
 // Every byte is a token, so that a text that can go on can do so with one.
 llama_vocab read_vocabulary(fuzz::Input &input) {
-    llama_vocab vocab = {{"</s>", "<|x|>"}};
+    llama_vocab vocab = {{"</s>", "<|x|>"}, END, CONTROL};
     for (int byte = 0; byte < 256; byte++) vocab.texts.emplace_back(1, static_cast<char>(byte));
     for (std::size_t i = 0; i < MAX_TEXTS && !input.done(); i++) vocab.texts.push_back(input.text());
     return vocab;
@@ -122,31 +117,6 @@ void follow(Case &drawn) {
 }
 
 } // namespace
-
-int32_t llama_vocab_n_tokens(const llama_vocab *vocab) { return static_cast<int32_t>(vocab->texts.size()); }
-
-bool llama_vocab_is_eog(const llama_vocab *, llama_token token) { return token == END; }
-
-int32_t llama_token_to_piece(const llama_vocab *vocab, llama_token token, char *buffer, int32_t capacity, int32_t,
-                             bool special) {
-    const std::string &text = vocab->texts.at(static_cast<std::size_t>(token));
-    if ((token == END || token == CONTROL) && !special) return 0;
-    const auto length = static_cast<int32_t>(text.size());
-    if (length > capacity) return -length;
-    std::memcpy(buffer, text.data(), text.size());
-    return length;
-}
-
-// Only what is one token matters.
-int32_t llama_tokenize(const llama_vocab *vocab, const char *text, int32_t length, llama_token *tokens, int32_t, bool,
-                       bool) {
-    for (std::size_t id = 0; id < vocab->texts.size(); id++) {
-        if (vocab->texts[id] != std::string_view(text, static_cast<std::size_t>(length))) continue;
-        tokens[0] = static_cast<llama_token>(id);
-        return 1;
-    }
-    return -3;
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     fuzz::Input input(data, size);
