@@ -84,3 +84,5 @@ def _install_clang() -> None:
         result = run_quietly(command)
         if result.returncode != 0:
             raise BuildError("apt-get could not install clang and llvm", details=result.stdout)
+    # The sanitizers' libraries: a package of their own since Debian 12, a part of clang before.
+    run_quietly([*command, "libclang-rt-dev"])
