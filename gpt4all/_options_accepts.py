@@ -20,6 +20,7 @@ from gpt4all._options_keywords import (
     types,
     values,
 )
+from gpt4all._options_strings import Finder
 
 _MAX_NESTING = 40
 
@@ -28,6 +29,7 @@ class Judge:
     def __init__(self, document: Document, fuel: Fuel) -> None:
         self._document = document
         self._fuel = fuel
+        self._finder = Finder(fuel)
         self._nesting = 0
         self._lists: dict[tuple[Node, str], frozenset[str]] = {}
 
@@ -121,7 +123,7 @@ class Judge:
         schema, child = node.schema, self._document.child
         found = [child(node, "properties", name)] if name in mapping(schema, "properties") else []
         for pattern in mapping(schema, "patternProperties"):
-            matched = matches(pattern, name)
+            matched = self._finder.found(pattern, name)
             if matched is None:
                 return None
             found += [child(node, "patternProperties", pattern)] if matched else []
@@ -164,7 +166,9 @@ class Judge:
         least, most = counts(schema, "minLength", "maxLength")
         found: list[bool | None] = [least <= len(value) and (most is None or len(value) <= most)]
         if "pattern" in schema:
-            found.append(matches(schema["pattern"], value))
+            if not isinstance(schema["pattern"], str):
+                raise SchemaError("pattern must be a string")
+            found.append(self._finder.found(schema["pattern"], value))
         if "format" in schema:
             found.append(None)
         return _all(found)
@@ -190,13 +194,6 @@ class Judge:
             # Validators compute with fractions in various ways.
             found.append(number % step == 0 if step and step % 1 == 0 and number % 1 == 0 else None)
         return _all(found)
-
-
-def matches(pattern: Any, text: str) -> bool | None:
-    """Whether a regular expression is found in a text."""
-    if not isinstance(pattern, str):
-        raise SchemaError("a pattern must be a string")
-    return None
 
 
 def _all(found: Iterable[bool | None]) -> bool | None:

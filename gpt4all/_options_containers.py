@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol
 
 from gpt4all._options_accepts import Judge
 from gpt4all._options_disjoint import Traits
 from gpt4all._options_document import Document, Node
-from gpt4all._options_keywords import CannotError, NothingError, SchemaError, mapping, names, narrowest
+from gpt4all._options_keywords import CannotError, Fuel, NothingError, SchemaError, mapping, names, narrowest
 from gpt4all._options_narrowings import Narrowings
-from gpt4all._options_patterns import bounded, pattern_grammar
-from gpt4all._options_rules import Rules, literal, string_except
+from gpt4all._options_regular import bounded
+from gpt4all._options_rules import Rules, literal
+from gpt4all._options_strings import string_rule
 
 #: Distinct values that may stand in any order; more keep the schema's.
 _MAX_SHUFFLED = 6
@@ -20,6 +21,8 @@ _MAX_SHUFFLED = 6
 _MAX_COUNTED = 20_000
 #: Members beyond those with a name, where there is a limit to all.
 _MAX_OTHERS = 50
+#: What a schema of names may say where they must also be others, or match a pattern.
+_PLAIN_STRING = frozenset({"type", "format", "maxLength", "minLength", "pattern"})
 
 
 class Converter(Protocol):
@@ -30,6 +33,7 @@ class Converter(Protocol):
     traits: Traits
     rules: Rules
     narrowings: Narrowings
+    fuel: Fuel
 
     def visit(self, nodes: Sequence[Node]) -> str: ...
 
@@ -147,30 +151,26 @@ class _Object:
     def _key(self, patterns: Sequence[Node]) -> str:
         """The rule of names that no declared property has."""
         converter, rules = self._converter, self._converter.rules
+        keys = [key for node in patterns for key in node.schema["patternProperties"]]
+        note = partial(converter.narrowings.add, self._nodes[0].pointer)
         limits = [
             converter.document.child(node, "propertyNames") for node in self._nodes if "propertyNames" in node.schema
         ]
-        if patterns:
-            if self._declared or limits:
-                raise CannotError("'patternProperties' beside properties or propertyNames")
-            bodies = [
-                rules.rule(pattern_grammar(key, "char"))
-                for node in patterns
-                for key in node.schema["patternProperties"]
-            ]
-            return rules.rule(f'"\\"" ({" | ".join(bodies)}) "\\""')
+        names = list(self._declared)
         if not limits:
-            return string_except(list(self._declared), rules) if self._declared else "string"
+            return string_rule([], rules, converter.fuel, note, names, keys)
         limits.append(Node({"type": "string"}, "a string"))
-        if self._declared:
-            known = converter.listed(limits)
-            if known is None:
-                raise CannotError("'propertyNames' beside properties")
-            left = [name for name in known if name not in self._declared]
-            if not left:
-                raise NothingError("all names are those of properties")
-            return rules.rule(" | ".join(map(literal, left)))
-        return converter.visit(limits)
+        if not self._declared and not keys:
+            return converter.visit(limits)
+        if all(isinstance(limit.schema, dict) and limit.schema.keys() <= _PLAIN_STRING for limit in limits):
+            return string_rule([limit.schema for limit in limits], rules, converter.fuel, note, names, keys)
+        known = None if keys else converter.listed(limits)
+        if known is None:
+            raise CannotError(f"'propertyNames' beside {'patternProperties' if keys else 'properties'}")
+        left = [name for name in known if name not in self._declared]
+        if not left:
+            raise NothingError("all names are those of properties")
+        return rules.rule(" | ".join(map(literal, left)))
 
 
 def array_rule(converter: Converter, nodes: Sequence[Node]) -> str:

@@ -67,10 +67,10 @@ class NothingError(ValueError):
 class Fuel:
     """How much work a schema may make."""
 
-    def __init__(self, amount: int) -> None:
+    def __init__(self, amount: float) -> None:
         self._left = amount
 
-    def spend(self, amount: int = 1) -> None:
+    def spend(self, amount: float = 1) -> None:
         self._left -= amount
         if self._left < 0:
             raise SchemaError("the schema is too complex: its parts can be combined in too many ways")

@@ -1,64 +1,115 @@
-"""Regular expressions of JSON Schema's ``pattern`` as grammars of what stands between a JSON string's quotes.
+"""Regular expressions of JSON Schema's ``pattern`` as languages.
 
-What Python's and JavaScript's regular expressions have in common is read, except for what looks around (``\\b``,
-``(?=…)``) or back (``\\1``). Where the two differ, on which letters are ``\\w`` say, the grammar gives what both take.
+What Python's and JavaScript's regular expressions have in common is read, but for what looks back (``\\1``), or ahead
+from anywhere but the beginning. Where the two differ, on which letters are ``\\w`` say, the language has what both
+take; what they read in two ways altogether is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NoReturn
 
-Ranges = list[tuple[int, int]]
+from gpt4all._options_regular import (
+    ANY,
+    Characters,
+    Language,
+    Ranges,
+    Repeat,
+    characters,
+    choice,
+    complement,
+    counted,
+    sequence,
+    text,
+)
 
-#: Repetitions that are multiplied out. A larger upper bound is lowered to it: what is generated then is still valid.
-MAX_REPETITIONS = 10_000
 _MAX_NESTING = 50
 
-_LAST = 0x10FFFF
-_DIGITS: Ranges = [(0x30, 0x39)]
-_WORD: Ranges = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
-_SPACE: Ranges = [(0x09, 0x0D), (0x20, 0x20)]
-_LINE_ENDS: Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
-_PRINTABLE = (0x20, 0x7E)
-_CATEGORIES = {"d": _DIGITS, "w": _WORD, "s": _SPACE}
-_CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
-_JSON_ESCAPES = {0x08: "b", 0x09: "t", 0x0A: "n", 0x0C: "f", 0x0D: "r", 0x22: '"', 0x5C: "\\"}
+
+@dataclass(frozen=True)
+class Set:
+    """Characters that all readers find in a class or category, and those that any of them does."""
+
+    agreed: Ranges
+    claimed: Ranges
+    is_category: bool = True
+
+    def negated(self) -> Set:
+        return Set(complement(self.claimed), complement(self.agreed))
 
 
-def pattern_grammar(pattern: str, any_character: str) -> str:
-    """The grammar of strings in which ``pattern`` is found; ``any_character`` is the rule of any one character.
+#: What lies between letters that are the same for all, of Latin, Greek, Cyrillic, Chinese, Japanese and Korean.
+_DISPUTED: Ranges = (
+    *((0x80, 0xBF), (0xD7, 0xD7), (0xF7, 0xF7), (0x250, 0x36F), (0x530, 0x3040), (0x3097, 0x30A0), (0x30FB, 0x4DFF)),
+    *((0x9FFD, 0xABFF), (0xD7A4, 0x10FFFF)),
+)
+_SPACES = ((0x09, 0x0D), (0x20, 0x20))
+_MORE_SPACES: Ranges = (
+    *((0x1C, 0x1F), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F)),
+    *((0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
+)
+_WORD = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
+_CATEGORIES = {
+    "d": Set(((0x30, 0x39),), ((0x30, 0x39), *_DISPUTED)),
+    "w": Set(_WORD, (*_WORD, (0x80, 0x10FFFF))),
+    "s": Set(_SPACES, (*_SPACES, *_MORE_SPACES)),
+}
+_LINE_ENDS = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
+_CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}
+_OCTAL = "01234567"
+_QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
+
+@dataclass(frozen=True)
+class Pattern:
+    """The strings in which a pattern is found: those of ``found`` and ``ahead`` that are not of ``not_ahead``."""
+
+    found: Language
+    ahead: tuple[Language, ...] = ()
+    not_ahead: tuple[Language, ...] = ()
+
+
+def read_pattern(pattern: str) -> Pattern:
+    """
     Raises:
         ValueError: the pattern is wrong, or has what no grammar can do.
     """
-    return _Reader(pattern, any_character).read()
-
-
-def bounded(least: int, most: int | None) -> str:
-    """The repetition ``{least,most}`` in a grammar."""
-    if least > MAX_REPETITIONS:
-        raise ValueError(f"{least} repetitions are too many; at most {MAX_REPETITIONS} can be asked for")
-    return f"{{{least},{'' if most is None else min(most, MAX_REPETITIONS)}}}"
+    return _Reader(pattern).read()
 
 
 class _Reader:
-    def __init__(self, pattern: str, any_character: str) -> None:
+    def __init__(self, pattern: str) -> None:
         self._pattern = pattern
-        self._any_character = any_character
         self._at = 0
 
-    def read(self) -> str:
-        parts = []
-        while True:
-            start = "" if self._take("^") else f"{self._any_character}* "
-            body = self._sequence(0)
-            end = "" if self._take("$") else f" {self._any_character}*"
-            parts.append(f"({start}{body}{end})" if start or body or end else '""')
-            if not self._take("|"):
-                break
+    def read(self) -> Pattern:
+        ahead: dict[str, list[Language]] = {"(?=": [], "(?!": []}
+        looks = self._pattern.startswith(tuple(f"^{sign}" for sign in ahead)) and self._take("^")
+        while looks and self._pattern[self._at : self._at + 3] in ahead:
+            found = ahead[self._pattern[self._at : self._at + 3]]
+            self._at += 3
+            found.append(choice(*self._search(from_start=True)))
+            if not self._take(")"):
+                self._fail("a group is not closed")
+        options = self._search(from_start=looks)
         if self._at < len(self._pattern):
             self._fail(f"{self._pattern[self._at]!r} can not stand here")
-        return " | ".join(parts)
+        if looks and len(options) > 1:
+            self._fail("what looks ahead can not stand in one of several alternatives")
+        return Pattern(choice(*options), tuple(ahead["(?="]), tuple(ahead["(?!"]))
+
+    def _search(self, from_start: bool) -> list[Language]:
+        """Alternatives that are found anywhere, or where one is."""
+        options = []
+        while True:
+            start = [] if self._take("^") or from_start else [Repeat(ANY)]
+            body = self._sequence(0)
+            end = [] if self._take("$") else [Repeat(ANY)]
+            options.append(sequence(*start, body, *end))
+            if not self._take("|"):
+                return options
 
     def _fail(self, why: str) -> NoReturn:
         raise ValueError(f"pattern {self._pattern!r}, at {self._at}: {why}")
@@ -79,35 +130,28 @@ class _Reader:
         self._at += 1
         return character
 
-    def _sequence(self, depth: int) -> str:
+    def _sequence(self, depth: int) -> Language:
         parts = []
         while self._peek() and self._peek() not in "|)$^":
-            parts.append(self._atom(depth) + self._quantifier())
-        return " ".join(parts)
+            parts.append(self._quantified(self._atom(depth)))
+        return sequence(*parts)
 
-    def _alternatives(self, depth: int) -> str:
-        parts = [self._sequence(depth)]
-        while self._take("|"):
-            parts.append(self._sequence(depth))
-        return " | ".join(part or '""' for part in parts)
-
-    def _atom(self, depth: int) -> str:
+    def _atom(self, depth: int) -> Language:
         character = self._next()
         if character == "(":
             return self._group(depth + 1)
         if character == "[":
             return self._class()
         if character == ".":
-            return encoded(complement(_LINE_ENDS))
+            return characters(complement(_LINE_ENDS))
         if character in "*+?{":
             self._at -= 1
             self._fail("there is nothing to repeat")
         if character == "\\":
-            category, ranges = self._escape()
-            return encoded(ranges if not category.isupper() else _within_ascii(ranges))
-        return encoded([(ord(character), ord(character))])
+            return self._one_of(self._escape().agreed)
+        return text(character)
 
-    def _group(self, depth: int) -> str:
+    def _group(self, depth: int) -> Language:
         if depth > _MAX_NESTING:
             self._fail(f"groups are nested more than {_MAX_NESTING} deep")
         if self._take("?"):
@@ -117,12 +161,14 @@ class _Reader:
                     pass
             elif not self._take(":"):
                 self._fail("of groups with ? only (?:…) and named ones can be done")
-        body = self._alternatives(depth)
+        options = [self._sequence(depth)]
+        while self._take("|"):
+            options.append(self._sequence(depth))
         if not self._take(")"):
             self._fail("a group is not closed" if not self._peek() else "an anchor can only stand at either end")
-        return f"({body})"
+        return choice(*options)
 
-    def _quantifier(self) -> str:
+    def _quantified(self, atom: Language) -> Language:
         if self._take("{"):
             least = self._number()
             most: int | None = least
@@ -132,13 +178,14 @@ class _Reader:
                 self._fail("} is expected")
             if most is not None and most < least:
                 self._fail("at most is less than at least")
-            quantifier = bounded(least, most)
+        elif self._peek() and self._peek() in _QUANTIFIERS:
+            least, most = _QUANTIFIERS[self._next()]
         else:
-            quantifier = self._next() if self._peek() and self._peek() in "*+?" else ""
+            return atom
         # A lazy quantifier finds the same strings; a possessive one does not.
-        if quantifier and not self._take("?") and self._peek() in ("+", "*", "{"):
+        if not self._take("?") and self._peek() in ("+", "*", "{"):
             self._fail("a quantifier can not be repeated")
-        return quantifier
+        return counted(atom, least, most)
 
     def _number(self) -> int:
         start = self._at
@@ -148,51 +195,66 @@ class _Reader:
             self._fail("a number is expected")
         return int(self._pattern[start : self._at])
 
-    def _class(self) -> str:
+    def _class(self) -> Characters:
         negated = self._take("^")
-        ranges: Ranges = []
-        ascii_only = False
+        if self._peek() == "]":
+            self._fail("a class that begins with ] is read in two ways; write \\]")
+        agreed: list[tuple[int, int]] = []
+        claimed: list[tuple[int, int]] = []
         while not self._take("]"):
-            category, first = self._member()
-            ranges += first
-            ascii_only = ascii_only or bool(category)
+            first = self._member()
+            agreed += first.agreed
+            claimed += first.claimed
             if self._peek() == "-" and self._pattern[self._at + 1 : self._at + 2] not in ("]", ""):
                 self._at += 1
-                end_category, last = self._member()
-                if category or end_category or last[0][0] < first[0][0]:
+                last = self._member()
+                between = (first.agreed[0][0], last.agreed[0][0])
+                if first.is_category or last.is_category or between[1] < between[0]:
                     self._fail("this range makes no sense")
-                ranges.append((first[0][0], last[0][0]))
-        result = complement(ranges) if negated else ranges
-        # Letters of other scripts are \\w here and not there, so where one is excluded, all are.
-        result = _within_ascii(result) if ascii_only and negated else result
-        if not result:
+                agreed.append(between)
+                claimed.append(between)
+        return self._one_of(complement(claimed) if negated else agreed)
+
+    def _one_of(self, ranges: Iterable[tuple[int, int]]) -> Characters:
+        found = characters(ranges)
+        if not found.ranges:
             self._fail("a class that no character is in")
-        return encoded(result)
+        return found
 
-    def _member(self) -> tuple[str, Ranges]:
+    def _member(self) -> Set:
         character = self._next()
-        if character != "\\":
-            return "", [(ord(character), ord(character))]
-        category, ranges = self._escape(in_class=True)
-        return category, _within_ascii(ranges) if category.isupper() else ranges
+        return self._escape(in_class=True) if character == "\\" else _just(ord(character))
 
-    def _escape(self, in_class: bool = False) -> tuple[str, Ranges]:
-        """What follows a backslash: the letter of a category, or none, and its characters."""
+    def _escape(self, in_class: bool = False) -> Set:
+        """What a backslash and what follows it stand for."""
         letter = self._next()
         if letter.lower() in _CATEGORIES:
-            ranges = _CATEGORIES[letter.lower()]
-            return letter, complement(ranges) if letter.isupper() else ranges
+            category = _CATEGORIES[letter.lower()]
+            return category.negated() if letter.isupper() else category
         if letter in "xu":
             code = self._hexadecimal(2 if letter == "x" else 4)
         elif letter in _CONTROLS:
             code = ord(_CONTROLS[letter])
+        elif letter.isdigit():
+            code = self._octal(in_class)
         elif letter == "b" and in_class:
             code = 0x08
         elif letter.isalnum():
             self._fail(f"\\{letter} can not be done")
         else:
             code = ord(letter)
-        return "", [(code, code)]
+        return _just(code)
+
+    def _octal(self, in_class: bool) -> int:
+        """A character by its octal number, where it is not a group that is looked back at."""
+        start = self._at = self._at - 1
+        while self._at < start + 3 and self._peek() and self._peek() in _OCTAL:
+            self._at += 1
+        digits = self._pattern[start : self._at]
+        reference = not in_class and digits[:1] != "0" and len(digits) < 3
+        if not digits or reference or int(digits, 8) > 0o377:
+            self._fail(f"\\{digits or self._peek()} can not be done")
+        return int(digits, 8)
 
     def _hexadecimal(self, size: int) -> int:
         digits = self._pattern[self._at : self._at + size]
@@ -202,57 +264,5 @@ class _Reader:
         return int(digits, 16)
 
 
-def complement(ranges: Ranges) -> Ranges:
-    """All other characters."""
-    result, following = [], 0
-    for first, last in sorted(ranges):
-        if first > following:
-            result.append((following, first - 1))
-        following = max(following, last + 1)
-    return [*result, (following, _LAST)] if following <= _LAST else result
-
-
-def _within_ascii(ranges: Ranges) -> Ranges:
-    low, high = _PRINTABLE
-    return [(max(first, low), min(last, high)) for first, last in ranges if first <= high and last >= low]
-
-
-def encoded(ranges: Ranges) -> str:
-    """A grammar for one character out of ``ranges`` as JSON writes it."""
-    plain: Ranges = []
-    escapes = []
-    for first, last in ranges:
-        for code in range(first, min(last, 0x5C) + 1):
-            if code < 0x20 or code in _JSON_ESCAPES:
-                escape = _JSON_ESCAPES.get(code, f"u{code:04x}")
-                escapes.append(quoted(f"\\{escape}"))
-        plain += _cut(first, last)
-    parts = ["[" + "".join(_range(first, last) for first, last in plain) + "]"] if plain else []
-    parts += dict.fromkeys(escapes)
-    return parts[0] if len(parts) == 1 else f"({' | '.join(parts)})"
-
-
-def _cut(first: int, last: int) -> Ranges:
-    """A range without what JSON must escape."""
-    pieces: Ranges = []
-    start = max(first, 0x20)
-    for code in (0x22, 0x5C):
-        if start <= code <= last:
-            if start < code:
-                pieces.append((start, code - 1))
-            start = code + 1
-    return [*pieces, (start, last)] if start <= last else pieces
-
-
-def _range(first: int, last: int) -> str:
-    return _character(first) if first == last else f"{_character(first)}-{_character(last)}"
-
-
-def _character(code: int) -> str:
-    return chr(code) if code < 128 and chr(code).isalnum() else f"\\U{code:08X}"
-
-
-def quoted(text: str) -> str:
-    """``text`` as a literal of a grammar."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\x{ord(c):02X}" for c in escaped) + '"'
+def _just(code: int) -> Set:
+    return Set(((code, code),), ((code, code),), is_category=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gpt4all._options_keywords import SchemaError
 from gpt4all._options_numbers import INTEGER, NUMBER
-from gpt4all._options_patterns import quoted
+from gpt4all._options_regular import quoted
 
 #: What the engine reads.
 _MAX_BYTES = 1 << 20
@@ -33,6 +34,7 @@ class Rules:
     def __init__(self) -> None:
         self._bodies: dict[str, str] = dict(_BASE)
         self._names: dict[str, str] = {}  # by what the rule says
+        self._groups: dict[object, str] = {}  # the first rule of each, by what they are together
         self._size = 0
 
     def rule(self, body: str) -> str:
@@ -50,6 +52,15 @@ class Rules:
         self._bodies[name] = ""
         return name
 
+    def group(self, key: object, size: int, bodies: Callable[[list[str]], Iterable[str]]) -> str:
+        """The first of ``size`` rules that name each other and are ``key`` together; ``bodies`` are given the names."""
+        if key not in self._groups:
+            names = [self.reserve() for _ in range(size)]
+            self._groups[key] = names[0]
+            for name, body in zip(names, bodies(names), strict=True):
+                self.define(name, body)
+        return self._groups[key]
+
     def define(self, name: str, body: str) -> None:
         self._size += len(body.encode())
         if self._size > _MAX_BYTES:
@@ -66,30 +77,3 @@ def literal(value: Any) -> str:
     # A lone surrogate cannot be written but as an escape.
     plain = text.isascii() or all(not "\ud800" <= c <= "\udfff" for c in text)
     return quoted(text if plain else json.dumps(value))
-
-
-def string_except(texts: list[str], rules: Rules) -> str:
-    """The rule of strings that are none of ``texts``; they have no escapes, so that none is written in another way."""
-    root: dict[str, Any] = {}
-    for text in texts:
-        if any(c in '"\\' or c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text):
-            continue
-        at = root
-        for character in text:
-            at = at.setdefault(character, {})
-        at[""] = {}
-    rest = rules.rule(r'[^"\\\x00-\x1F\x7F]*')
-    # Longer texts first, without calling itself: a text may be long.
-    order, waiting = [], [root]
-    while waiting:
-        at = waiting.pop()
-        order.append(at)
-        waiting += (inner for character, inner in at.items() if character)
-    done: dict[int, str] = {}
-    for at in reversed(order):
-        characters = [character for character in at if character]
-        others = "".join(f"\\U{ord(character):08X}" for character in characters)
-        ways = [f'[^"\\\\\\x00-\\x1F\\x7F{others}] {rest}']
-        ways += [f"{quoted(character)} {done[id(at[character])]}" for character in characters]
-        done[id(at)] = rules.rule(" | ".join(ways + ([] if "" in at else ['""'])))
-    return rules.rule(f'"\\"" {done[id(root)]} "\\""')

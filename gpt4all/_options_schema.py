@@ -21,7 +21,6 @@ from gpt4all._options_alternatives import Alternatives
 from gpt4all._options_containers import array_rule, object_rule
 from gpt4all._options_disjoint import Traits, identity
 from gpt4all._options_document import Document, Node
-from gpt4all._options_formats import FORMATS, UNSUPPORTED_FORMATS
 from gpt4all._options_keywords import (
     KEYWORDS,
     CannotError,
@@ -31,15 +30,14 @@ from gpt4all._options_keywords import (
     bound,
     decimal,
     is_a,
-    narrowest,
     types,
     values,
     whole,
 )
 from gpt4all._options_narrowings import Narrowings
 from gpt4all._options_numbers import Bound, integer_range, number_range
-from gpt4all._options_patterns import bounded, pattern_grammar
-from gpt4all._options_rules import Rules, literal, string_except
+from gpt4all._options_rules import Rules, literal
+from gpt4all._options_strings import string_rule
 
 T = TypeVar("T")
 
@@ -104,7 +102,7 @@ class _Converter:
         self.traits = Traits(document, fuel)
         self.rules = Rules()
         self.narrowings = Narrowings()
-        self._fuel = fuel
+        self.fuel = fuel
         self._alternatives = Alternatives(document, self.traits, self.narrowings, fuel)
         self._impossible = impossible
         self._done: dict[Key, _Done] = {}
@@ -172,7 +170,7 @@ class _Converter:
         return rule
 
     def _fuel_at(self, nodes: Sequence[Node]) -> None:
-        self._located(nodes, self._fuel.spend)
+        self._located(nodes, self.fuel.spend)
         if len(self._open) >= 2 * _MAX_NESTING:
             self._located(nodes, _too_deep)
 
@@ -301,41 +299,9 @@ class _Converter:
     # Types
 
     def _string(self, nodes: Sequence[Node]) -> str:
-        schema = _joined(nodes, "string")
-        least, most = narrowest([node.schema for node in nodes], "minLength", "maxLength")
-        limited = least > 0 or most is not None
-        name = schema.get("format")
         excluded = [value for value in _excluded(nodes) if isinstance(value, str)]
-        if name in UNSUPPORTED_FORMATS:
-            raise CannotError(f"the format {name!r} cannot be done; what can: {', '.join(FORMATS)}")
-        kinds = [
-            word
-            for word, found in (
-                ("a length", limited),
-                ("pattern", "pattern" in schema),
-                ("format", name in FORMATS),
-                ("not", bool(excluded)),
-            )
-            if found
-        ]
-        if len(kinds) > 1:
-            raise CannotError(f"{kinds[0]} and {kinds[1]} side by side cannot be done")
-        if "pattern" in schema:
-            if not isinstance(schema["pattern"], str):
-                raise SchemaError("pattern must be a string")
-            return self._quoted_rule(pattern_grammar(schema["pattern"], "char"))
-        if name in FORMATS:
-            return self._quoted_rule(FORMATS[name])
-        if excluded:
-            return string_except(excluded, self.rules)
-        if not limited:
-            return "string"
-        if most is not None and least > most:
-            raise NothingError("no string is long enough and short enough")
-        return self._quoted_rule(f"char{bounded(least, most)}")
-
-    def _quoted_rule(self, body: str) -> str:
-        return self.rules.rule(f'"\\"" {self.rules.rule(body)} "\\""')
+        note = partial(self.narrowings.add, nodes[0].pointer)
+        return string_rule([node.schema for node in nodes], self.rules, self.fuel, note, excluded)
 
     def _number(self, nodes: Sequence[Node], name: str) -> str:
         schema = _joined(nodes, "number")

@@ -1,4 +1,4 @@
-"""An independent reader of GBNF for tests: draws texts at random from a grammar.
+"""An independent reader of GBNF for tests: draws texts at random from a grammar, and says which texts it has.
 
 It knows what the package writes and no more, and shares nothing with the engine's reader.
 """
@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-
-Node = Callable[["Sampler"], str]
-#: What follows each other, and the rules named in it.
-Alternative = tuple[list[Node], set[str]]
+from functools import cached_property
 
 _TOKEN = re.compile(
     r'\s*(?:(?P<literal>"(?:[^"\\]|\\.)*")|(?P<set>\[(?:[^\]\\]|\\.)*\])|(?P<count>\{\d+(?:,\d*)?\})'
@@ -22,6 +18,55 @@ _CHARACTER = re.compile(r"\\x([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\U([0-9A-Fa-f
 _NAMED = {"n": "\n", "r": "\r", "t": "\t"}
 _MOST_REPETITIONS = 3
 _ENDLESS = 10**6
+#: Rules within each other, from which on an end is looked for.
+_DEEP = 40
+
+
+@dataclass(eq=False)
+class Text:
+    text: str
+
+    @cached_property
+    def less(self) -> Text:
+        return Text(self.text[1:])
+
+
+@dataclass(eq=False)
+class Set:
+    ranges: list[tuple[int, int]]
+    negated: bool
+
+    def has(self, character: str) -> bool:
+        return any(first <= ord(character) <= last for first, last in self.ranges) != self.negated
+
+
+@dataclass(eq=False)
+class Rule:
+    name: str
+
+
+@dataclass(eq=False)
+class Group:
+    alternatives: list[Alternative]
+
+
+@dataclass(eq=False)
+class Repeat:
+    item: Node
+    low: int
+    high: int | None
+
+    @cached_property
+    def less(self) -> Repeat:
+        """What is left to do after one of them."""
+        if self.low == 0 and self.high is None:
+            return self
+        return Repeat(self.item, max(0, self.low - 1), None if self.high is None else self.high - 1)
+
+
+Node = Text | Set | Rule | Group | Repeat
+#: What follows each other, and the rules named in it.
+Alternative = tuple[list[Node], set[str]]
 
 
 @dataclass
@@ -31,21 +76,52 @@ class Sampler:
     rules: dict[str, list[Alternative]]
     heights: dict[str, int]
     random: random.Random
-    depth: int = 0
 
-    def rule(self, name: str) -> str:
-        self.depth += 1
-        try:
-            return self.alternative(self.rules[name])
-        finally:
-            self.depth -= 1
+    def draw(self, node: Node) -> str:
+        text = []
+        pending = [(node, 0)]
+        while pending:
+            node, depth = pending.pop()
+            if isinstance(node, Text):
+                text.append(node.text)
+            elif isinstance(node, Set):
+                text.append(self._pick(node))
+            elif isinstance(node, Repeat):
+                pending += [(node.item, depth)] * self._times(node, depth)
+            else:
+                alternatives = self.rules[node.name] if isinstance(node, Rule) else node.alternatives
+                if depth > _DEEP:
+                    sequence, _ = min(alternatives, key=lambda pair: _height(pair[1], self.heights))
+                else:
+                    sequence, _ = self.random.choice(alternatives)
+                pending += [(part, depth + isinstance(node, Rule)) for part in reversed(sequence)]
+        return "".join(text)
 
-    def alternative(self, alternatives: list[Alternative]) -> str:
-        if self.depth > 40:
-            sequence, _ = min(alternatives, key=lambda pair: _height(pair[1], self.heights))
-        else:
-            sequence, _ = self.random.choice(alternatives)
-        return "".join(node(self) for node in sequence)
+    def _times(self, node: Repeat, depth: int) -> int:
+        # Mostly few, and now and then as many as may be.
+        extra = 0 if depth > _DEEP else _MOST_REPETITIONS
+        limit = node.low + extra if node.high is None else node.high
+        if node.high is not None and (extra == 0 or self.random.random() < 0.8):
+            limit = min(node.high, node.low + extra)
+        return self.random.randint(node.low, limit)
+
+    def _pick(self, node: Set) -> str:
+        while True:
+            if node.negated:
+                code = self.random.choice((self.random.randint(0, 0x7F), self.random.randint(0, 0x10FFFF)))
+            else:
+                first, last = self.random.choice(node.ranges)
+                code = self.random.choice((first, last, self.random.randint(first, last)))
+            if not 0xD800 <= code <= 0xDFFF and node.has(chr(code)):
+                return chr(code)
+
+
+@dataclass(eq=False)
+class Stack:
+    """What is still to come."""
+
+    node: Node
+    rest: Stack | None
 
 
 class Texts:
@@ -56,14 +132,73 @@ class Texts:
         for line in grammar.splitlines():
             name, _, body = line.partition(" ::= ")
             self._rules[name] = _Reader(body).alternatives()
-        self._heights: dict[str, int] = {}
-        for _ in self._rules:
+        self._stacks: dict[tuple[int, int], Stack] = {}
+
+    @cached_property
+    def _heights(self) -> dict[str, int]:
+        heights: dict[str, int] = {}
+        changed = True
+        while changed:
+            changed = False
             for name, alternatives in self._rules.items():
-                self._heights[name] = 1 + min(_height(names, self._heights) for _, names in alternatives)
+                height = 1 + min(_height(names, heights) for _, names in alternatives)
+                changed = changed or heights.get(name) != height
+                heights[name] = height
+        return heights
 
     def draw(self, seed: int) -> str:
         """One at random."""
-        return Sampler(self._rules, self._heights, random.Random(seed)).rule("root")
+        return Sampler(self._rules, self._heights, random.Random(seed)).draw(Rule("root"))
+
+    def has(self, text: str) -> bool:
+        """Whether ``text`` is one of them."""
+        stacks = self._expanded({self._stack(Rule("root"), None)})
+        for character in text:
+            following: set[Stack | None] = set()
+            for stack in stacks:
+                if stack is None:
+                    continue
+                if isinstance(stack.node, Text):
+                    if stack.node.text[0] == character:
+                        following.add(self._stack(stack.node.less, stack.rest))
+                elif isinstance(stack.node, Set) and stack.node.has(character):
+                    following.add(stack.rest)
+            stacks = self._expanded(following)
+        return None in stacks
+
+    def _stack(self, node: Node, rest: Stack | None) -> Stack:
+        """The same object for the same nodes, so that sets of them stay small."""
+        return self._stacks.setdefault((id(node), id(rest)), Stack(node, rest))
+
+    def _expanded(self, pending: set[Stack | None]) -> set[Stack | None]:
+        """With characters on top, or nothing."""
+        known = set(pending)
+        todo = list(pending)
+        for stack in todo:
+            if stack is None:
+                continue
+            for following in self._expansions(stack):
+                if following not in known:
+                    known.add(following)
+                    todo.append(following)
+        return {s for s in known if s is None or isinstance(s.node, Set) or (isinstance(s.node, Text) and s.node.text)}
+
+    def _expansions(self, stack: Stack) -> list[Stack | None]:
+        node, rest = stack.node, stack.rest
+        if isinstance(node, Text) and not node.text:
+            return [rest]
+        if isinstance(node, Repeat):
+            found = [rest] if node.low == 0 else []
+            return found if node.high == 0 else [*found, self._stack(node.item, self._stack(node.less, rest))]
+        if isinstance(node, (Text, Set)):
+            return []
+        found = []
+        for sequence, _ in self._rules[node.name] if isinstance(node, Rule) else node.alternatives:
+            onwards = rest
+            for part in reversed(sequence):
+                onwards = self._stack(part, onwards)
+            found.append(onwards)
+        return found
 
 
 def _height(names: set[str], heights: dict[str, int]) -> int:
@@ -102,17 +237,16 @@ class _Reader:
         kind, text = self._peek()
         self._at += 1
         if kind == "literal":
-            value = "".join(_characters(text[1:-1]))
-            return lambda sampler: value
+            return Text("".join(_characters(text[1:-1])))
         if kind == "set":
             return _set(text[1:-1])
         if kind == "name":
-            return lambda sampler: sampler.rule(text)
+            return Rule(text)
         assert (kind, text) == ("sign", "("), f"{text!r} begins nothing"
         inner = self.alternatives()
         assert self._peek() == ("sign", ")")
         self._at += 1
-        return lambda sampler: sampler.alternative(inner)
+        return Group(inner)
 
     def _repeated(self, item: Node) -> Node:
         kind, text = self._peek()
@@ -124,19 +258,10 @@ class _Reader:
         else:
             return item
         self._at += 1
-
-        def repeat(sampler: Sampler) -> str:
-            # Mostly short, and now and then as long as may be.
-            extra = 0 if sampler.depth > 40 else _MOST_REPETITIONS
-            limit = low + extra if high is None else high
-            if high is not None and (extra == 0 or sampler.random.random() < 0.8):
-                limit = min(high, low + extra)
-            return "".join(item(sampler) for _ in range(sampler.random.randint(low, limit)))
-
-        return repeat
+        return Repeat(item, low, high)
 
 
-def _set(body: str) -> Node:
+def _set(body: str) -> Set:
     negated = body.startswith("^")
     characters = list(_CHARACTER.finditer(body[1:] if negated else body))
     ranges = []
@@ -149,20 +274,7 @@ def _set(body: str) -> Node:
             at += 2
         ranges.append((ord(first), ord(last)))
         at += 1
-
-    def pick(sampler: Sampler) -> str:
-        if not negated:
-            while True:
-                first, last = sampler.random.choice(ranges)
-                code = sampler.random.choice((first, last, sampler.random.randint(first, last)))
-                if not 0xD800 <= code <= 0xDFFF:
-                    return chr(code)
-        while True:
-            code = sampler.random.choice((sampler.random.randint(0, 0x7F), sampler.random.randint(0, 0x10FFFF)))
-            if not any(first <= code <= last for first, last in ranges) and not 0xD800 <= code <= 0xDFFF:
-                return chr(code)
-
-    return pick
+    return Set(ranges, negated)
 
 
 def _characters(body: str) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, time
 from typing import Any
-from urllib.parse import urlsplit
 
 import jsonschema
+
+from gpt4all._options_formats import FORMATS
 
 ANIMAL = {
     "type": "object",
@@ -228,22 +227,7 @@ SCHEMAS: dict[str, Any] = {
     "pattern escapes": {"type": "string", "pattern": "^\\t\\x41\\u0042[\\]\\-\\\\^]\\W\\S\\D$"},
     "pattern of quotes": {"type": "string", "pattern": '^["\\\\\\n]{4}$'},
     "free words": {"type": "string", "x-order": 3, "example": "words no standard knows", "format": "password"},
-    **{
-        f"format {name}": {"type": "string", "format": name}
-        for name in (
-            "date",
-            "time",
-            "date-time",
-            "duration",
-            "uuid",
-            "uuid4",
-            "ipv4",
-            "ipv6",
-            "hostname",
-            "email",
-            "uri",
-        )
-    },
+    **{f"format {name}": {"type": "string", "format": name} for name in FORMATS},
 }
 
 #: A schema, and what the error must say.
@@ -269,10 +253,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "ref to itself": ({"$ref": "#"}, "never ends"),
     "endless": ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "never ends"),
     "one of alike": ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "none of the alternatives can be done"),
-    "pattern and length": ({"pattern": "^a$", "minLength": 1}, "a length and pattern side by side"),
-    "format and length": ({"type": "string", "format": "date", "maxLength": 3}, "a length and format"),
-    "format": ({"type": "string", "format": "json-pointer"}, "the format 'json-pointer' cannot be done"),
-    "pattern look": ({"pattern": "^(?=a)"}, "of groups with ? only"),
+    "pattern and length": ({"pattern": "^a$", "minLength": 2}, "no string is right"),
+    "format and length": ({"type": "string", "format": "date", "maxLength": 3}, "no string is right"),
+    "pattern look": ({"pattern": "^a(?=a)"}, "of groups with ? only"),
+    "pattern look behind": ({"pattern": "^(?<!a)b"}, "of groups with ? only"),
+    "pattern look in one alternative": ({"pattern": "^(?=a)b|c"}, "several alternatives"),
+    "pattern look at nothing": ({"pattern": "^(?!a)a"}, "no string is right"),
     "pattern back": ({"pattern": "(a)\\1"}, "\\1 can not be done"),
     "pattern boundary": ({"pattern": "\\bword"}, "\\b can not be done"),
     "pattern group": ({"pattern": "(a"}, "not closed"),
@@ -301,45 +287,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "required of a kind": ({"properties": {}, "required": "a"}, "required must be a list"),
 }
 
-_FORMATS = jsonschema.FormatChecker(("date", "uuid", "ipv4", "ipv6", "email"))
-
-
-def _utc(value: str) -> str:
-    # Python 3.10 reads neither Z nor a fraction of any length.
-    return re.sub(r"\.\d+", "", value).replace("Z", "+00:00")
-
-
-@_FORMATS.checks("date-time", raises=ValueError)
-def _is_date_time(value: object) -> bool:
-    return isinstance(value, str) and datetime.fromisoformat(_utc(value)).tzinfo is not None
-
-
-@_FORMATS.checks("time", raises=ValueError)
-def _is_time(value: object) -> bool:
-    return isinstance(value, str) and time.fromisoformat(_utc(value)).tzinfo is not None
-
-
-@_FORMATS.checks("duration")
-def _is_duration(value: object) -> bool:
-    pattern = r"P(?!$)(\d+D)?(T(?!$)(\d+H(?=\d+M|$))?(\d+M)?(\d+S)?)?"
-    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-@_FORMATS.checks("uuid4")
-def _is_uuid4(value: object) -> bool:
-    return isinstance(value, str) and value[14] == "4" and value[19] in "89ab" and len(value) == 36
-
-
-@_FORMATS.checks("hostname")
-def _is_hostname(value: object) -> bool:
-    label = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
-    return isinstance(value, str) and len(value) < 254 and re.fullmatch(rf"{label}(\.{label})*", value) is not None
-
-
-@_FORMATS.checks("uri", raises=ValueError)
-def _is_uri(value: object) -> bool:
-    parts = urlsplit(value) if isinstance(value, str) else None
-    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+_FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
 
 
 def check_instance(value: Any, schema: Any) -> None:
