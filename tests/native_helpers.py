@@ -71,9 +71,23 @@ class Task:
         return self._result
 
 
+#: Those of models that are open longer than one test.
+_others: set[threading.Thread] = set()
+
+
+def _workers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("GPT4All")}
+
+
+def ignore_open_models() -> None:
+    """Leaves the threads of models that are open now out of :func:`worker_threads`."""
+    _others.clear()
+    _others.update(_workers())
+
+
 def worker_threads() -> list[str]:
-    """Names of the package's threads that are alive: one for each open model."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("GPT4All")]
+    """Names of the package's threads that are alive: one for each model that the test opened."""
+    return [thread.name for thread in _workers() - _others]
 
 
 def is_idle(model: GPT4All) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import testmodels
 
 from gpt4all import GPT4All
+from tests.native_helpers import ignore_open_models
 
 #: What a model is loaded with unless a test says otherwise.
 N_CTX = 1024
@@ -23,6 +24,11 @@ def _needs_library() -> None:
     from gpt4all._native import loader
 
     loader.load("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _models_of_wider_scopes() -> None:
+    ignore_open_models()
 
 
 @pytest.fixture(scope="session")

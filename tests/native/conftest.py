@@ -17,7 +17,7 @@ from gpt4all._native import abi, loader
 from gpt4all._native.backend import NativeModel
 from tests.abi_client import CONTROL, Library, Subject
 from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
-from tests.native_helpers import EngineLog, LoadFake, wait_until, worker_threads
+from tests.native_helpers import EngineLog, LoadFake, ignore_open_models, wait_until, worker_threads
 
 #: A tiny random model of each kind of memory that the real library generates with, and a control token of it.
 REAL_SUBJECTS = {
@@ -101,6 +101,11 @@ def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return Subject(request.getfixturevalue("real_library"), model, spec.architecture, spec.n_ctx_train, "")
 
 
+@pytest.fixture(autouse=True)
+def _models_of_wider_scopes() -> None:
+    ignore_open_models()
+
+
 @pytest.fixture(scope="session")
 def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The fake ``cpu`` backend, compiled once."""
@@ -143,7 +148,6 @@ def fake_model(tmp_path: Path) -> FakeModel:
 def loaded(fake_backend: Path, fake_model: FakeModel) -> Iterator[LoadFake]:
     """``loaded(*steps, **directives)`` loads a scripted model and closes it later; ``options=`` go to ``GPT4All``."""
     models: list[GPT4All] = []
-    others = len(worker_threads())
 
     def load(*steps: Piece, options: dict[str, Any] | None = None, **directives: Any) -> GPT4All:
         models.append(GPT4All(fake_model(*steps, **directives), **{"n_ctx": 512, "n_threads": 1, **(options or {})}))
@@ -152,8 +156,8 @@ def loaded(fake_backend: Path, fake_model: FakeModel) -> Iterator[LoadFake]:
     yield load
     for model in models:
         model.close()
-    # A model that a test has just dropped may still be ending; one of a wider scope stays.
-    wait_until(lambda: len(worker_threads()) <= others)
+    # A model that a test has just dropped may still be ending.
+    wait_until(lambda: not worker_threads())
 
 
 @pytest.fixture
