@@ -5,6 +5,7 @@
 #include "fuzz.h"
 
 #include <algorithm>
+#include <ctime>
 
 namespace {
 
@@ -13,6 +14,16 @@ enum : uint8_t { RAW_MESSAGES = 1, WITH_ARGUMENTS = 2, GENERATION_PROMPT = 4, OW
 // Ends every message. Where it turns up outside of what came from messages,
 // a user could have written a control token there.
 const std::string SIGN = "\xE2\x98\xA3Q7";
+
+// What a template may compute takes a second or two without sanitizers. On a
+// busy machine the clock says nothing, the processor's time does.
+constexpr double MAX_SECONDS = 30;
+
+double processor_seconds() {
+    timespec now = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
 struct Part {
     std::string text;
@@ -74,11 +85,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     const std::string source = input.text(), arguments = input.text();
     const std::string messages = (flags & RAW_MESSAGES) != 0 ? input.text() : read_messages(input);
     std::vector<Part> parts;
-    const gpt4all_status status = gpt4all_chat_render(
-        model, (flags & OWN_TEMPLATE) != 0 ? nullptr : source.c_str(), messages.c_str(),
-        (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr, (flags & GENERATION_PROMPT) != 0, nullptr, take, &parts);
+    const double start = processor_seconds();
+    const gpt4all_status status =
+        gpt4all_chat_render(model, (flags & OWN_TEMPLATE) != 0 ? nullptr : source.c_str(), messages.c_str(),
+                            (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr,
+                            (flags & GENERATION_PROMPT) != 0, nullptr, take, &parts);
     fuzz::expect_status(status, {GPT4ALL_OK, GPT4ALL_ERROR_INVALID_ARGUMENT, GPT4ALL_ERROR_TEMPLATE},
                         "gpt4all_chat_render");
+    fuzz::expect(processor_seconds() - start < MAX_SECONDS, "a template computes more than it may");
     const bool signs_are_messages =
         (flags & RAW_MESSAGES) == 0 && (source + arguments).find(SIGN.substr(0, 3)) == std::string::npos;
     check_parts(model, parts, signs_are_messages);

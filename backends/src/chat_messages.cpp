@@ -32,11 +32,8 @@ void check_depth(const char *text, std::size_t length, const char *name) {
     }
 }
 
-std::string trimmed(const std::string &text) {
-    const char *space = " \t\n\r\v\f";
-    const std::size_t first = text.find_first_not_of(space);
-    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(space) - first + 1);
-}
+// As a template's own trim does.
+std::string trimmed(const std::string &text) { return jinja::string(text).strip(true, true).str(); }
 
 bool is_text_part(const common_json &part) {
     return part.is_object() && part.contains("text") && part.at("text").is_string() &&

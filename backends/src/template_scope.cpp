@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t WORK = 24 * 1000 * 1000;
 constexpr std::size_t WORK_PER_PAIR = 512;
 constexpr std::size_t MAX_WORK_FOR_PAIRS = 1000 * 1000 * 1000;
-constexpr std::size_t WORK_PER_BYTE = 16;
+constexpr std::size_t WORK_PER_BYTE = 256; // some loop over the characters
 constexpr std::size_t MAX_TEXT = 8 * 1024 * 1024;
 constexpr std::size_t MAX_MEMORY = 96 * 1024 * 1024;
 constexpr std::size_t MAX_DEPTH = 128;

@@ -317,3 +317,13 @@ def test_line_ends_are_read_in_one_go(model: NativeModel) -> None:
     """Taking them out one by one moved a megabyte for each."""
     template = "\r\n" * 500_000 + "{{ messages[0].content }}"
     assert model.render_chat([user("Hi")], template) == [("\n" * 500_000, False), ("Hi", True)]
+
+
+def test_a_long_text_that_is_looped_over_is_no_offence(model: NativeModel) -> None:
+    """As Llama 3.2 Vision does with each message; a book fills the longest contexts."""
+    template = (
+        "{% for m in messages %}{% for c in m.content %}{% if c == '\\n' %}{% endif %}{% endfor %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    book = "Chapter é\n" * 30_000
+    assert model.render_chat([user(book)], template) == [(book, True)]
