@@ -1,6 +1,7 @@
 #include "chat_messages.h"
 #include "chat_state.h"
 #include "model.h"
+#include "vocabulary.h"
 
 #include <cstring>
 
@@ -9,18 +10,6 @@ namespace gpt4all {
 std::shared_ptr<ChatState> make_chat_state() { return std::make_shared<ChatState>(); }
 
 namespace {
-
-std::string token_text(const llama_vocab *vocab, llama_token token) {
-    if (token == LLAMA_TOKEN_NULL) return "";
-    std::string text(64, '\0');
-    int32_t n = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, true);
-    if (n < 0) {
-        text.resize(static_cast<std::size_t>(-n));
-        n = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, true);
-    }
-    text.resize(static_cast<std::size_t>(n));
-    return text;
-}
 
 common_json parse_args(const char *args_json) {
     if (args_json == nullptr) return common_json::object();
@@ -57,8 +46,8 @@ gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_
                                    args,
                                    bytes,
                                    add_generation_prompt != 0,
-                                   token_text(vocab, llama_vocab_bos(vocab)),
-                                   token_text(vocab, llama_vocab_eos(vocab)),
+                                   token_text(vocab, llama_vocab_bos(vocab), true),
+                                   token_text(vocab, llama_vocab_eos(vocab), true),
                                    llama_vocab_get_add_bos(vocab),
                                    llama_vocab_get_add_eos(vocab)};
         const std::vector<RenderedPart> parts = model->chat->templates.get(source, cancel)->render(input, cancel);

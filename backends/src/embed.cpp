@@ -1,4 +1,5 @@
 #include "embed_lanes.h"
+#include "vocabulary.h"
 
 #include <limits>
 
@@ -22,7 +23,6 @@ void check_can_embed(const gpt4all_model &model) {
 // Checks every text and finds where each begins.
 EmbedTexts read_texts(const gpt4all_model &model, const int32_t *tokens, const int32_t *lengths, int64_t n_texts) {
     const int32_t limit = model.embedder->settings().max_tokens;
-    const int32_t n_vocab = llama_vocab_n_tokens(model.vocab);
     EmbedTexts texts = {tokens, lengths, {}};
     texts.starts.reserve(static_cast<std::size_t>(n_texts));
     int64_t total = 0;
@@ -35,12 +35,7 @@ EmbedTexts read_texts(const gpt4all_model &model, const int32_t *tokens, const i
                                                             " tokens");
         }
         texts.starts.push_back(total);
-        for (int64_t i = total; i < total + lengths[text]; i++) {
-            if (tokens[i] < 0 || tokens[i] >= n_vocab) {
-                invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
-                                 std::to_string(n_vocab));
-            }
-        }
+        for (int64_t i = total; i < total + lengths[text]; i++) check_token(model.vocab, tokens[i]);
         total += lengths[text];
     }
     return texts;

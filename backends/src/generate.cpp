@@ -31,13 +31,7 @@ void check_prompt(const gpt4all_model &model, const int32_t *tokens, int32_t n_t
         throw Error(GPT4ALL_ERROR_UNSUPPORTED_MODEL,
                     "a model of architecture '" + model.facts.architecture + "' does not generate text");
     }
-    const int32_t n_vocab = llama_vocab_n_tokens(model.vocab);
-    for (int32_t i = 0; i < n_tokens; i++) {
-        if (tokens[i] < 0 || tokens[i] >= n_vocab) {
-            invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
-                             std::to_string(n_vocab));
-        }
-    }
+    for (int32_t i = 0; i < n_tokens; i++) check_token(model.vocab, tokens[i]);
     if (n_tokens > model.n_ctx - MIN_ANSWER_ROOM) {
         throw Error(GPT4ALL_ERROR_CONTEXT_OVERFLOW, "the prompt has " + std::to_string(n_tokens) +
                                                         " tokens, but the context takes at most " +

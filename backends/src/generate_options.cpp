@@ -10,13 +10,9 @@ constexpr int32_t MAX_TOP_LOGPROBS = 1000;
 void check_biases(const gpt4all_generate_options &options, const gpt4all_model &model) {
     if (options.n_logit_bias < 0) invalid_argument("n_logit_bias must not be negative");
     if (options.n_logit_bias > 0) require(options.logit_bias, "logit_bias");
-    const int32_t n_vocab = llama_vocab_n_tokens(model.vocab);
     for (int64_t i = 0; i < options.n_logit_bias; i++) {
         const gpt4all_token_bias &bias = options.logit_bias[i];
-        if (bias.token < 0 || bias.token >= n_vocab) {
-            invalid_argument("logit_bias has token " + std::to_string(bias.token) + ", outside the vocabulary of " +
-                             std::to_string(n_vocab));
-        }
+        check_token(model.vocab, bias.token, "logit_bias: token");
         // Minus infinity bans a token; plus infinity would make all others impossible to weigh.
         if (std::isnan(bias.bias) || (std::isinf(bias.bias) && bias.bias > 0)) {
             invalid_argument("logit_bias of token " + std::to_string(bias.token) + " is no number below infinity");

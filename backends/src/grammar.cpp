@@ -1,5 +1,7 @@
 #include "grammar.h"
 
+#include "utf8.h"
+
 #include <algorithm>
 #include <cctype>
 #include <limits>
@@ -153,12 +155,12 @@ uint32_t Reader::read_hex(int digits) {
 
 uint32_t Reader::read_utf8() {
     const auto lead = static_cast<unsigned char>(text_[at_]);
-    const int more = lead < 0x80 ? 0 : lead < 0xC2 ? -1 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : lead < 0xF5 ? 3 : -1;
+    const int more = continuation_bytes(lead);
     if (more < 0) fail(at_, "the text is not valid UTF-8");
     uint32_t code = more == 0 ? lead : lead & (0x3Fu >> more);
     for (int i = 1; i <= more; i++) {
         const auto byte = static_cast<unsigned char>(peek(static_cast<std::size_t>(i)));
-        if ((byte & 0xC0) != 0x80) fail(at_, "the text is not valid UTF-8");
+        if (!is_continuation(byte)) fail(at_, "the text is not valid UTF-8");
         code = code << 6 | (byte & 0x3Fu);
     }
     at_ += static_cast<std::size_t>(more) + 1;

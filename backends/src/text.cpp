@@ -1,5 +1,6 @@
 #include "model.h"
 #include "tokenize_cancel.h"
+#include "vocabulary.h"
 
 #include <cstring>
 #include <limits>
@@ -9,13 +10,6 @@ namespace gpt4all {
 namespace {
 
 constexpr int64_t MAX_TEXT = std::numeric_limits<int32_t>::max();
-
-void check_token(const gpt4all_model &model, int32_t token) {
-    if (token < 0 || token >= llama_vocab_n_tokens(model.vocab)) {
-        invalid_argument("token " + std::to_string(token) + " is outside the vocabulary of " +
-                         std::to_string(llama_vocab_n_tokens(model.vocab)));
-    }
-}
 
 // In memory of our own: without enough room the engine tells more bytes than
 // it needs for vocabularies whose spaces are tidied up at the end.
@@ -73,7 +67,7 @@ gpt4all_status gpt4all_detokenize(const gpt4all_model *model, const int32_t *tok
         if (n_tokens > 0) require(tokens, "tokens");
         if (capacity < 0) invalid_argument("capacity must not be negative");
         if (capacity > 0) require(text, "text");
-        for (int32_t i = 0; i < n_tokens; i++) check_token(*model, tokens[i]);
+        for (int32_t i = 0; i < n_tokens; i++) check_token(model->vocab, tokens[i]);
         if (n_tokens == 0) return;
         const std::string made = detokenize(model->vocab, tokens, n_tokens);
         *length = static_cast<int64_t>(made.size());

@@ -1,5 +1,7 @@
 #include "text_stream.h"
 
+#include "utf8.h"
+
 #include <algorithm>
 
 namespace gpt4all {
@@ -55,12 +57,8 @@ std::size_t TextStream::incomplete_character() const {
     const std::size_t size = pending_.size();
     for (std::size_t back = 1; back <= std::min<std::size_t>(3, size); back++) {
         const auto byte = static_cast<unsigned char>(pending_[size - back]);
-        if ((byte & 0xC0) == 0x80) continue;
-        const std::size_t length = byte >= 0xF0 && byte <= 0xF4   ? 4
-                                   : byte >= 0xE0 && byte <= 0xEF ? 3
-                                   : byte >= 0xC2 && byte <= 0xDF ? 2
-                                                                  : 1;
-        return length > back ? back : 0;
+        if (is_continuation(byte)) continue;
+        return continuation_bytes(byte) >= static_cast<int>(back) ? back : 0;
     }
     return 0;
 }

@@ -25,6 +25,7 @@ uint64_t first_bytes(std::string_view text) {
 } // namespace
 
 std::string token_text(const llama_vocab *vocab, llama_token token, bool special) {
+    if (token < 0) return "";
     std::string text(32, '\0');
     int32_t n = llama_token_to_piece(vocab, token, text.data(), static_cast<int32_t>(text.size()), 0, special);
     if (n < 0) {
@@ -33,6 +34,13 @@ std::string token_text(const llama_vocab *vocab, llama_token token, bool special
     }
     text.resize(static_cast<std::size_t>(std::max(n, 0)));
     return text;
+}
+
+void check_token(const llama_vocab *vocab, llama_token token, const char *name) {
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    if (token >= 0 && token < n_vocab) return;
+    invalid_argument(std::string(name) + " " + std::to_string(token) + " is outside the vocabulary of " +
+                     std::to_string(n_vocab));
 }
 
 Vocabulary::Vocabulary(const llama_vocab *vocab)

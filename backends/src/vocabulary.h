@@ -12,8 +12,11 @@
 namespace gpt4all {
 
 // A token's bytes, as they stand in generated text. Control tokens have some
-// only if `special`.
+// only if `special`; one that a model does not have, LLAMA_TOKEN_NULL, has none.
 std::string token_text(const llama_vocab *vocab, llama_token token, bool special);
+
+// Refuses a caller's token that is none.
+void check_token(const llama_vocab *vocab, llama_token token, const char *name = "token");
 
 // All of them at once, as plain text, and as a trie: in order, so that tokens
 // with a common beginning are neighbours. Some 28 bytes a token.
