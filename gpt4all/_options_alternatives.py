@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gpt4all._options_disjoint import ALL_TYPES, Traits, all_apart
+from gpt4all._options_disjoint import ALL_TYPES, Traits, all_apart, identity
 from gpt4all._options_document import Document, Node, absent, present
 from gpt4all._options_keywords import (
     BRANCHING,
@@ -23,6 +23,8 @@ from gpt4all._options_keywords import (
 from gpt4all._options_narrowings import Narrowings
 
 _MAX_WAYS = 2_000
+#: Values of a property by which alternatives are ruled out.
+_MAX_TAGS = 100
 #: Alternatives of oneOf that each has to be told from by all that they say.
 _MAX_NEGATED = 3
 #: Combinations of what depends on what; beyond, one way is taken.
@@ -62,32 +64,39 @@ class _Limits(NamedTuple):
 
     types: frozenset[str]
     required: frozenset[str]
-    forbidden: frozenset[str]
+    #: The only values of properties where they are there, and the properties that have none.
+    tags: dict[str, frozenset[str]]
+    absent: frozenset[str]
 
     @classmethod
     def of(cls, schema: Any) -> _Limits:
         if not isinstance(schema, dict):
             raise SchemaError(f"a schema is an object, not {schema!r}"[:200])
         declared = types(schema)
-        forbidden = (name for name, inner in mapping(schema, "properties").items() if inner is False)
+        tags = {
+            name: tag for name, inner in mapping(schema, "properties").items() if (tag := _constants(inner)) is not None
+        }
         return cls(
             ALL_TYPES if declared is None else frozenset("number" if name == "integer" else name for name in declared),
             frozenset(names(schema, "required")),
-            frozenset(forbidden),
+            tags,
+            frozenset(name for name, tag in tags.items() if not tag),
         )
 
     def with_those(self, other: _Limits) -> _Limits:
-        return _Limits(
-            self.types & other.types,
-            self.required | other.required if other.required else self.required,
-            self.forbidden | other.forbidden if other.forbidden else self.forbidden,
-        )
+        tags, absent = self.tags, self.absent
+        if other.tags:
+            both = {name: tag & tags.get(name, tag) for name, tag in other.tags.items()}
+            tags = tags | both
+            absent |= {name for name, tag in both.items() if not tag}
+        required = self.required | other.required if other.required else self.required
+        return _Limits(self.types & other.types, required, tags, absent)
 
     def contradictory(self) -> bool:
-        return not self.types or (self.types == {"object"} and not self.required.isdisjoint(self.forbidden))
+        return not self.types or (self.types == {"object"} and not self.required.isdisjoint(self.absent))
 
 
-_FREE = _Limits(ALL_TYPES, frozenset(), frozenset())
+_FREE = _Limits(ALL_TYPES, frozenset(), {}, frozenset())
 
 
 class _Branch(NamedTuple):
@@ -345,3 +354,11 @@ def _tag(schema: dict[str, Any]) -> str | None:
     discriminator = schema.get("discriminator")
     name = discriminator.get("propertyName") if isinstance(discriminator, dict) else None
     return name if isinstance(name, str) else None
+
+
+def _constants(schema: Any) -> frozenset[str] | None:
+    """The only values that a schema lists itself."""
+    if schema is False:
+        return frozenset()
+    listed = values(schema) if isinstance(schema, dict) else None
+    return None if listed is None or len(listed) > _MAX_TAGS else frozenset(map(identity, listed))

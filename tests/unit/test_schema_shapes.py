@@ -298,8 +298,20 @@ WIDE = {
     "big enum": {"enum": list(range(20_000)), "type": "integer"},
     "not": {"not": {"allOf": [{"anyOf": [{"required": [f"a{m}-{n}"]} for m in range(9)]} for n in range(9)]}},
     "if": {"allOf": [{"if": {"required": [f"a{n}"]}, "then": {"required": ["b"]}} for n in range(40)]},
-    "negative bound": {"type": "array", "minItems": 10**30},
+    "conditionals": {
+        "properties": {"k": {"enum": [f"v{n}" for n in range(40)]}},
+        "type": "object",
+        "allOf": [
+            {"if": {"properties": {"k": {"const": f"v{n}"}}}, "then": {"required": [f"x{n}"]}} for n in range(40)
+        ],
+    },
+    "minimum beyond all": {"type": "array", "minItems": 10**30},
 }
+
+
+def test_many_conditions_on_one_property() -> None:
+    grammar = schema_grammar(WIDE["conditionals"])
+    assert all(f'"\\"x{number}\\""' in grammar for number in range(40))
 
 
 @pytest.mark.parametrize("name", WIDE)
