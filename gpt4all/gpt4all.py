@@ -78,6 +78,9 @@ class GPT4All(ModelLibrary, ChatMethods):
             that indices count; all of it is on one GPU without it.
         progress: called with the fraction loaded; ``False`` stops the load with a
             :class:`~gpt4all.errors.CancellationError`.
+        use_mmap: ``False`` reads the file into memory instead of mapping it, which takes
+            longer and memory of its own, but then nothing that happens to the file
+            matters: one that is cut short while it is mapped can end the process.
 
     Raises:
         FileNotFoundError: no such directory or file.
@@ -106,6 +109,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         main_gpu: int = 0,
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
+        use_mmap: bool = True,
         **unknown: NoReturn,
     ) -> None:
         refuse_unknown(GPT4All.__init__, unknown)
@@ -124,6 +128,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             main_gpu=main_gpu,
             tensor_split=tensor_split,
             progress=progress,
+            use_mmap=use_mmap,
         )
         with log_shown(self, check_flag("verbose", verbose)):
             placement = Placement(request, options)

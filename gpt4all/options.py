@@ -57,6 +57,7 @@ class LoadOptions:
     main_gpu: int
     tensor_split: tuple[float, ...]
     progress: ProgressCallback | None
+    use_mmap: bool
 
     @classmethod
     def create(
@@ -70,6 +71,7 @@ class LoadOptions:
         main_gpu: int = 0,
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
+        use_mmap: bool = True,
     ) -> LoadOptions:
         n_ctx = 0 if n_ctx is None else check_integer("n_ctx", n_ctx, 0)
         if 0 < n_ctx < 8:
@@ -100,6 +102,7 @@ class LoadOptions:
             main_gpu=main_gpu,
             tensor_split=split,
             progress=progress,
+            use_mmap=check_flag("use_mmap", use_mmap),
         )
 
 

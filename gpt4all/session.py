@@ -28,6 +28,7 @@ from gpt4all._native.backend import (
 )
 from gpt4all.embedding_run import EmbeddingRun
 from gpt4all.errors import CancellationError, ContextWindowExceededError, GenerationError, UnsupportedModelError
+from gpt4all.mapped_file import MappedFile
 from gpt4all.options import (
     GenerationOptions,
     LoadOptions,
@@ -68,6 +69,7 @@ class ModelSession:
         model_path: Path,
         n_threads: int,
         device: str | None = None,
+        mapped: MappedFile | None = None,
     ) -> None:
         self.model_path = str(model_path)
         self.backend = backend.name
@@ -75,6 +77,7 @@ class ModelSession:
         self.info: ModelInfo = native.info
         self._native = native
         self._n_threads = n_threads
+        self._mapped = mapped
         # The model's thread and the line of calls before it.
         self._turns = worker
         self._closed = False
@@ -244,7 +247,7 @@ class ModelSession:
         cancel = CancelFlag()
 
         def make_call(output: Output) -> Outcome:
-            self._begin()
+            self._begin_computing()
             return work(output, cancel)
 
         return Run(make_call, cancel, callback, finished, streaming=streaming, on_news=on_news)
@@ -270,7 +273,7 @@ class ModelSession:
         cancel = CancelFlag()
 
         def make_call(ask: OnBatch | None) -> array[float]:
-            self._begin()
+            self._begin_computing()
             return self._native.embed(tokens, lengths, normalize=normalize, cancel=cancel, on_batch=ask)
 
         run = EmbeddingRun(make_call, cancel, on_batch)
@@ -344,6 +347,11 @@ class ModelSession:
         if self._closed:
             end_thread_if_exiting()
             raise ValueError(CLOSED)
+
+    def _begin_computing(self) -> None:
+        self._begin()
+        if self._mapped is not None:
+            self._mapped.check()
 
     def _check_open(self) -> None:
         if self._closed and self._turns.is_current():
@@ -419,6 +427,7 @@ def open_model(
             "tensor_split": options.tensor_split,
             "flash_attention": options.flash_attention,
             "kv_type": options.kv_type,
+            "use_mmap": options.use_mmap,
         }
         location = Location() if locate is None else locate(backend, arguments)
         arguments["device"] = location.device
@@ -426,9 +435,11 @@ def open_model(
         return backend.load_model(path, progress=on_progress, **arguments)
 
     _register_for_exit()
+    mapped = MappedFile.of(path) if options.use_mmap else None
     native, worker = loading.run(load, options.progress)
     ((backend, location),) = opened
-    return ModelSession(backend, native, worker, path, options.n_threads, location.name(native.info))
+    device = location.name(native.info)
+    return ModelSession(backend, native, worker, path, options.n_threads, device, mapped)
 
 
 def _token_ids(tokens: Sequence[int], n_vocab: int) -> list[int]:

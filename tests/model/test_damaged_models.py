@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from array import array
@@ -15,6 +16,7 @@ import pytest
 from robustness.model_mutants import Model, read_model
 
 from gpt4all import GPT4All
+from gpt4all.errors import InvalidModelError
 from tests.gguf_writer import STRING, TYPE_IDS, U32, Tensor, Typed
 
 pytestmark = pytest.mark.model
@@ -131,3 +133,19 @@ def test_half_precision_converts_exactly(model_file: Callable[[str], Path], tmp_
                 tokens = array("i", loaded.model.tokenize("Hello", add_special=True))
                 results.append(loaded.model.embed(tokens, array("i", [len(tokens)]), normalize=True))
     assert results[0] == results[1]
+
+
+def test_a_file_that_is_cut_short_in_use(model_file: Callable[[str], Path], tmp_path: Path) -> None:
+    content = model_file("tiny-llama").read_bytes()
+    path = tmp_path / "llama.gguf"
+    path.write_bytes(content)
+    with GPT4All(path, n_ctx=64, n_threads=1) as mapped:
+        text = mapped.generate("Hello", max_tokens=4, temp=0)
+        path.unlink()  # mapped as it was
+        assert mapped.generate("Hello", max_tokens=4, temp=0) == text
+    path.write_bytes(content)
+    with GPT4All(path, n_ctx=64, n_threads=1) as mapped, GPT4All(path, n_ctx=64, n_threads=1, use_mmap=False) as read:
+        os.truncate(path, 4096)
+        with pytest.raises(InvalidModelError, match="shorter while it was in use"):
+            mapped.generate("Hello", max_tokens=4)
+        assert read.generate("Hello", max_tokens=4, temp=0) == text

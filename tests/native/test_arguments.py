@@ -73,6 +73,7 @@ BAD_LOAD: dict[str, tuple[list[Any], list[Any]]] = {
     "main_gpu": (NOT_INTEGERS, [-1, 2**31]),
     "tensor_split": ([1, 0.5, "0.5", b"1", [True], ["1"], [None]], [[-1], [NAN], [INF], [1e39], [0.5, -0.5], [HUGE]]),
     "progress": ([1, "print", True], []),
+    "use_mmap": (NOT_FLAGS, []),
     "verbose": (NOT_FLAGS, []),
     "allow_download": ([None, 1.0, "yes"], []),
     "model_name": ([None, 1, True], [""]),

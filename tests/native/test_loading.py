@@ -175,6 +175,7 @@ def test_options_reach_the_engine(loaded: LoadFake, engine_log: EngineLog) -> No
         "flash_attention": True,
         "main_gpu": 1,
         "tensor_split": [0.25, 0.75],
+        "use_mmap": False,
     }
     model = loaded("a", log_calls=1, options=options)
     line = engine_log.wait_for("load n_ctx")
@@ -186,6 +187,7 @@ def test_options_reach_the_engine(loaded: LoadFake, engine_log: EngineLog) -> No
         "flash_attention=1",
         "main_gpu=1",
         "n_tensor_split=2",
+        "use_mmap=0",
     ):
         assert part in line
     model.model.set_thread_count(5)
