@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from gpt4all._options_disjoint import identity
@@ -176,7 +177,7 @@ class Judge:
     def _numbers(self, node: Node, value: Any) -> bool | None:
         if not is_a(value, "number"):
             return True
-        number = Decimal(repr(value))
+        number = Fraction(Decimal(repr(value)))
         found: list[bool | None] = []
         for keyword, sign, is_open in (
             ("minimum", 1, False),
@@ -187,12 +188,11 @@ class Judge:
             if isinstance(node.schema.get(keyword), bool):
                 found.append(None)
             elif keyword in node.schema:
-                beyond = (number - decimal(node.schema, keyword)) * sign
+                beyond = (number - Fraction(decimal(node.schema, keyword))) * sign
                 found.append(beyond > 0 or (beyond == 0 and not is_open))
         if "multipleOf" in node.schema:
-            step = decimal(node.schema, "multipleOf")
-            # Validators compute with fractions in various ways.
-            found.append(number % step == 0 if step and step % 1 == 0 and number % 1 == 0 else None)
+            step = Fraction(decimal(node.schema, "multipleOf"))
+            found.append(number % step == 0 if step else None)
         return _all(found)
 
 

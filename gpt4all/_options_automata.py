@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Any
 
 from gpt4all._options_keywords import CannotError, Fuel
 from gpt4all._options_regular import Characters, Choice, Language, Ranges, Repeat, Rule, Sequence, encoded
@@ -214,7 +215,7 @@ def automaton(language: Language, alphabet: Alphabet, fuel: Fuel) -> Automaton:
         for mask, found in leads.items():
             yield mask, ways.closed(found)
 
-    return _explored(ways.closed([start]), steps, lambda states: end in states, fuel)
+    return explored(ways.closed([start]), steps, lambda states: end in states, fuel)
 
 
 def meet(required: list[Automaton], excluded: list[Automaton], fuel: Fuel) -> Automaton:
@@ -242,7 +243,7 @@ def meet(required: list[Automaton], excluded: list[Automaton], fuel: Fuel) -> Au
         found = [state >= 0 and machine.accepting[state] for machine, state in zip(machines, states, strict=True)]
         return all(found[:wanted]) and not any(found[wanted:])
 
-    return _explored((0,) * len(machines), steps, accepts, fuel)
+    return explored((0,) * len(machines), steps, accepts, fuel)
 
 
 def smallest(machine: Automaton, fuel: Fuel) -> Automaton:
@@ -262,9 +263,7 @@ def smallest(machine: Automaton, fuel: Fuel) -> Automaton:
         block, size = refined, len(numbers)
     first = {number: state for state, number in reversed(list(enumerate(block)))}
     steps = [[(mask, block[target]) for mask, target in machine.steps[first[number]]] for number in range(size)]
-    return _explored(
-        block[0], lambda number: iter(steps[number]), lambda number: machine.accepting[first[number]], fuel
-    )
+    return explored(block[0], lambda number: iter(steps[number]), lambda number: machine.accepting[first[number]], fuel)
 
 
 def of_length(machine: Automaton, least: int, most: int | None, fuel: Fuel) -> Automaton:
@@ -278,7 +277,7 @@ def of_length(machine: Automaton, least: int, most: int | None, fuel: Fuel) -> A
             if most is None or following + to_end[target] <= most:
                 yield mask, (target, following)
 
-    return _explored((0, 0), steps, lambda at: machine.accepting[at[0]] and at[1] >= least, fuel)
+    return explored((0, 0), steps, lambda at: machine.accepting[at[0]] and at[1] >= least, fuel)
 
 
 def bodies(machine: Automaton, alphabet: Alphabet, rule: Rule, names: list[str]) -> list[str]:
@@ -300,8 +299,8 @@ def bodies(machine: Automaton, alphabet: Alphabet, rule: Rule, names: list[str])
     ]
 
 
-def _explored(
-    start: object, steps: Callable[..., Iterator[tuple[int, object]]], accepts: Callable[..., bool], fuel: Fuel
+def explored(
+    start: object, steps: Callable[..., Iterator[tuple[int, Any]]], accepts: Callable[..., bool], fuel: Fuel
 ) -> Automaton:
     """The automaton of all that can be reached from ``start``, and from where an end can be reached."""
     numbers = {start: 0}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from gpt4all._options_numbers import Bound
+from gpt4all._options_ranges import MOST_DIGITS, Bound
 
 Schema = dict[str, Any]
 
@@ -49,7 +49,10 @@ UNSUPPORTED = frozenset(
 )
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
+#: Before and after the point, of a bound that is counted to.
 _MAX_DIGITS = 60
+#: A bound this far off is none.
+_FARTHEST = Decimal(10) ** MOST_DIGITS
 
 
 class SchemaError(ValueError):
@@ -95,11 +98,13 @@ def names(schema: Schema, keyword: str) -> list[str]:
 def values(schema: Schema) -> list[Any] | None:
     """The only values that ``enum`` or ``const`` lets through."""
     if "const" in schema:
+        check_sizes(schema["const"], "const")
         return [schema["const"]]
     if "enum" not in schema:
         return None
     if not isinstance(schema["enum"], list) or not schema["enum"]:
         raise SchemaError("enum must be a list that is not empty")
+    check_sizes(schema["enum"], "enum")
     return schema["enum"]
 
 
@@ -119,9 +124,20 @@ def types(schema: Schema) -> frozenset[str] | None:
 def counts(schema: Schema, least: str, most: str) -> tuple[int, int | None]:
     """A lower and an upper bound of a size."""
     for keyword in (least, most):
-        if keyword in schema and (not is_a(schema[keyword], "integer") or schema[keyword] < 0):
-            raise SchemaError(f"{keyword} must be an integer from 0")
+        if keyword in schema:
+            check_sizes(schema[keyword], keyword)
+            if not is_a(schema[keyword], "integer") or schema[keyword] < 0:
+                raise SchemaError(f"{keyword} must be an integer from 0")
     return int(schema.get(least, 0)), int(schema[most]) if most in schema else None
+
+
+def check_sizes(value: Any, keyword: str) -> None:
+    """Refuses integers, anywhere in a JSON value, that no double reaches."""
+    waiting = [value]
+    for each in waiting:
+        if isinstance(each, int) and abs(each) >= 10**MOST_DIGITS:
+            raise SchemaError(f"{keyword}: an integer of more than {MOST_DIGITS} digits is too large")
+        waiting += each if isinstance(each, list) else each.values() if isinstance(each, dict) else ()
 
 
 def narrowest(schemas: list[Schema], least: str, most: str) -> tuple[int, int | None]:
@@ -135,16 +151,23 @@ def bound(schema: Schema, closed: str, opened: str, tighter: Callable[..., Bound
     """The bound that two keywords give together; ``tighter`` is ``max`` for a lower one and ``min`` for an upper."""
     # Of equal ones the first is taken, and the open one is tighter.
     bounds = [Bound(decimal(schema, keyword), keyword == opened) for keyword in (opened, closed) if keyword in schema]
-    return tighter(bounds, key=lambda found: found.value) if bounds else None
+    found = tighter(bounds, key=lambda found: found.value) if bounds else None
+    if found is None or abs(found.value) < _FARTHEST:
+        return found
+    # What is written has fewer digits anyway.
+    if (found.value > 0) != (tighter is min):
+        raise NothingError(f"{closed} leaves no number that can be written")
+    return None
 
 
 def decimal(schema: Schema, keyword: str) -> Decimal:
-    """A number, exactly as it is written."""
+    """A number, exactly as validators read it."""
     value = schema[keyword]
     if not is_a(value, "number"):
         raise SchemaError(f"{keyword} must be a number, not {value!r}")
-    number = Decimal(repr(value))
-    if number and not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
+    # Where doubles are further apart than 1, the nearest one is not what is written.
+    number = Decimal(value) if abs(value) >= 2**53 else Decimal(repr(value))
+    if number and not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS and abs(number) < _FARTHEST:
         raise CannotError(f"{keyword} is too large or too small")
     return number
 
@@ -165,6 +188,6 @@ def is_a(value: Any, name: str) -> bool:
     if name in ("number", "integer"):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return name == "number" or float(value).is_integer()
+        return name == "number" or isinstance(value, int) or value.is_integer()
     kinds: dict[str, type] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
     return isinstance(value, kinds[name])

@@ -1,173 +1,125 @@
-"""Ranges of numbers as grammars: the decimal numerals of the integers, or numbers, between two bounds."""
+"""Numbers of JSON Schema, which may have bounds and be multiples of something at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, localcontext
+from math import gcd
+from typing import Any
 
-#: Digits that a double always tells apart, and that any JSON reader takes as an integer.
-SAFE_DIGITS = 15
-#: Digits before the point of a number that only one bound limits.
-_USUAL_DIGITS = 9
+from gpt4all._options_automata import Alphabet, Automaton, TooLargeError, automaton, bodies, explored, meet, smallest
+from gpt4all._options_keywords import CannotError, Fuel, NothingError, SchemaError, bound, decimal, whole
+from gpt4all._options_ranges import MOST_DIGITS, Bound, integer_range, number_range
+from gpt4all._options_regular import Language, choice, text, written
+from gpt4all._options_rules import Rules
 
-INTEGER = f'"-"? ("0" | [1-9] [0-9]{{0,{SAFE_DIGITS - 1}}})'
-NUMBER = f'{INTEGER} ("." [0-9]{{1,{SAFE_DIGITS}}})? ([eE] [-+]? [0-9]{{1,2}})?'
+#: Most multiples of ``multipleOf`` that are listed one by one.
+_MAX_LISTED = 1000
+#: Digits before the point that multiples without a bound have; fewer where each needs many rules.
+_MULTIPLES_DIGITS = (40, 18, 9)
+#: Places after the point of a step.
+_MAX_PLACES = 20
 
-
-@dataclass(frozen=True)
-class Bound:
-    """One end of a range; ``open`` where the value itself is outside."""
-
-    value: Decimal
-    open: bool = False
-
-    def mirrored(self) -> Bound:
-        return Bound(-self.value, self.open)
+Bounds = tuple[Bound | None, Bound | None]
 
 
-def integer_range(low: int | None, high: int | None) -> str | None:
-    """A grammar for the integers from ``low`` to ``high``, ``None`` where there are none.
+def number_rule(schemas: Sequence[dict[str, Any]], name: str, rules: Rules, fuel: Fuel) -> str:
+    """The rule for numbers, or integers where that is the ``name`` of the type, that all ``schemas`` accept.
 
-    Without a bound, integers of as many digits as are safe, or one more than the other bound has.
+    Raises:
+        ValueError: there is none, or no grammar for them.
     """
-    farthest = 10 ** max(SAFE_DIGITS, *(len(str(abs(bound))) + 1 for bound in (low, high) if bound is not None)) - 1
-    low = -farthest if low is None else low
-    high = farthest if high is None else high
-    parts = []
-    if low < 0 and low <= high:
-        parts.append(f'"-" ({_magnitudes(max(1, -high), -low)})')
-    if high >= max(low, 0):
-        parts.append(_magnitudes(max(low, 0), high))
-    return " | ".join(parts) or None
+    with localcontext() as context:
+        # Nothing is rounded.
+        context.prec = 2 * MOST_DIGITS
+        return _number_rule(schemas, name, rules, fuel)
 
 
-def number_range(low: Bound | None, high: Bound | None) -> str | None:
-    """The same for numbers with a fraction; it is as long as a double can tell apart."""
-    if low is None:
-        assert high is not None
-        mirrored = number_range(high.mirrored(), None)
-        return None if mirrored is None else _negated(mirrored)
-    if high is None:
-        digits = max(_USUAL_DIGITS, len(str(int(abs(low.value)))) + 1)
-        high = Bound(Decimal(10**digits - 1))
-    if low.value > high.value or (low.value == high.value and (low.open or high.open)):
-        return None
-    zero = Bound(Decimal(0))
-    parts: list[str] = []
-    if low.value < 0:
-        nearest = high.mirrored() if high.value <= 0 else zero
-        parts += (f'"-" ({part})' for part in _decimals(nearest, low.mirrored()))
-    if high.value > 0 or (high.value == 0 and not high.open):
-        parts += _decimals(low if low.value >= 0 else zero, high)
-    return " | ".join(parts) or None
+def _number_rule(schemas: Sequence[dict[str, Any]], name: str, rules: Rules, fuel: Fuel) -> str:
+    lows = [found for schema in schemas if (found := bound(schema, "minimum", "exclusiveMinimum", max)) is not None]
+    highs = [found for schema in schemas if (found := bound(schema, "maximum", "exclusiveMaximum", min)) is not None]
+    low = max(lows, key=lambda each: (each.value, each.open), default=None)
+    high = min(highs, key=lambda each: (each.value, not each.open), default=None)
+    step = _step([decimal(schema, "multipleOf") for schema in schemas if "multipleOf" in schema], name)
+    if step is None and low is None and high is None:
+        return name
+    if step is not None and low is not None and high is not None and (high.value - low.value) / step <= _MAX_LISTED:
+        return rules.rule(written(_listed(step, low, high), rules.rule))
+    if step is None:
+        return rules.rule(written(_range(name, (low, high), MOST_DIGITS), rules.rule))
+    for digits in _MULTIPLES_DIGITS:
+        try:
+            return _multiples(step, name, (low, high), digits, rules, fuel)
+        except TooLargeError:
+            continue
+    raise CannotError(f"multipleOf of {step} is too much to count with; closer bounds would help")
 
 
-def _negated(expression: str) -> str:
-    """Numbers with the other sign, from those of :func:`number_range`."""
-    return " | ".join(part[4:] if part.startswith('"-" ') else f'"-" ({part})' for part in _alternatives(expression))
+def _step(steps: list[Decimal], name: str) -> Decimal | None:
+    """What all ``steps`` have as a common multiple, and 1 as well for integers; ``None`` for any integer, or number."""
+    if any(step <= 0 for step in steps):
+        raise SchemaError("multipleOf must be more than 0")
+    places = max((-int(step.normalize().as_tuple().exponent) for step in steps), default=0)
+    if places > _MAX_PLACES:
+        raise CannotError(f"multipleOf of {min(steps)} has too many places")
+    unit = 10 ** max(0, places)
+    together = unit if name == "integer" else 1
+    for step in steps:
+        size = int(step * unit)
+        together = together * size // gcd(together, size)
+    return None if not steps or (name == "integer" and together == unit) else Decimal(together) / unit
 
 
-def _alternatives(expression: str) -> Iterator[str]:
-    depth = start = 0
-    for at, character in enumerate(expression):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "|" and depth == 0:
-            yield expression[start:at].strip()
-            start = at + 1
-    yield expression[start:].strip()
-
-
-def _magnitudes(low: int, high: int) -> str:
-    """Numerals from ``low`` to ``high``, neither negative: those of each length by themselves."""
-    parts = []
-    for length in range(len(str(low)), len(str(high)) + 1):
-        first = max(low, 10 ** (length - 1) if length > 1 else 0)
-        parts.append(_same_length(str(first), str(min(high, 10**length - 1))))
-    return " | ".join(parts)
-
-
-def _same_length(low: str, high: str) -> str:
-    """Digits from ``low`` to ``high``, which have equally many."""
-    size = len(low)
-    zeros, nines = "0" * (size - 1), "9" * (size - 1)
-    if low == high:
-        return f'"{low}"'
-    if (low, high) == ("0" * size, "9" * size):
-        return _digits(size, size)
-    if low[0] == high[0]:
-        return f'"{low[0]}" ({_same_length(low[1:], high[1:])})'
-    first, last = int(low[0]), int(high[0])
-    before, after = [], []
-    if low[1:] != zeros:
-        before.append(f'"{first}" ({_same_length(low[1:], nines)})')
-        first += 1
-    if high[1:] != nines:
-        after.append(f'"{last}" ({_same_length(zeros, high[1:])})')
-        last -= 1
-    between = [f"[{first}-{last}] {_digits(size - 1, size - 1)}"] if first <= last else []
-    return " | ".join(before + between + after)
-
-
-def _digits(least: int, most: int) -> str:
-    return f"[0-9]{{{least},{most}}}" if most > 0 else ""
-
-
-def _decimals(low: Bound, high: Bound) -> list[str]:
-    """Numerals between two bounds that are not negative."""
-    first, first_fraction = _split(low.value)
-    last, last_fraction = _split(high.value)
-    room = max(1, SAFE_DIGITS - len(str(last)), len(first_fraction), len(last_fraction))
-    if first == last:
-        return _within(first, (low, first_fraction), (high, last_fraction), room)
-    parts = []
-    if not first_fraction and not low.open:
-        parts.append(f'"{first}" ("." {_digits(1, room)})?')
+def _range(name: str, bounds: Bounds, digits: int) -> Language:
+    low, high = bounds
+    if name == "integer":
+        found = integer_range(whole(low, 1), whole(high, -1), digits)
     else:
-        parts.append(f'"{first}." ({_at_least(first_fraction, low.open, room)})')
-    if first + 1 < last:
-        parts.append(f'({_magnitudes(first + 1, last - 1)}) ("." {_digits(1, room)})?')
-    if last_fraction:
-        parts.append(f'"{last}" ("." ({_at_most(last_fraction, high.open, room)}))?')
-    elif not high.open:
-        parts.append(f'"{last}" ("." "0"{{1,2}})?')
-    return parts
+        found = number_range(low, high, digits)
+    if found is None:
+        raise NothingError("no number is large enough and small enough")
+    return found
 
 
-def _within(whole: int, low: tuple[Bound, str], high: tuple[Bound, str], room: int) -> list[str]:
-    """Between two bounds with the same integer part: all fractions have as many digits."""
-    size = min(room, max(len(low[1]), len(high[1])) + 2)
-    first = int(low[1].ljust(size, "0")) + low[0].open
-    last = int(high[1].ljust(size, "0")) - high[0].open
-    if first > last:
-        return []
-    fractions = _same_length(str(first).rjust(size, "0"), str(last).rjust(size, "0"))
-    exact = [f'"{whole}"'] if not low[1] and not low[0].open else []
-    return [*exact, f'"{whole}." ({fractions})']
+def _listed(step: Decimal, low: Bound, high: Bound) -> Language:
+    first, last = whole(Bound(low.value / step, low.open), 1), whole(Bound(high.value / step, high.open), -1)
+    assert first is not None
+    assert last is not None
+    if last < first:
+        raise NothingError("no multiple is large enough and small enough")
+    return choice(*(text(f"{(count * step).normalize():f}") for count in range(first, last + 1)))
 
 
-def _at_least(fraction: str, is_open: bool, room: int) -> str:
-    """Fractions from ``fraction`` on."""
-    if not fraction:
-        return f"{_digits(0, room - 1)} [1-9]" if is_open else _digits(0, room)
-    digit, more = int(fraction[0]), _at_least(fraction[1:], is_open, room - 1)
-    same = f'"{digit}" ({more})' if more else f'"{digit}"'
-    return same if digit == 9 else f"[{digit + 1}-9] {_digits(0, room - 1)} | {same}"
+def _multiples(step: Decimal, name: str, bounds: Bounds, digits: int, rules: Rules, fuel: Fuel) -> str:
+    language = _range(name, bounds, digits)
+    alphabet = Alphabet((language, *map(text, "0123456789.")))
+    multiples = smallest(_divided(step, alphabet, fuel), fuel)
+    machine = smallest(meet([automaton(language, alphabet, fuel), multiples], [], fuel), fuel)
+    if machine.to_end()[0] < 0:
+        raise NothingError("no multiple is large enough and small enough")
+    key = ("multiples", step, name, bounds)
+    return rules.group(key, len(machine.steps), lambda names: bodies(machine, alphabet, rules.rule, names))
 
 
-def _at_most(fraction: str, is_open: bool, room: int) -> str:
-    """Fractions up to ``fraction``, which does not end in 0; one that is cut short is less."""
-    digit, parts = int(fraction[0]), []
-    if digit > 0:
-        parts.append(f"[0-{digit - 1}] {_digits(0, room - 1)}")
-    if fraction[1:]:
-        parts.append(f'"{digit}" ({_at_most(fraction[1:], is_open, room - 1)})?')
-    elif not is_open:
-        parts.append(f'"{digit}"')
-    return " | ".join(parts)
+def _divided(step: Decimal, alphabet: Alphabet, fuel: Fuel) -> Automaton:
+    """Numerals of multiples: by what is left over so far, and the places after the point, ``None`` before it."""
+    places = max(0, -int(step.normalize().as_tuple().exponent))
+    size = int(step * 10**places)
+    digits = [(alphabet.bit(str(digit)), digit) for digit in range(10)]
 
+    def steps(at: tuple[int, int | None]) -> Iterator[tuple[int, tuple[int, int | None]]]:
+        rest, place = at
+        if place is None:
+            yield alphabet.bit("."), (rest, 0)
+            yield alphabet.bit("-"), at
+        # What is smaller than any multiple can only be 0.
+        for bit, digit in digits if place is None or place < places else digits[:1]:
+            beyond = place is not None and place >= places
+            yield bit, at if beyond else ((rest * 10 + digit) % size, None if place is None else place + 1)
 
-def _split(value: Decimal) -> tuple[int, str]:
-    """The integer part and the digits after the point."""
-    whole, _, fraction = f"{value:f}".partition(".")
-    return int(whole), fraction.rstrip("0")
+    def accepts(at: tuple[int, int | None]) -> bool:
+        rest, place = at
+        left: int = 10 ** (places - (place or 0))
+        return rest * left % size == 0
+
+    return explored((0, None), steps, accepts, fuel)

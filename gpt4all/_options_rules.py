@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gpt4all._options_keywords import SchemaError
-from gpt4all._options_numbers import INTEGER, NUMBER
+from gpt4all._options_ranges import INTEGER, NUMBER
 from gpt4all._options_regular import quoted
 
 #: What the engine reads.

@@ -1,7 +1,7 @@
 """JSON Schema as a grammar: every text of the grammar is JSON that the schema accepts.
 
 The reverse need not hold. Where a schema allows more than a grammar can say, the grammar says less: no additional
-properties beside declared ones, the properties in the schema's order, numbers of at most 15 digits. What would break
+properties beside declared ones, the properties in the schema's order, numbers as far as doubles reach. What would break
 the promise, a keyword that cannot be done or two that would have to hold at once, is an error.
 
 llama.cpp has such a converter too, which prefers to go on: it passes over keywords it does not know, and its patterns
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -27,15 +26,12 @@ from gpt4all._options_keywords import (
     Fuel,
     NothingError,
     SchemaError,
-    bound,
-    decimal,
     is_a,
     types,
     values,
-    whole,
 )
 from gpt4all._options_narrowings import Narrowings
-from gpt4all._options_numbers import Bound, integer_range, number_range
+from gpt4all._options_numbers import number_rule
 from gpt4all._options_rules import Rules, literal
 from gpt4all._options_strings import string_rule
 
@@ -47,8 +43,6 @@ _MAX_NESTING = 60
 _MAX_WORK = 300_000
 #: Times that the work begins anew without a part that turned out impossible while it was in use.
 _MAX_RESTARTS = 100
-#: Most multiples of ``multipleOf`` that are listed one by one.
-_MAX_MULTIPLES = 1000
 
 
 def schema_grammar(schema: object) -> str:
@@ -244,7 +238,7 @@ class _Converter:
         if name == "string":
             return self._string(nodes)
         if name in ("number", "integer"):
-            return self._number(nodes, name)
+            return number_rule([node.schema for node in nodes], name, self.rules, self.fuel)
         # What is left, boolean and null, has a rule of its own.
         return name
 
@@ -302,53 +296,6 @@ class _Converter:
         excluded = [value for value in _excluded(nodes) if isinstance(value, str)]
         note = partial(self.narrowings.add, nodes[0].pointer)
         return string_rule([node.schema for node in nodes], self.rules, self.fuel, note, excluded)
-
-    def _number(self, nodes: Sequence[Node], name: str) -> str:
-        schema = _joined(nodes, "number")
-        low = bound(schema, "minimum", "exclusiveMinimum", max)
-        high = bound(schema, "maximum", "exclusiveMaximum", min)
-        step = decimal(schema, "multipleOf") if "multipleOf" in schema else None
-        if step is not None and step <= 0:
-            raise SchemaError("multipleOf must be more than 0")
-        if step is not None and not (name == "integer" and step == 1):
-            return self._multiples(step, low, high)
-        if low is None and high is None:
-            return name
-        body = number_range(low, high) if name == "number" else integer_range(whole(low, 1), whole(high, -1))
-        if body is None:
-            raise NothingError("no number is large enough and small enough")
-        return self.rules.rule(body)
-
-    def _multiples(self, step: Decimal, low: Bound | None, high: Bound | None) -> str:
-        if step % 1 != 0:
-            raise CannotError("multipleOf can only be done for integers")
-        if low is None or high is None or (high.value - low.value) / step > _MAX_MULTIPLES:
-            raise CannotError(f"multipleOf needs bounds with at most {_MAX_MULTIPLES} multiples between them")
-        first, last = whole(low, 1), whole(high, -1)
-        assert first is not None
-        assert last is not None
-        size = int(step)
-        numbers = range(-(-first // size) * size, last + 1, size)
-        if not numbers:
-            raise NothingError("no multiple is large enough and small enough")
-        return " | ".join(f'"{number}"' for number in numbers)
-
-
-def _joined(nodes: Sequence[Node], kind: str) -> dict[str, Any]:
-    """The keywords for one type, of all ``nodes`` together."""
-    joined: dict[str, Any] = {}
-    tighter: dict[str, Callable[..., Any]] = {"minimum": max, "exclusiveMinimum": max, "minLength": max}
-    tighter |= {"maximum": min, "exclusiveMaximum": min, "maxLength": min}
-    for node in nodes:
-        for keyword in KEYWORDS[kind] & node.schema.keys():
-            value = node.schema[keyword]
-            if keyword not in joined or identity(joined[keyword]) == identity(value):
-                joined[keyword] = value
-            elif keyword in tighter and all(type(each) in (int, float) for each in (joined[keyword], value)):
-                joined[keyword] = tighter[keyword](joined[keyword], value)
-            else:
-                raise CannotError(f"two of {keyword!r} at once")
-    return joined
 
 
 def _excluded(nodes: Sequence[Node]) -> list[Any]:

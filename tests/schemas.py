@@ -277,8 +277,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "bound of a kind": ({"type": "number", "minimum": "3"}, "minimum must be a number"),
     "old bound": ({"type": "number", "minimum": 3, "exclusiveMinimum": True}, "must be a number"),
     "huge bound": ({"type": "number", "minimum": 1e300}, "too large"),
-    "multiples of fractions": ({"type": "number", "multipleOf": 0.01}, "only be done for integers"),
-    "multiples without end": ({"type": "integer", "multipleOf": 3}, "needs bounds"),
+    "multiples of nothing": ({"type": "number", "multipleOf": 0}, "multipleOf must be more than 0"),
+    "multiples of much": ({"type": "integer", "multipleOf": 1000003}, "closer bounds would help"),
+    "multiples far apart": ({"multipleOf": 10, "minimum": 11, "maximum": 19}, "no multiple"),
     "members that may be one": ({"type": "object", "minProperties": 2}, "minProperties of 2 cannot be done"),
     "required and forbidden": (
         {"required": ["a"], "additionalProperties": False},
