@@ -57,7 +57,8 @@ set(GPT4ALL_SHIM_SOURCES
   src/text_parts.cpp
   src/text_stream.cpp
   src/thread_pool.cpp
-  src/token_marks.cpp)
+  src/token_marks.cpp
+  src/top_logits.cpp)
 
 # BERT's arithmetic, compiled once for every kind of processor that is told
 # apart at run time; other compilers leave it to the engine.

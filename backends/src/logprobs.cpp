@@ -1,5 +1,6 @@
 #include "logprobs.h"
 
+#include "top_logits.h"
 #include "vocabulary.h"
 
 #include <algorithm>
@@ -32,26 +33,6 @@ LogprobReport::LogprobReport(const gpt4all_generate_options &options, const llam
     texts_.reserve(static_cast<std::size_t>(n_top_) + 1);
 }
 
-std::vector<llama_token> LogprobReport::likeliest(const float *logits) const {
-    std::vector<llama_token> top; // a heap with the least likely in front
-    top.reserve(static_cast<std::size_t>(n_top_) + 1);
-    const auto likelier = [logits](llama_token a, llama_token b) {
-        return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
-    };
-    for (llama_token token = 0; token < n_vocab_ && n_top_ > 0; token++) {
-        const bool full = top.size() == static_cast<std::size_t>(n_top_);
-        if (full && !(logits[token] > logits[top.front()])) continue;
-        if (full) {
-            std::pop_heap(top.begin(), top.end(), likelier);
-            top.pop_back();
-        }
-        top.push_back(token);
-        std::push_heap(top.begin(), top.end(), likelier);
-    }
-    std::sort_heap(top.begin(), top.end(), likelier);
-    return top;
-}
-
 gpt4all_token_logprob LogprobReport::entry(llama_token token, const float *logits, double log_sum) {
     texts_.push_back(token_text(vocab_, token, true));
     const double logprob = std::max(static_cast<double>(logits[token]) - log_sum, LEAST_LOGPROB);
@@ -65,7 +46,9 @@ bool LogprobReport::report(const float *logits, llama_token token) {
     const double log_sum = log_sum_exp(logits, n_vocab_);
     const gpt4all_token_logprob chosen = entry(token, logits, log_sum);
     std::vector<gpt4all_token_logprob> top;
-    for (llama_token likely : likeliest(logits)) top.push_back(entry(likely, logits, log_sum));
+    std::vector<llama_token_data> likeliest;
+    find_top_logits(logits, n_vocab_, static_cast<std::size_t>(n_top_), likeliest);
+    for (const llama_token_data &likely : likeliest) top.push_back(entry(likely.id, logits, log_sum));
     return callback_(&chosen, top.data(), static_cast<int32_t>(top.size()), payload_) == 0;
 }
 

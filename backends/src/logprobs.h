@@ -20,7 +20,6 @@ public:
     bool report(const float *logits, llama_token token);
 
 private:
-    std::vector<llama_token> likeliest(const float *logits) const;
     gpt4all_token_logprob entry(llama_token token, const float *logits, double log_sum);
 
     gpt4all_logprobs_callback callback_;

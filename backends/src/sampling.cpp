@@ -1,6 +1,7 @@
 #include "sampling.h"
 
 #include "grammar_constraint.h"
+#include "top_logits.h"
 
 #include <algorithm>
 #include <cmath>
@@ -15,26 +16,6 @@ constexpr float NEVER = -std::numeric_limits<float>::infinity();
 constexpr float LARGEST_LOGIT = 1e6f;
 // Colder is as good as greedy, and logits divided by it stay finite.
 constexpr float LOWEST_TEMPERATURE = 1e-30f;
-
-// Independent maxima let the compiler use the widest compare there is.
-constexpr int32_t LANES = 16;
-
-float largest(const float *values, int32_t n) {
-    float lanes[LANES];
-    std::fill_n(lanes, LANES, NEVER);
-    int32_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int32_t k = 0; k < LANES; k++) lanes[k] = values[i + k] > lanes[k] ? values[i + k] : lanes[k];
-    }
-    float best = *std::max_element(lanes, lanes + LANES);
-    for (; i < n; i++) best = values[i] > best ? values[i] : best;
-    return best;
-}
-
-bool weaker_last(const llama_token_data &a, const llama_token_data &b) {
-    // Equal logits are ordered by id, so that a draw does not depend on the heap.
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
 
 } // namespace
 
@@ -136,34 +117,9 @@ llama_token Sampler::draw(const float *logits) {
 }
 
 llama_token Sampler::greedy(const float *logits) const {
-    const float best = largest(logits, n_vocab_);
+    const float best = largest_logit(logits, n_vocab_);
     if (!std::isfinite(best)) return -1;
     return static_cast<llama_token>(std::find(logits, logits + n_vocab_, best) - logits);
-}
-
-// Keeps the top_k largest in a heap whose weakest member is on top; a block
-// of logits that holds nothing above it is skipped whole.
-void Sampler::collect_top_k(const float *logits) {
-    candidates_.clear();
-    int32_t i = 0;
-    const auto offer = [&](llama_token token) {
-        const llama_token_data candidate = {token, logits[token], 0.0f};
-        if (candidates_.size() < top_k_) {
-            candidates_.push_back(candidate);
-            std::push_heap(candidates_.begin(), candidates_.end(), weaker_last);
-        } else if (candidate.logit > candidates_.front().logit) {
-            std::pop_heap(candidates_.begin(), candidates_.end(), weaker_last);
-            candidates_.back() = candidate;
-            std::push_heap(candidates_.begin(), candidates_.end(), weaker_last);
-        }
-    };
-    constexpr int32_t BLOCK = 4 * LANES;
-    for (; i + BLOCK <= n_vocab_; i += BLOCK) {
-        if (candidates_.size() == top_k_ && !(largest(logits + i, BLOCK) > candidates_.front().logit)) continue;
-        for (int32_t k = i; k < i + BLOCK; k++) offer(k);
-    }
-    for (; i < n_vocab_; i++) offer(i);
-    std::sort_heap(candidates_.begin(), candidates_.end(), weaker_last);
 }
 
 // All but banned tokens, which the engine's sort of many candidates is not made for.
@@ -180,10 +136,10 @@ void Sampler::collect_all(const float *logits) {
 llama_token Sampler::pick(const float *logits) {
     if (greedy_) return greedy(logits);
     if (top_k_ > 0) {
-        collect_top_k(logits);
+        find_top_logits(logits, n_vocab_, top_k_, candidates_);
         if (!std::isfinite(candidates_.front().logit)) return -1;
     } else {
-        if (!std::isfinite(largest(logits, n_vocab_))) return -1;
+        if (!std::isfinite(largest_logit(logits, n_vocab_))) return -1;
         collect_all(logits);
     }
     llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, top_k_ > 0};

@@ -48,7 +48,6 @@ private:
     llama_token draw(const float *logits);
     llama_token pick(const float *logits);
     llama_token greedy(const float *logits) const;
-    void collect_top_k(const float *logits);
     void collect_all(const float *logits);
 
     bool greedy_;
