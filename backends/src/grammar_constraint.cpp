@@ -112,11 +112,10 @@ bool GrammarConstraint::allows(llama_token token) {
 
 void GrammarConstraint::accept(llama_token token) { advance(at_, token); }
 
-// Whether a token can be more than what the answer, or thinking, makes of it.
-bool GrammarConstraint::may_be_of_mark(llama_token token) const {
-    const std::string text = spelled(token);
+// Whether a token of this text can be more than what the answer, or thinking, makes of it.
+bool GrammarConstraint::may_be_of_mark(std::string_view text) const {
     switch (at_.phase) {
-    case Phase::THINKING: return text.find(marks_.close.back()) != std::string::npos;
+    case Phase::THINKING: return text.find(marks_.close.back()) != std::string_view::npos;
     case Phase::GAP: return without_leading_space(text).empty();
     case Phase::UNDECIDED: {
         const std::size_t known = without_leading_space(at_.text).size();
@@ -155,10 +154,16 @@ TokenMask GrammarConstraint::find_allowed() {
     } else {
         allowed = answers();
     }
-    for (llama_token token = 0; token < texts_.size(); token++) {
-        if (!may_be_of_mark(token)) continue;
+    const auto ask = [&](llama_token token) {
         Position next = at_;
         allowed.put(static_cast<std::size_t>(token), advance(next, token));
+    };
+    // In their order in memory.
+    for (std::size_t i = 0; i < texts_.n_entries(); i++) {
+        if (may_be_of_mark(texts_.entry_text(i))) ask(texts_.entry(i).token);
+    }
+    for (llama_token token = 0; token < texts_.size(); token++) {
+        if (texts_.text(token).empty() && may_be_of_mark(spelled(token))) ask(token);
     }
     return allowed;
 }

@@ -53,7 +53,7 @@ private:
     bool advance_answer(Position &at, llama_token token);
     bool may_end() const;
     std::string spelled(llama_token token) const;
-    bool may_be_of_mark(llama_token token) const;
+    bool may_be_of_mark(std::string_view text) const;
     void begin_token();
     TokenMask find_allowed();
     TokenMask answers();
