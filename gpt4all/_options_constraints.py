@@ -38,10 +38,11 @@ def _schema_of(json_schema: object) -> object:
     if isinstance(json_schema, dict):
         return json_schema
     # A pydantic model, told by what it can do: pydantic may not be installed.
-    describe = getattr(json_schema, "model_json_schema", None)
-    if isinstance(json_schema, type) and callable(describe):
+    if isinstance(json_schema, type) and callable(getattr(json_schema, "model_json_schema", None)):
+        from gpt4all._options_pydantic import described
+
         try:
-            return describe()
+            return described(json_schema)
         except Exception as error:
             # What has no schema is pydantic's own kind of error.
             raise ValueError(f"json_schema: {json_schema.__name__} has no JSON Schema: {error}") from error

@@ -164,17 +164,17 @@ _PORT = r"(?::(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4}
 _HOST_SCHEMES = ("http", "https", "ws", "wss", "ftp")
 
 
-def _uri(most: int, ucs: str = "", reference: bool = False) -> str:
+def _uri(most: int, ucs: str = "", kind: str = "uri") -> str:
     """Short ones have parts of any length; others have what stands before the path in a part of their length."""
     if most <= SHORT_URI:
-        return _uri_of_parts(None, None, ucs, reference)
+        return _uri_of_parts(None, None, ucs, kind)
     # The scheme, ://, an @, the colon and number of a port; two signs that begin query and fragment.
     rest = most - 16 - 3 - 1 - 6 - 2
     parts = min(80, rest // 4), min(250, rest * 3 // 5)
-    return _any_of(*(_uri_of_parts(part, rest - part, ucs, reference) for part in parts))
+    return _any_of(*(_uri_of_parts(part, rest - part, ucs, kind) for part in parts))
 
 
-def _uri_of_parts(authority: int | None, rest: int | None, ucs: str, reference: bool) -> str:
+def _uri_of_parts(authority: int | None, rest: int | None, ucs: str, kind: str) -> str:
     name = _uri_name(None if authority is None else authority * 2 // 3, ucs)
     user = _run(":", ucs, None if authority is None else authority // 3)
     if authority is None:
@@ -190,12 +190,14 @@ def _uri_of_parts(authority: int | None, rest: int | None, ucs: str, reference: 
     begun = f"(?:[/?]{path})?{fragment}"
     other = _besides(("", *_HOST_SCHEMES, "file"), "[a-z0-9+.-]", 15, _LETTERS.lower())
     first = _run(":@", ucs, 1, least=1)
+    if kind == "http":
+        return f"https?://{host}{begun}"
     options = [
         f"{_any_of(*_HOST_SCHEMES)}://{host}{begun}",
         f"file://(?:{_any_of(_uri_name(authority, ucs), _IPV4)})?/{path}{fragment}",
         f"{other}:(?://(?:{address})?{begun}|/?{first}{path}{fragment})",
     ]
-    if reference:
+    if kind == "reference":
         # No colon in the first segment, which would make a scheme of it.
         segment = _run("@", ucs, authority, least=1)
         options += [f"//{address}{begun}", rf"/(?:(?:{first}|\?){path})?{fragment}", f"(?:{segment})?{begun}"]
@@ -332,9 +334,10 @@ FORMATS: dict[str, str | Callable[[int], str]] = {
     "email": _email,
     "idn-email": lambda most: _idn_email(),
     "uri": _uri,
-    "uri-reference": lambda most: _uri(most, reference=True),
+    "http-uri": lambda most: _uri(most, kind="http"),  # ours, for what pydantic checks beside the format
+    "uri-reference": lambda most: _uri(most, kind="reference"),
     "iri": lambda most: _uri(most, _UCS),
-    "iri-reference": lambda most: _uri(most, _UCS, reference=True),
+    "iri-reference": lambda most: _uri(most, _UCS, kind="reference"),
     "uri-template": lambda most: _uri_template(),
     "json-pointer": _POINTER,
     "relative-json-pointer": rf"(?:0|[1-9]{{1,6}}0?)(?:#|{_POINTER})",

@@ -19,6 +19,7 @@ import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpt4all._options_pydantic import described
 from gpt4all._options_schema import schema_grammar
 from tests.gbnf import Texts
 from tests.schemas import check_instance
@@ -122,6 +123,9 @@ SAME: dict[str, Any] = {
     "IPvAnyInterface": pydantic.IPvAnyInterface,
     "EmailStr": pydantic.EmailStr,
     "AnyUrl": pydantic.AnyUrl,
+    "HttpUrl": pydantic.HttpUrl,
+    "HttpUrl, shorter": Annotated[pydantic.HttpUrl, Field(max_length=100)],
+    "AnyHttpUrl": pydantic.AnyHttpUrl,
     "Pattern": typing.Pattern,
     "Base64Bytes": pydantic.Base64Bytes,
     "Literal": Literal["a", "b", 3],
@@ -197,7 +201,7 @@ def model_of(kind: Any) -> type[BaseModel]:
 
 
 def drawn(name: str, model: type[BaseModel]) -> list[str]:
-    schema = model.model_json_schema()
+    schema = described(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         texts = Texts(schema_grammar({**schema, "title": name}))
@@ -228,3 +232,18 @@ def test_a_class_may_ask_for_more_than_its_schema(name: str) -> None:
         return True
 
     assert not all(map(taken, drawn(name, model)))
+
+
+def test_a_class_that_describes_itself_is_asked_as_it_expects() -> None:
+    class Own(BaseModel):
+        @classmethod
+        def model_json_schema(cls) -> dict[str, Any]:  # type: ignore[override]
+            return {"const": 3}
+
+    class Other:
+        @staticmethod
+        def model_json_schema() -> dict[str, Any]:
+            return {"const": 4}
+
+    assert described(Own) == {"const": 3}
+    assert described(Other) == {"const": 4}
