@@ -42,9 +42,10 @@ def download_model(
 
     `url` defaults to `models/gguf/<model_filename>` on the catalogue's host. `expected_size` is in bytes, the hashes
     are hexadecimal. A file that is already there is kept if it is as expected and replaced if it is not. Bytes go to
-    `<model_filename>.part`; whatever ends the call, the next one resumes there, except after a ChecksumError, which
-    removes them. `verbose` always shows the tqdm bar; otherwise it is shown on a terminal or in a notebook.
-    `progress` gets a `DownloadProgress` for every block and stops the download by returning False.
+    `<model_filename>.part`; whatever ends the call, the next one resumes there if the server has said which version of
+    the file they belong to, or a hash is expected. A ChecksumError removes them. `verbose` always
+    shows the tqdm bar; otherwise it is shown on a terminal or in a notebook. `progress` gets a
+    `DownloadProgress` for every block and stops the download by returning False.
 
     Raises ValueError for an unsafe name or a malformed hash, FileNotFoundError for a missing directory,
     DownloadError for what the server or the disk refuses, ChecksumError for wrong bytes, CancellationError after
