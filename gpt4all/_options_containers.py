@@ -269,7 +269,7 @@ def row(rules: Rules, brackets: str, members: Sequence[Member], other: str | Non
         most = None if other is None else min(most, len(members) + _MAX_OTHERS)
     # Only as far as it matters.
     limit = max(least, 1) if most is None else most
-    if (limit + 1) * (len(members) + 1) > _MAX_COUNTED:
+    if limit > 1 and (limit + 1) * (len(members) + 1) > _MAX_COUNTED:
         raise CannotError("there are too many members to count")
 
     def closing(written: int) -> str | None:

@@ -61,6 +61,9 @@ def schema_grammar(schema: object) -> str:
         return _grammar(text)
     except RecursionError:
         raise ValueError("json_schema: it is nested too deeply") from None
+    except ValueError as error:
+        # As of the public kind, and without the many calls within each other that it came through.
+        raise ValueError("json_schema: " + str(error).removeprefix("json_schema: ")) from None
 
 
 def _grammar(text: str) -> str:
@@ -73,7 +76,7 @@ def _grammar(text: str) -> str:
             continue
         converter.narrowings.warn(text)
         return grammar
-    raise ValueError("json_schema: too many of its parts that refer to themselves cannot be done")
+    raise ValueError("too many parts that refer to themselves cannot be done")
 
 
 Key = tuple[str, frozenset[Node]]
@@ -180,7 +183,8 @@ class _Converter:
     def _fail(self, nodes: Sequence[Node], error: ValueError) -> NoReturn:
         if str(error).startswith("json_schema: "):
             raise error
-        raise type(error)(f"json_schema: {nodes[0].pointer if nodes else '#'}: {error}") from None
+        kind = next(kind for kind in (SchemaError, NothingError, CannotError) if isinstance(error, kind))
+        raise kind(f"json_schema: {nodes[0].pointer if nodes else '#'}: {error}") from None
 
     def _any(self, nodes: tuple[Node, ...]) -> str:
         ways = self._alternatives.ways(nodes)

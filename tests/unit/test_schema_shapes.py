@@ -280,6 +280,22 @@ def test_a_part_that_refers_to_itself_is_left_out_whole() -> None:
     assert values(schema) == {"{}", '{"a":1}'}
 
 
+def test_a_string_that_is_too_large_for_a_grammar_is_left_out() -> None:
+    large = {"type": "string", "pattern": "a.{3000}b.{3000}c", "maxLength": 9000, "minLength": 8000}
+    assert len(narrowings({"type": "object", "properties": {"s": large, **A}})) == 1
+
+
+def test_errors_are_of_the_public_kind() -> None:
+    with pytest.raises(ValueError, match="^json_schema: #: nothing matches") as caught:
+        schema_grammar(False)
+    assert type(caught.value) is ValueError
+    assert caught.value.__suppress_context__
+
+
+def test_many_properties() -> None:
+    assert schema_grammar({"properties": {f"p{number}": {} for number in range(11_000)}}).count(r"\"p") == 11_000
+
+
 def nested(keyword: str, depth: int) -> Any:
     schema: Any = {"type": "null"}
     for _ in range(depth):
