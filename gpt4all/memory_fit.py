@@ -10,6 +10,7 @@ from gpt4all.gpus import byte_text
 
 if TYPE_CHECKING:
     from gpt4all._native.device_memory import MemoryNeed
+    from gpt4all.main_memory import Room
 
 #: What a model takes of each memory with so many layers on the GPU and so long a context.
 Measure = Callable[[int, int], "Sequence[MemoryNeed]"]
@@ -64,6 +65,32 @@ def insufficient_memory(
         max_ngl=max_ngl,
         max_n_ctx=max_n_ctx,
     )
+
+
+def too_little_main_memory(
+    need: MemoryNeed, rooms: Sequence[Room], mapped: int, n_ctx: int | None
+) -> InsufficientMemoryError | None:
+    """The error where main memory cannot hold a model.
+
+    Args:
+        need: what the model takes of it.
+        rooms: what is left, by limit.
+        mapped: bytes of its file that are mapped beside that.
+        n_ctx: the context it was measured with.
+    """
+    for room in sorted(rooms, key=lambda room: room.free):
+        weights = need.weights + (mapped if room.mapped_too else 0)
+        required = weights + need.context + need.compute
+        if required > room.free:
+            return InsufficientMemoryError(
+                f"too little main memory for n_ctx={n_ctx}: {room.where} leaves this process {byte_text(room.free)}, "
+                f"and {byte_text(required)} are needed ({byte_text(weights)} for weights, {byte_text(need.context)} "
+                f"for the context, {byte_text(need.compute)} for work buffers). A smaller n_ctx, kv_type='q8_0' or a "
+                "smaller model takes less",
+                required=required,
+                free=room.free,
+            )
+    return None
 
 
 def context_too_long(

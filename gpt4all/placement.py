@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt4all import backend_selection
+from gpt4all import backend_selection, main_memory
 from gpt4all.backend_selection import Candidate
 from gpt4all.devices import DeviceRequest, Platform
 from gpt4all.errors import (
@@ -18,7 +18,15 @@ from gpt4all.errors import (
     UnsupportedModelError,
 )
 from gpt4all.gpus import Gpu, Probe
-from gpt4all.memory_fit import Measure, context_too_long, insufficient_memory, most_free, too_large
+from gpt4all.main_memory import Room
+from gpt4all.memory_fit import (
+    Measure,
+    context_too_long,
+    insufficient_memory,
+    most_free,
+    too_large,
+    too_little_main_memory,
+)
 from gpt4all.options import LoadOptions
 from gpt4all.session import Location, ModelSession, open_model
 
@@ -106,9 +114,43 @@ class Placement:
         if candidate.error is not None:
             raise candidate.error
         if candidate.backend == "cpu":
-            return open_model("cpu", path, self._options)
+            return open_model("cpu", path, self._options, _MainMemory(path, self._options, n_ctx_train).locate)
         locator = _Locator(self._request, candidate, path, self._options, n_ctx_train)
         return open_model(candidate.backend, path, self._options, locator.locate)
+
+
+class _MainMemory:
+    """Sees to it that a model fits into main memory before it is put there."""
+
+    #: More than any model's cache takes for a token, and any model's work buffers.
+    _MOST_PER_TOKEN = 1 << 20
+    _MOST_BUFFERS = 1 << 30
+
+    def __init__(self, path: Path, options: LoadOptions, n_ctx_train: int | None) -> None:
+        self._path = path
+        self._options = options
+        self._n_ctx = options.n_ctx or n_ctx_train
+
+    def locate(self, backend: Backend, arguments: LoadArguments) -> Location:
+        """Runs on the thread that loads."""
+        rooms = main_memory.rooms()
+        if self._fits_surely(rooms):
+            return Location()
+        need = backend.model_memory(self._path, **arguments)[0]
+        mapped = self._path.stat().st_size if self._options.use_mmap else 0
+        error = too_little_main_memory(need, rooms, mapped, self._n_ctx)
+        if error is not None:
+            raise error
+        return Location()
+
+    def _fits_surely(self, rooms: Sequence[Room]) -> bool:
+        """Measuring reads the vocabulary once more, so what is small enough goes without."""
+        if not rooms:
+            return True
+        if self._n_ctx is None or "-of-" in self._path.name:  # perhaps one part of several
+            return False
+        most = 2 * self._path.stat().st_size + self._n_ctx * self._MOST_PER_TOKEN + self._MOST_BUFFERS
+        return most <= min(room.free for room in rooms)
 
 
 class _Locator:

@@ -229,7 +229,7 @@ enum { GPT4ALL_WORDPIECE = 1, GPT4ALL_WORDPIECE_LOWERCASE = 2, GPT4ALL_WORDPIECE
 typedef struct gpt4all_memory_need {
     int32_t device;   /* index for gpt4all_device_get_info; -1 is main memory */
     int32_t n_layers; /* of n_layer + 1 */
-    int64_t weights;  /* in main memory, the part of the file that is mapped there */
+    int64_t weights;  /* in main memory, without what stays mapped from the file */
     int64_t context;
     int64_t compute;      /* work buffers */
     int64_t memory_total; /* 0 where unknown */

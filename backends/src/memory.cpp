@@ -30,13 +30,14 @@ void add_memory_of(ggml_backend_dev_t device, gpt4all_memory_need &need) {
     need.memory_total = static_cast<int64_t>(total_bytes);
 }
 
-gpt4all_memory_need need_on(const llama_context *context, ggml_backend_dev_t gpu, int32_t n_layers) {
+gpt4all_memory_need need_on(const llama_context *context, ggml_backend_dev_t gpu, int32_t n_layers, bool mapped) {
     gpt4all_memory_need need = {};
     need.device = gpu == nullptr ? -1 : device_index(gpu);
     need.n_layers = n_layers;
     for (const auto &[type, bytes] : llama_get_memory_breakdown(context)) {
         if (gpu_of(type) != gpu) continue;
-        need.weights += static_cast<int64_t>(bytes.model);
+        // The pages of a mapped file can be dropped again; what is repacked for the processor cannot.
+        if (!mapped || type != ggml_backend_cpu_buffer_type()) need.weights += static_cast<int64_t>(bytes.model);
         need.context += static_cast<int64_t>(bytes.context);
         need.compute += static_cast<int64_t>(bytes.compute);
     }
@@ -90,10 +91,10 @@ private:
         int32_t n_left = llama_model_n_layer(weights_.get()) + 1;
         for (ggml_backend_dev_t gpu : placement_.devices()) {
             const int32_t n_layers = layers_on(weights_.get(), gpu);
-            needs.push_back(need_on(context.get(), gpu, n_layers));
+            needs.push_back(need_on(context.get(), gpu, n_layers, false));
             n_left -= n_layers;
         }
-        needs[0] = need_on(context.get(), nullptr, n_left);
+        needs[0] = need_on(context.get(), nullptr, n_left, options_.use_mmap != 0);
         return needs;
     }
 

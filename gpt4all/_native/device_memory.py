@@ -45,7 +45,7 @@ class MemoryNeed:
     device: int | None
     #: Of ``n_layer + 1``: the output counts as one.
     n_layers: int
-    #: In main memory, the part of the file that is mapped there.
+    #: In main memory, without what stays mapped from the file.
     weights: int
     context: int
     #: Work buffers.

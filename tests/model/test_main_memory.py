@@ -1,0 +1,43 @@
+"""A model that does not fit into main memory is an error before anything of it is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.model, pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space")]
+
+_PROGRAM = """
+import resource, sys
+from gpt4all import GPT4All, errors
+limit = int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    GPT4All(sys.argv[1], n_ctx=int(sys.argv[2]), n_threads=1).close()
+except errors.InsufficientMemoryError as error:
+    print(error.required > error.free > 0, error)
+else:
+    print("loaded")
+"""
+
+
+def load(path: Path, n_ctx: int, limit: int) -> str:
+    command = [sys.executable, "-c", _PROGRAM, str(path), str(n_ctx), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("n_ctx", [1 << 20, 10**8, (1 << 31) - 1])
+def test_a_context_beyond_the_limit(model_file: Callable[[str], Path], n_ctx: int) -> None:
+    found = load(model_file("tiny-llama"), n_ctx, 1 << 30)
+    assert found.startswith("True too little main memory")
+    assert "its limit of address space leaves this process" in found
+
+
+def test_what_fits_is_loaded(model_file: Callable[[str], Path]) -> None:
+    assert load(model_file("tiny-llama"), 64, 1 << 30) == "loaded\n"
