@@ -200,7 +200,12 @@ def _uri_of_parts(authority: int | None, rest: int | None, ucs: str, kind: str) 
     if kind == "reference":
         # No colon in the first segment, which would make a scheme of it.
         segment = _run("@", ucs, authority, least=1)
-        options += [f"//{address}{begun}", rf"/(?:(?:{first}|\?){path})?{fragment}", f"(?:{segment})?{begun}"]
+        options += [
+            f"//{address}{begun}",
+            rf"/(?:(?:{first}|\?){path})?{fragment}",
+            f"{segment}{begun}",
+            rf"(?:\?{path})?{fragment}",
+        ]
     return _any_of(*options)
 
 

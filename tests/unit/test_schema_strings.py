@@ -161,7 +161,7 @@ INVALID = {
     "email": ["a.@b.de", "a@b", "@b.de", "a@b..de", "a@x.test", "a@x.LocalHost", "a@-b.de", "a b@c.de", "a@b.de."],
     "uri": ["/path", "https:", "https://", "http://a b/", "http://x:65536/", "https://a/%zz", "http://xn--a.com/"],
     "http-uri": ["ftp://a.b/", "mailto:a@b.de", "http:", "/a"],
-    "uri-reference": ["a:b c", "1a:b", "http://"],
+    "uri-reference": ["//a:b/c", "//a@b@c.d/", "a:b c", "1a:b", "http://"],
     "json-pointer": ["a", "/~2", "/~"],
     "relative-json-pointer": ["01", "/a", "-1"],
     "regex": ["[z-a]", "(", "a**", "{3,1}", "a{3,1}", "[", "*"],
