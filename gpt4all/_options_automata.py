@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, NoReturn
 
 from gpt4all._options_keywords import CannotError, Fuel
 from gpt4all._options_regular import Characters, Choice, Language, Ranges, Repeat, Rule, Sequence, encoded
@@ -26,8 +26,11 @@ Step = tuple[int, int]  # a mask, and the state it leads to
 
 
 class TooLargeError(CannotError):
-    def __init__(self) -> None:
-        super().__init__("what must hold together here is too large for a grammar")
+    """More states than a grammar should have rules."""
+
+
+def _too_large() -> NoReturn:
+    raise TooLargeError("what must hold together here is too large for a grammar")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class _Ways:
 
     def state(self) -> int:
         if len(self.steps) >= _MAX_PARTS:
-            raise TooLargeError
+            _too_large()
         self.steps.append([])
         self.jumps.append([])
         return len(self.steps) - 1
@@ -314,7 +317,7 @@ def explored(
                 found.append(target)
             merged[number] = merged.get(number, 0) | mask
         if len(found) > MAX_STATES:
-            raise TooLargeError
+            _too_large()
         fuel.spend((1 + len(merged)) * _WORK)
         ways.append([(mask, number) for number, mask in merged.items()])
     accepting = [bool(accepts(state)) for state in found]

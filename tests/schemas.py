@@ -258,6 +258,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "pattern look": ({"pattern": "^a(?=a)"}, "of groups with ? only"),
     "pattern look behind": ({"pattern": "^(?<!a)b"}, "of groups with ? only"),
     "pattern look in one alternative": ({"pattern": "^(?=a)b|c"}, "several alternatives"),
+    "pattern too large to count": (
+        {"items": {"pattern": "^.*a.{30}b$", "minLength": 40}, "minItems": 1},
+        "#/items: what must hold together here is too large",
+    ),
     "pattern look at nothing": ({"pattern": "^(?!a)a"}, "no string is right"),
     "pattern back": ({"pattern": "(a)\\1"}, "\\1 can not be done"),
     "pattern boundary": ({"pattern": "\\bword"}, "\\b can not be done"),
