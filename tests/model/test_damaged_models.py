@@ -17,6 +17,7 @@ from robustness.model_mutants import Model, read_model
 
 from gpt4all import GPT4All
 from gpt4all.errors import InvalidModelError
+from tests.fake import ROOT
 from tests.gguf_writer import STRING, TYPE_IDS, U32, Tensor, Typed
 
 pytestmark = pytest.mark.model
@@ -149,3 +150,15 @@ def test_a_file_that_is_cut_short_in_use(model_file: Callable[[str], Path], tmp_
         with pytest.raises(InvalidModelError, match="shorter while it was in use"):
             mapped.generate("Hello", max_tokens=4)
         assert read.generate("Hello", max_tokens=4, temp=0) == text
+
+
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-jamba", "tiny-t5", "tiny-bert"])
+def test_a_sample_of_broken_models(model_file: Callable[[str], Path], name: str) -> None:
+    """What scripts/fuzz_models does with all of them: no copy ends or hangs the process that uses it."""
+    command = [sys.executable, "-m", "robustness.model_trials", "--every", "150", "--rounds", "300"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts")))}
+    done = subprocess.run(
+        [*command, model_file(name)], env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "used" in done.stdout or "refused" in done.stdout
