@@ -10,43 +10,69 @@ from gpt4all._options_ranges import MOST_DIGITS, Bound
 
 Schema = dict[str, Any]
 
-#: What is done, by the type of the values it is about.
-KEYWORDS = {
-    "object": frozenset(
-        {
-            "additionalProperties",
-            "maxProperties",
-            "minProperties",
-            "patternProperties",
-            "properties",
-            "propertyNames",
-            "required",
-        }
-    ),
-    "array": frozenset({"additionalItems", "contains", "items", "maxItems", "minItems", "prefixItems", "uniqueItems"}),
-    "string": frozenset({"format", "maxLength", "minLength", "pattern"}),
-    "number": frozenset({"exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"}),
+#: What each keyword is about and how it is done, the part of it that a grammar can say. Other words are no constraint.
+TABLE = {
+    "type": ("any value", "in full"),
+    "enum": ("any value", "in full"),
+    "const": ("any value", "in full"),
+    "properties": ("object", "in the schema's order; an optional one that cannot be done is left out"),
+    "required": ("object", "in full"),
+    "additionalProperties": ("object", "a schema: after the declared ones; true: none beside declared ones"),
+    "patternProperties": ("object", "after the declared ones; the schemas of several patterns all hold"),
+    "propertyNames": ("object", "in full for declared ones"),
+    "minProperties": ("object", "those that are not declared count as one"),
+    "maxProperties": ("object", "in full"),
+    "items": ("array", "in full"),
+    "prefixItems": ("array", "in full"),
+    "additionalItems": ("array", "in full"),
+    "minItems": ("array", "in full"),
+    "maxItems": ("array", "in full"),
+    "contains": ("array", "the first item"),
+    "uniqueItems": ("array", "up to 6 listed values in any order, more in the schema's; others: one item"),
+    "minLength": ("string", "in full"),
+    "maxLength": ("string", "in full"),
+    "pattern": ("string", "what Python and JavaScript both read; _options_patterns says what not"),
+    "format": ("string", "a part that validators take; _options_formats says which"),
+    "minimum": ("number", "in full"),
+    "maximum": ("number", "in full"),
+    "exclusiveMinimum": ("number", "in full"),
+    "exclusiveMaximum": ("number", "in full"),
+    "multipleOf": ("number", "_options_numbers says of what"),
+    "excluded": ("any value", "ours: values that it must not be, which not makes"),
+    # In the same place as everything else that is said there:
+    "$ref": ("joined", "within the schema, by pointer, $anchor and $id"),
+    "allOf": ("joined", "in full"),
+    # Several ways to fill a place:
+    "anyOf": ("alternatives", "one that cannot be done is left out"),
+    "oneOf": ("alternatives", "by tags, which are always written, by required properties, or by what not can do"),
+    "not": ("alternatives", "of what can be said the other way round"),
+    "if": ("alternatives", "else where not can do the condition, otherwise what satisfies then and else"),
+    "dependencies": ("alternatives", "in full; of more than 4, what others depend on is left out"),
+    "dependentRequired": ("alternatives", "like dependencies"),
+    "dependentSchemas": ("alternatives", "like dependencies"),
+    # What no grammar here can do:
+    "$dynamicRef": ("refused", ""),
+    "$recursiveRef": ("refused", ""),
+    "disallow": ("refused", ""),
+    "divisibleBy": ("refused", ""),
+    "extends": ("refused", ""),
+    "maxContains": ("refused", ""),
+    "minContains": ("refused", ""),
+    "unevaluatedItems": ("refused", ""),
+    "unevaluatedProperties": ("refused", ""),
 }
-#: What holds beside everything else that is said in the same place.
-JOINED = ("$ref", "allOf")
-#: What several ways of filling a place come from.
-BRANCHING = ("anyOf", "oneOf", "not", "if", "dependencies", "dependentRequired", "dependentSchemas")
-#: What a value is held to in its own place. ``excluded`` is ours: values that it must not be.
-PLAIN = frozenset({"type", "enum", "const", "excluded"}).union(*KEYWORDS.values())
-#: Keywords of the standard, of any draft, that no grammar here can do.
-UNSUPPORTED = frozenset(
-    {
-        "$dynamicRef",
-        "$recursiveRef",
-        "disallow",
-        "divisibleBy",
-        "extends",
-        "maxContains",
-        "minContains",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-    }
-)
+
+
+def _about(*kinds: str) -> tuple[str, ...]:
+    return tuple(keyword for keyword, (kind, _) in TABLE.items() if kind in kinds)
+
+
+#: By the type of the values they are about.
+KEYWORDS = {kind: frozenset(_about(kind)) for kind in ("object", "array", "string", "number")}
+BRANCHING = _about("alternatives")
+#: What a value is held to in its own place.
+PLAIN = frozenset(_about("any value", *KEYWORDS))
+UNSUPPORTED = frozenset(_about("refused"))
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 #: Before and after the point, of a bound that is counted to.
