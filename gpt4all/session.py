@@ -415,6 +415,7 @@ def open_model(
 ) -> ModelSession:
     """Loads the backend's library, then the model where ``locate`` says, on the CPU without it."""
     opened: list[tuple[Backend, Location]] = []
+    mapped = MappedFile.of(path) if options.use_mmap else None
 
     def load(on_progress: OnProgress) -> NativeModel:
         backend = load_backend(backend_name)
@@ -432,14 +433,20 @@ def open_model(
         location = Location() if locate is None else locate(backend, arguments)
         arguments["device"] = location.device
         opened.append((backend, location))
-        return backend.load_model(path, progress=on_progress, **arguments)
+        progress = on_progress if mapped is None else functools.partial(_watch, mapped, on_progress)
+        return backend.load_model(path, progress=progress, **arguments)
 
     _register_for_exit()
-    mapped = MappedFile.of(path) if options.use_mmap else None
     native, worker = loading.run(load, options.progress)
     ((backend, location),) = opened
     device = location.name(native.info)
     return ModelSession(backend, native, worker, path, options.n_threads, device, mapped)
+
+
+def _watch(mapped: MappedFile, on_progress: OnProgress, fraction: float) -> bool:
+    goes_on = on_progress(fraction)
+    mapped.check()
+    return goes_on
 
 
 def _token_ids(tokens: Sequence[int], n_vocab: int) -> list[int]:

@@ -152,6 +152,18 @@ def test_a_file_that_is_cut_short_in_use(model_file: Callable[[str], Path], tmp_
         assert read.generate("Hello", max_tokens=4, temp=0) == text
 
 
+def test_a_file_that_is_cut_short_while_it_is_loaded(model_file: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "llama.gguf"
+    path.write_bytes(model_file("tiny-llama").read_bytes())
+
+    def cut(_: float) -> bool:
+        os.truncate(path, 4096)
+        return True
+
+    with pytest.raises(InvalidModelError, match="shorter while it was in use"):
+        GPT4All(path, n_ctx=64, n_threads=1, progress=cut)
+
+
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-jamba", "tiny-t5", "tiny-bert"])
 def test_a_sample_of_broken_models(model_file: Callable[[str], Path], name: str) -> None:
     """What scripts/fuzz_models does with all of them: no copy ends or hangs the process that uses it."""
