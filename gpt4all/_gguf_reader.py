@@ -218,7 +218,7 @@ def _alignment(window: Window, metadata: dict[str, MetadataValue]) -> int:
 def _tensors(window: Window, count: int, alignment: int) -> tuple[int, str | None]:
     """Check all tensor descriptions and return where in the file the last tensor's data ends.
 
-    With it comes the first matrix whose type the engine cannot multiply with, if there is one.
+    With it comes the first weight whose type the engine cannot multiply with, if there is one.
     """
     unusable: str | None = None
     seen: set[bytes] = set()
@@ -231,10 +231,10 @@ def _tensors(window: Window, count: int, alignment: int) -> tuple[int, str | Non
             raise window.damaged(f"the tensor {quoted(raw_name.decode('utf-8', 'replace'))} stands in it twice")
         seen.add(raw_name)
         name = quoted(raw_name.decode("utf-8", "replace"))
-        size, matrix_type = _tensor_bytes(window, name)
+        size, type_name = _tensor_bytes(window, name)
         is_weight = raw_name.endswith(b".weight") and not raw_name.endswith(engine.INDEX_TENSORS)
-        if unusable is None and is_weight and matrix_type in engine.TYPES_WITHOUT_PRODUCT:
-            unusable = f"its tensor {name}, {matrix_type},"
+        if unusable is None and is_weight and type_name in engine.TYPES_WITHOUT_PRODUCT:
+            unusable = f"its tensor {name}, {type_name},"
         offset = window.u64()
         if offset % alignment:
             raise window.damaged(f"tensor {name} begins at offset {offset}, not a multiple of {alignment}")
@@ -249,7 +249,7 @@ def _tensors(window: Window, count: int, alignment: int) -> tuple[int, str | Non
 
 
 def _tensor_bytes(window: Window, name: str) -> tuple[int, str]:
-    """Size of a tensor's data, and its type's name if it is a matrix."""
+    """Size of a tensor's data, and its type's name."""
     dimensions = window.u32()
     if dimensions > engine.MAX_DIMENSIONS:
         raise window.damaged(f"tensor {name} claims {dimensions} dimensions (at most {engine.MAX_DIMENSIONS} exist)")
@@ -268,7 +268,7 @@ def _tensor_bytes(window: Window, name: str) -> tuple[int, str]:
         raise window.damaged(
             f"tensor {name} has rows of {row} elements, not a multiple of the {block_elements} in a {type_name} block"
         )
-    return elements // block_elements * block_bytes, type_name if dimensions > 1 else ""
+    return elements // block_elements * block_bytes, type_name
 
 
 def _unknown_type(window: Window, name: str, type_id: int) -> UnsupportedModelError:

@@ -54,7 +54,7 @@ class GGUFHeader:
         split_number: which of them this is, counted from 0.
         split_paths: where all the files should be, in order; empty when the name does not follow the pattern
             ``NAME-00001-of-00003.gguf`` by which the engine finds them.
-        unusable_weight: name and type of the first matrix that the engine cannot multiply with, or ``None``.
+        unusable_weight: name and type of the first weight that the engine cannot multiply with, or ``None``.
     """
 
     path: Path

@@ -268,3 +268,9 @@ def test_path_with_emoji_and_spaces(tmp_path: Path) -> None:
 def test_path_that_is_no_utf8_can_be_printed(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/m\xff.gguf")
     assert "\\udcff" in str(refusal(path)).encode("utf-8").decode("utf-8")
+
+
+def test_a_single_row_is_a_weight_too(tmp_path: Path) -> None:
+    """Writers leave out dimensions of 1, so what is multiplied with may look like a norm."""
+    path = write(tmp_path / "model.gguf", tiny((Tensor("blk.0.attn_gate.weight", (32,), TYPE_IDS["I8"]),)))
+    assert "blk.0.attn_gate.weight" in str(refusal(path))
