@@ -18,8 +18,10 @@ __all__ = ["CHECKS", "Check", "CheckFailedError", "Subject"]
 
 PROMPT = "The capital of France is"
 #: Largest difference of two logits, computed on the CPU and on the GPU: another
-#: order of additions, partly in half precision. SmolLM2's have a standard deviation of 3.
-TOLERANCE = 1.2
+#: order of additions, partly in half precision. SmolLM2's have a standard deviation
+#: of 3.6; on the CPU alone, flash attention makes a difference of 0.8 and a q8_0
+#: cache one of 1.1. An H200 was seen at 1.2 (cuda) and 1.1 (Vulkan).
+TOLERANCE = 2.0
 
 
 class CheckFailedError(Exception):

@@ -41,7 +41,7 @@ def write_random(path: Path, shape: Shape, seed: int = 0) -> None:
     """Writes a Q4_0 file of that shape, about 0.6 bytes for each weight."""
     writer = gguf.GGUFWriter(path, "llama")
     words = vocabularies.spm()
-    words.add((f"<unused {n}>" for n in range(shape.vocabulary - len(words.tokens))), gguf.TokenType.UNUSED)
+    words.add(f"<{n}>" for n in range(shape.vocabulary - len(words.tokens)))
     if words.scores is not None:
         words.scores += [-1e4] * (shape.vocabulary - len(words.scores))
     writer.add_type(gguf.GGUFType.MODEL)
