@@ -67,12 +67,17 @@ def read_model(path: Path) -> Model:
 
 def mutants(model: Model, rounds: int = 0, seed: int = 0) -> Iterator[Mutant]:
     """Every key and every tensor changed in every way, then ``rounds`` files with several changes at random."""
-    singles = [*_metadata_mutants(model), *_tensor_mutants(model)]
-    yield from singles
+    yield from _singles(model)
+    singles = list(_singles(model)) if rounds else []
     chance = random.Random(seed)
     for _ in range(rounds):
         chosen = chance.sample(singles, min(len(singles), chance.choice((2, 2, 3, 4))))
         yield _combined(model, chosen)
+
+
+def _singles(model: Model) -> Iterator[Mutant]:
+    yield from _metadata_mutants(model)
+    yield from _tensor_mutants(model)
 
 
 def _metadata_mutants(model: Model) -> Iterator[Mutant]:
