@@ -144,7 +144,7 @@ class _Object:
             if not self._declared:
                 raise
             converter.narrowings.forget(mark)
-            converter.narrowings.add(inner[0].pointer, f"properties of other names are left out: {error}")
+            converter.narrowings.add(self._nodes[0].pointer, f"properties of other names are left out: {error}")
             return None
         return converter.rules.rule(f'{key} ":" ws {value}')
 
@@ -154,8 +154,12 @@ class _Object:
         keys = [key for node in patterns for key in node.schema["patternProperties"]]
         note = partial(converter.narrowings.add, self._nodes[0].pointer)
         limits = [
-            converter.document.child(node, "propertyNames") for node in self._nodes if "propertyNames" in node.schema
+            converter.document.child(node, "propertyNames")
+            for node in self._nodes
+            if node.schema.get("propertyNames", True) is not True
         ]
+        if not all("string" in converter.traits.types(limit) for limit in limits):
+            raise NothingError("no name is accepted")
         names = list(self._declared)
         if not limits:
             return string_rule([], rules, converter.fuel, note, names, keys)
@@ -276,7 +280,9 @@ def row(rules: Rules, brackets: str, members: Sequence[Member], other: str | Non
         end = ("ws" if written else '""') if written >= least else None
         if other is None or (most is not None and written >= most):
             return end
-        again = f'("," ws {other})' + ("*" if most is None else f"{{0,{most - written - (written == 0)}}}")
+        # One of them stands apart from those that are repeated where it has no comma before it, or must be there.
+        left = None if most is None else most - written - (written == 0 or end is None)
+        again = "" if left == 0 else f'("," ws {other})' + ("*" if left is None else f"{{0,{left}}}")
         if written:
             return f"{again} ws" if end else f'"," ws {other} {again} ws' if written + 1 >= least else None
         if least > 1:

@@ -186,6 +186,13 @@ SCHEMAS: dict[str, Any] = {
         "maxProperties": 4,
     },
     "names": {"properties": {"a": {}, "long": {}}, "propertyNames": {"maxLength": 3}},
+    "names that are none beside patterns": {"propertyNames": {"type": "null"}, "patternProperties": {"^x": {}}},
+    "any names": {
+        "propertyNames": True,
+        "maxProperties": 2,
+        "properties": {"ab": {"type": "null"}},
+        "minProperties": 2,
+    },
     "names that are none": {"propertyNames": {"type": "integer"}},
     "inner root": {
         "properties": {

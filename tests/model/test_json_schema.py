@@ -23,6 +23,7 @@ UNBOUNDED = frozenset(
         "any object",
         "all of recursive",
         "any array",
+        "any names",
         "bounds beside one of",
         "names",
         "not a type",

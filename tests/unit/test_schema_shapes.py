@@ -119,6 +119,16 @@ A, B, C = {"a": {"const": 1}}, {"b": {"const": 2}}, {"c": {"const": 3}}
         ),
         ({"items": {"enum": ["a", "b"]}, "uniqueItems": True}, ["[]", '["a"]', '["b"]', '["a","b"]', '["b","a"]']),
         ({"items": {"type": "boolean"}, "uniqueItems": True, "minItems": 2}, ["[true,false]", "[false,true]"]),
+        (
+            {
+                "properties": A,
+                "propertyNames": {"enum": ["a", "b"]},
+                "additionalProperties": {"const": 2},
+                "minProperties": 2,
+                "maxProperties": 2,
+            },
+            ['{"a":1,"b":2}'],
+        ),
         ({"propertyNames": {"enum": ["a", "b"]}, "properties": {**A, **C}}, ["{}", '{"a":1}']),
     ],
 )
