@@ -12,6 +12,7 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from gpt4all.errors import GenerationError
+from gpt4all.workers import interrupt_again
 
 if TYPE_CHECKING:
     from gpt4all.conversation import ChatTurn, PromptTurn
@@ -25,6 +26,9 @@ class AsyncGeneration(AsyncIterator[str]):
     engine within a token and never blocks the event loop; a session's history
     then keeps the answer as far as it was seen.
     """
+
+    #: Until it is made: Ctrl-C may come meanwhile, and then ``__del__`` has nothing to stop.
+    _over = True
 
     def __init__(
         self,
@@ -84,7 +88,11 @@ class AsyncGeneration(AsyncIterator[str]):
                 await self._news.wait()
 
     def __del__(self) -> None:
-        self._stop()
+        try:
+            self._stop()
+        except KeyboardInterrupt:
+            # Python would lose it here.
+            interrupt_again()
 
     def _use(self) -> None:
         if self._used:

@@ -383,15 +383,16 @@ class GPT4All(ModelLibrary, ChatMethods):
         run = self._new_run(turn, callback, streaming=True)
         try:
             self.model.submit(run)
-            for piece in run.pieces():
+            while (piece := run.next_piece()) is not None:
                 seen.append(piece)
                 yield piece
         except GeneratorExit:
-            turn.keep("".join(seen))
             try:
+                turn.keep("".join(seen))
                 run.leave()
             except KeyboardInterrupt:
                 # Python would lose it here if nobody called close(), but the stream was dropped.
+                run.drop()
                 interrupt_again()
             raise
         except BaseException:

@@ -117,18 +117,23 @@ class ModelSession:
         with self._in_use():
             self._check_open()
             if len(parts) > 1:
-                return self._native.tokenize_parts(parts, add_special=add_special, cancel=cancel)
-            # A text of one unknown word needs the mark of one read.
-            text, unknown = parts[0] if parts else ("", False)
-            parse_special = parse_special or unknown
-            return self._native.tokenize(text, add_special=add_special, parse_special=parse_special, cancel=cancel)
+                tokens = self._native.tokenize_parts(parts, add_special=add_special, cancel=cancel)
+            else:
+                # A text of one unknown word needs the mark of one read.
+                text, unknown = parts[0] if parts else ("", False)
+                parse_special = parse_special or unknown
+                tokens = self._native.tokenize(
+                    text, add_special=add_special, parse_special=parse_special, cancel=cancel
+                )
+        return tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         ids = _token_ids(tokens, self.info.n_vocab)
         self._check_open()
         with self._in_use():
             self._check_open()
-            return self._native.detokenize(ids).decode("utf-8", "replace")
+            text = self._native.detokenize(ids)
+        return text.decode("utf-8", "replace")
 
     def prompt_tokens(self, prompt: str, *, parse_special: bool = True, cancel: CancelFlag | None = None) -> list[int]:
         """The token ids that ``prompt`` becomes, with the begin token the model wants."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from gpt4all.errors import CancellationError
@@ -40,7 +40,7 @@ class Run(Job):
         cancel: stops that call.
         callback: the caller's own, or ``None``.
         finished: called on the worker's thread with the outcome, if there is one.
-        streaming: whether :meth:`pieces` or :meth:`take` will be used, or :meth:`text`.
+        streaming: whether :meth:`next_piece` or :meth:`take` will be used, or :meth:`text`.
         on_news: called on any thread when :meth:`take` would find something.
     """
 
@@ -83,21 +83,19 @@ class Run(Job):
         super().cancel()
         self._look_for_room()
 
-    def pieces(self) -> Iterator[str]:
-        """Pieces as they come; at the end raises what the worker met."""
-        while (piece := self._next()) is not None:
-            self._look_for_room()
-            yield piece
-        self.check_end()
+    def next_piece(self) -> str | None:
+        """Waits for the next piece; ``None`` is the end, where it raises what the worker met."""
+        return self._taken(self._next())
 
     def take(self) -> str | None:
-        """The next piece, ``None`` at the end.
+        """As :meth:`next_piece`, without waiting.
 
         Raises:
             queue.Empty: there is none yet.
-            Others as :meth:`pieces`, at the end.
         """
-        piece: str | None = self._news.get_nowait()
+        return self._taken(self._news.get_nowait())
+
+    def _taken(self, piece: str | None) -> str | None:
         if piece is None:
             self.check_end()
         else:

@@ -167,6 +167,7 @@ class Job:
         """Raises what ended the work, if anything did."""
         error, self._error = self._error, None
         if error is not None:
+            end_thread_if_exiting()
             try:
                 raise error
             finally:
@@ -211,19 +212,20 @@ class Worker:
             mmap.mmap(-1, _THREAD_MEMORY).close()
         except OSError as error:
             raise _no_thread(error) from None
-        _workers[id(self)] = self
         try:
             # One step of C. Thread.start() waits, and Ctrl-C in that wait leaves its locks in disorder.
             _thread.start_new_thread(self._start, ())
         except RuntimeError as error:
-            self._end(_no_thread(error))
             raise _no_thread(error) from None
 
     def submit(self, job: Job) -> None:
         """Puts ``job`` at the end of the line."""
         job._worker = self
-        self._line.append(job)
-        self._bell.put(True)
+        try:
+            self._line.append(job)
+        finally:
+            # Also when Ctrl-C comes between the two.
+            self._bell.put(True)
         first = self.holder()
         if first is not None and first is not job:
             first.others_wait()
@@ -272,7 +274,9 @@ class Worker:
             self._end(_no_thread(error))
 
     def _main(self) -> None:
-        while self._bell.get():
+        # Before stop_all lists them, or it has said that it did.
+        _workers[id(self)] = self
+        while not _exiting and self._bell.get():
             while (job := self.holder()) is not None:
                 self._do(job)
         self._end(ValueError(CLOSED))

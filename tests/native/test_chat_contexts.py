@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
-import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from gpt4all import GPT4All
 from gpt4all.chat import Message
 from tests.fake import ECHO, END
+from tests.interruptions import at_every_place
 from tests.native_helpers import LoadFake, Task
 
 TEMPLATE = "<{0}>"
@@ -175,34 +170,6 @@ def test_left_sessions_leave_nothing(model: GPT4All) -> None:
     assert len(model._entered_contexts) == 1
 
 
-def every_line_of(files: tuple[str, ...], call: Callable[[], None], check: Callable[[], None]) -> int:
-    """Interrupts ``call`` once at each place where Python looks for signals, and checks; returns how often."""
-    count, at = 0, 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal at
-        if not frame.f_code.co_filename.endswith(files):
-            return None
-        at += 1
-        if at == count:
-            raise KeyboardInterrupt
-        return trace
-
-    while True:
-        count, at = count + 1, 0
-        sys.settrace(trace)
-        try:
-            call()
-            done = True
-        except KeyboardInterrupt:
-            done = False
-        finally:
-            sys.settrace(None)
-        check()
-        if done:
-            return count - 1
-
-
 @pytest.mark.parametrize("ends", ["well", "with an exception"])
 def test_an_interrupt_leaves_no_session_open(model: GPT4All, ends: str) -> None:
     """Wherever it comes: while a session is made, entered or left."""
@@ -215,13 +182,8 @@ def test_an_interrupt_leaves_no_session_open(model: GPT4All, ends: str) -> None:
         except KeyError:
             pass
 
-    def check() -> None:
+    def check(interrupted: bool) -> None:
         assert model.current_chat_session is None
         assert model.generate("x") == "x"
 
-    files = ("chat_methods.py", "test_chat_contexts.py", "contextlib.py")
-    # On a thread of its own: a trace function that raises in an "except" leaves the exception current, and later ones
-    # of the same thread, in other tests, would have it as their context.
-    with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(every_line_of, files, session, check).result() > 20
-    gc.collect()
+    assert at_every_place(("chat_methods.py", "test_chat_contexts.py"), session, check) > 20
