@@ -171,7 +171,7 @@ class Judge:
                 raise SchemaError("pattern must be a string")
             found.append(self._finder.found(schema["pattern"], value))
         if "format" in schema:
-            found.append(None)
+            found.append(self._finder.fits(schema["format"], value) if isinstance(schema["format"], str) else None)
         return _all(found)
 
     def _numbers(self, node: Node, value: Any) -> bool | None:

@@ -8,24 +8,29 @@ take; what they read in two ways altogether is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NoReturn
 
 from gpt4all._options_regular import (
     ANY,
+    EMPTY,
     Characters,
     Language,
     Ranges,
     Repeat,
+    Sequence,
     characters,
     choice,
     complement,
     counted,
+    lengths,
     sequence,
     text,
 )
 
 _MAX_NESTING = 50
+#: Repetitions of what has ^ or $ inside, and how many such there may be: each multiplies what is inside.
+_MAX_ANCHORED = 4
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,82 @@ def read_pattern(pattern: str) -> Pattern:
     return _Reader(pattern).read()
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a part of a pattern matches anywhere, where a text starts, where it ends, and as all of it, if anything.
+
+    Where neither ^ nor $ is inside, the first says it all.
+    """
+
+    anywhere: Language | None = None
+    start: Language | None = None
+    end: Language | None = None
+    whole: Language | None = None
+
+    def then(self, other: _Part) -> _Part:
+        before, after = self._may_be_empty(self.start), other._may_be_empty(other.end)
+        # In an empty text, its start is its end.
+        empty = all(part._may_be_empty(part.start, part.end, part.whole) for part in (self, other))
+        return _Part(
+            _after(self.anywhere, other.anywhere),
+            _any(_after(self.start, other.anywhere), other.start if before else None),
+            _any(_after(self.anywhere, other.end), self.end if after else None),
+            _any(
+                _after(self.start, other.end),
+                self.whole if after else None,
+                other.whole if before else None,
+                EMPTY if empty else None,
+            ),
+        )
+
+    def _may_be_empty(self, *anchored: Language | None) -> bool:
+        return any(found is not None and lengths(found)[0] == 0 for found in (self.anywhere, *anchored))
+
+    def is_plain(self) -> bool:
+        return self.anywhere is not None and self == _Part(self.anywhere)
+
+    def repeated(self, least: int, most: int | None) -> _Part:
+        if self.anywhere is not None and self.is_plain():
+            return _Part(counted(self.anywhere, least, most))
+        if least > _MAX_ANCHORED:
+            raise ValueError(f"what has an anchor inside can not be asked for more than {_MAX_ANCHORED} times")
+        found = _Part(EMPTY)
+        for _ in range(least):
+            found = found.then(self)
+        if most == least:
+            return found
+        # Of those that may follow, only the first and the last can be at an end.
+        further = [_Part(EMPTY), self]
+        if most is None or most - least > 1:
+            between = None if most is None else most - least - 2
+            middle = EMPTY if self.anywhere is None else counted(self.anywhere, 0, between)
+            further.append(self.then(_Part(middle)).then(self))
+        return found.then(_one_of(further))
+
+
+def _one_of(parts: list[_Part]) -> _Part:
+    return _Part(*(_any(*(getattr(part, each.name) for part in parts)) for each in fields(_Part)))
+
+
+def _any(*found: Language | None) -> Language | None:
+    some = [each for each in dict.fromkeys(found) if each is not None]
+    return choice(*some) if some else None
+
+
+def _after(*found: Language | None) -> Language | None:
+    parts: list[Language] = []
+    for each in found:
+        if each is None:
+            return None
+        parts += each.parts if isinstance(each, Sequence) else (each,)
+    return sequence(*parts)
+
+
 class _Reader:
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._at = 0
+        self._anchored = 0
 
     def read(self) -> Pattern:
         ahead: dict[str, list[Language]] = {"(?=": [], "(?!": []}
@@ -90,26 +167,33 @@ class _Reader:
         while looks and self._pattern[self._at : self._at + 3] in ahead:
             found = ahead[self._pattern[self._at : self._at + 3]]
             self._at += 3
-            found.append(choice(*self._search(from_start=True)))
+            found.append(self._searched(self._alternatives(1), from_start=True))
             if not self._take(")"):
                 self._fail("a group is not closed")
-        options = self._search(from_start=looks)
+        options = self._alternatives(0)
         if self._at < len(self._pattern):
             self._fail(f"{self._pattern[self._at]!r} can not stand here")
         if looks and len(options) > 1:
             self._fail("what looks ahead can not stand in one of several alternatives")
-        return Pattern(choice(*options), tuple(ahead["(?="]), tuple(ahead["(?!"]))
+        return Pattern(self._searched(options, from_start=looks), tuple(ahead["(?="]), tuple(ahead["(?!"]))
 
-    def _search(self, from_start: bool) -> list[Language]:
-        """Alternatives that are found anywhere, or where one is."""
-        options = []
-        while True:
-            start = [] if self._take("^") or from_start else [Repeat(ANY)]
-            body = self._sequence(0)
-            end = [] if self._take("$") else [Repeat(ANY)]
-            options.append(sequence(*start, body, *end))
-            if not self._take("|"):
-                return options
+    def _searched(self, options: list[_Part], from_start: bool) -> Language:
+        """The texts in which one of ``options`` is found, or found where they start."""
+        rest, before = Repeat(ANY), EMPTY if from_start else Repeat(ANY)
+        found = [
+            text
+            for part in options
+            for text in (
+                _after(before, part.anywhere, rest),
+                _after(part.start, rest),
+                _after(before, part.end),
+                part.whole,
+            )
+            if text is not None
+        ]
+        if not found:
+            self._fail("it is never found")
+        return choice(*found)
 
     def _fail(self, why: str) -> NoReturn:
         raise ValueError(f"pattern {self._pattern!r}, at {self._at}: {why}")
@@ -130,16 +214,34 @@ class _Reader:
         self._at += 1
         return character
 
-    def _sequence(self, depth: int) -> Language:
-        parts = []
-        while self._peek() and self._peek() not in "|)$^":
-            parts.append(self._quantified(self._atom(depth)))
-        return sequence(*parts)
+    def _alternatives(self, depth: int) -> list[_Part]:
+        options = [self._sequence(depth)]
+        while self._take("|"):
+            options.append(self._sequence(depth))
+        return options
 
-    def _atom(self, depth: int) -> Language:
-        character = self._next()
-        if character == "(":
+    def _sequence(self, depth: int) -> _Part:
+        found, plain = _Part(EMPTY), list[Language]()
+        while self._peek() and self._peek() not in "|)":
+            part = self._quantified(self._atom(depth))
+            if part.anywhere is not None and part.is_plain():
+                plain.append(part.anywhere)
+            else:
+                found, plain = found.then(_Part(sequence(*plain))).then(part), []
+        return found.then(_Part(sequence(*plain)))
+
+    def _atom(self, depth: int) -> _Part:
+        if self._take("^"):
+            return _Part(start=EMPTY)
+        if self._take("$"):
+            return _Part(end=EMPTY)
+        if self._take("("):
             return self._group(depth + 1)
+        return _Part(self._one())
+
+    def _one(self) -> Language:
+        """One character."""
+        character = self._next()
         if character == "[":
             return self._class()
         if character == ".":
@@ -151,7 +253,7 @@ class _Reader:
             return self._one_of(self._escape().agreed)
         return text(character)
 
-    def _group(self, depth: int) -> Language:
+    def _group(self, depth: int) -> _Part:
         if depth > _MAX_NESTING:
             self._fail(f"groups are nested more than {_MAX_NESTING} deep")
         if self._take("?"):
@@ -161,14 +263,12 @@ class _Reader:
                     pass
             elif not self._take(":"):
                 self._fail("of groups with ? only (?:…) and named ones can be done")
-        options = [self._sequence(depth)]
-        while self._take("|"):
-            options.append(self._sequence(depth))
+        options = self._alternatives(depth)
         if not self._take(")"):
-            self._fail("a group is not closed" if not self._peek() else "an anchor can only stand at either end")
-        return choice(*options)
+            self._fail("a group is not closed")
+        return _one_of(options)
 
-    def _quantified(self, atom: Language) -> Language:
+    def _quantified(self, atom: _Part) -> _Part:
         if self._take("{"):
             least = self._number()
             most: int | None = least
@@ -185,7 +285,11 @@ class _Reader:
         # A lazy quantifier finds the same strings; a possessive one does not.
         if not self._take("?") and self._peek() in ("+", "*", "{"):
             self._fail("a quantifier can not be repeated")
-        return counted(atom, least, most)
+        if not atom.is_plain():
+            self._anchored += 1
+            if self._anchored > _MAX_ANCHORED:
+                self._fail("there are too many repetitions with an anchor inside")
+        return atom.repeated(least, most)
 
     def _number(self) -> int:
         start = self._at

@@ -16,7 +16,7 @@ from gpt4all._options_automata import (
     of_length,
     smallest,
 )
-from gpt4all._options_formats import BOUNDED_IN_PARTS, FORMATS, SHORT, SHORT_URI, format_language
+from gpt4all._options_formats import BOUNDED_IN_PARTS, FORMATS, LONGEST, SHORT, SHORT_URI, format_language
 from gpt4all._options_keywords import CannotError, Fuel, NothingError, SchemaError, narrowest
 from gpt4all._options_patterns import Pattern, read_pattern
 from gpt4all._options_regular import ANY, Language, Repeat, choice, counted, lengths, text, written
@@ -76,34 +76,45 @@ def string_rule(
 
 
 class Finder:
-    """Looks for patterns in texts."""
+    """Looks for patterns and formats in texts."""
 
     def __init__(self, fuel: Fuel) -> None:
         self._fuel = fuel
-        self._known: dict[str, tuple[Alphabet, Automaton, bool] | None] = {}
+        self._known: dict[tuple[str, object], tuple[Alphabet, Automaton, bool] | None] = {}
 
     def found(self, pattern: str, text: str) -> bool | None:
         """Whether ``pattern`` is found in ``text``; ``None`` where that is not certain."""
-        if pattern not in self._known:
-            self._known[pattern] = self._machine(pattern)
-        known = self._known[pattern]
+        known = self._machine(("pattern", pattern), lambda: read_pattern(pattern))
         if known is None:
             return None
         alphabet, machine, looks = known
-        self._fuel.spend()
         found = machine.accepts(text, alphabet)
         # Of other characters, readers of patterns think in different ways.
         certain = text.isascii() and text.isprintable()
         return found if certain or (found and not looks) else None
 
-    def _machine(self, pattern: str) -> tuple[Alphabet, Automaton, bool] | None:
-        try:
-            read = read_pattern(pattern)
-            return *_together([read.found, *read.ahead], list(read.not_ahead), self._fuel), bool(read.not_ahead)
-        except SchemaError:
-            raise
-        except ValueError:
-            return None
+    def fits(self, name: str, text: str) -> bool | None:
+        """Whether ``text`` is in a format; ``None`` where that is not certain."""
+        if name not in FORMATS:
+            return True
+        size = SHORT if len(text) <= SHORT else SHORT_URI if len(text) <= SHORT_URI else LONGEST
+        known = self._machine((name, size), lambda: Pattern(format_language(name, size)))
+        # Formats have less than the standard allows.
+        return True if known and known[1].accepts(text, known[0]) else None
+
+    def _machine(self, key: tuple[str, object], read: Callable[[], Pattern]) -> tuple[Alphabet, Automaton, bool] | None:
+        self._fuel.spend()
+        if key not in self._known:
+            self._known[key] = None
+            try:
+                pattern = read()
+                wanted, unwanted = [pattern.found, *pattern.ahead], list(pattern.not_ahead)
+                self._known[key] = *_together(wanted, unwanted, self._fuel), bool(unwanted)
+            except SchemaError:
+                raise
+            except ValueError:
+                pass
+        return self._known[key]
 
 
 def _one_of(patterns: Sequence[Pattern]) -> Language:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import itertools
 import json
+import random
 import re
 import uuid
 from collections.abc import Callable
@@ -331,3 +333,69 @@ def test_patterns_are_read_as_python_and_javascript_do(pattern: str, values: lis
 def test_patterns_that_are_read_in_two_ways_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="json_schema: #: pattern"):
         schema_grammar({"type": "string", "pattern": pattern})
+
+
+@pytest.mark.parametrize(
+    ("schema", "values", "others"),
+    [
+        ({"enum": ["https://x.org/a?b#c", "urn:x:y"], "format": "uri"}, ["https://x.org/a?b#c", "urn:x:y"], []),
+        ({"enum": ["a1", "b", "2c"], "pattern": "[0-9]$"}, ["a1"], ["b", "2c"]),
+        ({"format": "date", "not": {"const": "2024-02-29"}}, ["2024-02-28"], ["2024-02-29"]),
+        ({"pattern": "^a*$", "not": {"enum": ["", "aa"]}}, ["a", "aaa"], ["", "aa"]),
+    ],
+)
+def test_constants_are_held_to_patterns_and_formats(
+    schema: dict[str, Any], values: list[str], others: list[str]
+) -> None:
+    texts = Texts(schema_grammar({"type": "string", **schema}))
+    assert [value for value in values if not texts.has(written(value))] == []
+    assert [value for value in others if texts.has(written(value))] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "values", "others"),
+    [
+        ("(^a$|^b$)", ["a", "b"], ["ab", "xa", ""]),
+        ("^(a|^b)$", ["a", "b"], ["ab"]),
+        ("(^$)|(^[0-9]{2}$)", ["", "12"], ["1", "x12"]),
+        ("((^a)|b)c", ["ac", "xbc", "acx"], ["xac", "c"]),
+        ("a(b$|c)", ["ab", "xab", "acx"], ["abx", "a"]),
+        ("^(?:x|(y$))", ["xz", "y"], ["yz"]),
+        ("(^|,)a($|,)", ["a", "b,a", "a,b", "c,a,b"], ["ba", "ab"]),
+    ],
+)
+def test_anchors_inside_groups(pattern: str, values: list[str], others: list[str]) -> None:
+    assert [bool(re.search(pattern, value)) for value in values + others] == [True] * len(values) + [False] * len(
+        others
+    )
+    texts = texts_of(pattern=pattern)
+    assert [value for value in values if not texts.has(written(value))] == []
+    assert [value for value in others if texts.has(written(value))] == []
+
+
+def random_pattern(chance: random.Random, depth: int = 0) -> str:
+    parts = []
+    for _ in range(chance.randint(0, 3)):
+        kind = chance.random()
+        if kind < 0.15:
+            parts.append(chance.choice("^$"))
+            continue
+        inner = (
+            f"({random_pattern(chance, depth + 1)})" if kind < 0.4 and depth < 3 else chance.choice(("a", "b", "[ab]"))
+        )
+        parts.append(inner + chance.choice(("", "", "", "*", "+", "?", "{2}", "{1,2}")))
+    return "".join(parts) + (f"|{random_pattern(chance, depth + 1)}" if chance.random() < 0.2 and depth < 3 else "")
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_random_patterns_find_what_python_finds(seed: int) -> None:
+    pattern = random_pattern(random.Random(seed))
+    texts = ["".join(letters) for size in range(5) for letters in itertools.product("ab", repeat=size)]
+    found = {text for text in texts if re.search(pattern, text)}
+    try:
+        grammar = texts_of(pattern=pattern)
+    except ValueError as error:
+        if "with an anchor inside" not in str(error):
+            assert not found
+        return
+    assert {text for text in texts if grammar.has(f'"{text}"')} == found
