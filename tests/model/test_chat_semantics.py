@@ -72,6 +72,7 @@ TEMPLATES = {
     "{{ ['b', 'A'] | sort(case_sensitive=true) }}{{ [2, 1] | min }}{{ ['a', 'B'] | max }}",
     "dictsort": "{{ {'b': 1, 'A': 2} | dictsort }}{% for k, v in {'b': 1, 'a': 2} | dictsort(by='value') %}{{ k }}{{ v }}{% endfor %}",
     "arithmetic": "{{ -1 % 3 }}{{ 5 % -3 }}{{ 9007199254740993 + 2 }}{{ 2 * 3.0 }}{{ -7 % 7 }}{{ 9007199254740993 * 3 }}",
+    "the ends of integers": "{{ 9223372036854775807 }}{{ -9223372036854775807 }}{{ 9223372036854775807 == 9223372036854775807 }}{{ -5 | abs }}{{ 2.9 | int }}",
     "titles": "{{ 'two words-and (more)' | title }}{{ 'aBC' | capitalize }}{{ ('a' ~ messages[1].content) | capitalize }}",
     "case": "{{ '12' is upper }}{{ 'A1' is upper }}{{ 'a' is lower }}{{ '' is lower }}",
     "continue": "{% for x in [1, 2, 3] %}{% if x > 1 %}{{ x }}{% if x == 2 %}c{% continue %}{% endif %}b{% break %}{% endif %}-{% endfor %}",
