@@ -168,9 +168,6 @@ class Run(Job):
         """What the callback says, or raises: that goes back to the worker and through the engine, as when streaming."""
         try:
             return self._call_back(token, piece)
-        except KeyboardInterrupt:
-            # Ctrl-C ends the wait wherever it comes, not the callback.
-            raise
         except BaseException as error:
             return error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -126,10 +127,12 @@ def test_in_a_session_the_history_keeps_what_was_said(
         """,
         gated,
     )
-    said = "" if "in the prompt" in request.node.name else "aa"
-    first = [{"role": "user", "content": "x"}, {"role": "assistant", "content": said}]
-    second = [{"role": "user", "content": "y"}, {"role": "assistant", "content": "b"}]
-    assert out == f"{first}\n{first + second}\n"
+    first, both = map(ast.literal_eval, out.splitlines())
+    said = first[1]["content"]
+    # A stream's reader may have seen less than was computed.
+    assert said in ({""} if "in the prompt" in request.node.name else {"", "a", "aa"} if streaming else {"aa"})
+    assert first == [{"role": "user", "content": "x"}, {"role": "assistant", "content": said}]
+    assert both == [*first, {"role": "user", "content": "y"}, {"role": "assistant", "content": "b"}]
 
 
 def test_in_a_load(fake_model: FakeModel) -> None:
