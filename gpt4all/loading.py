@@ -76,8 +76,9 @@ def run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | 
         worker.submit(job)
         return job.result(), worker
     except BaseException:
-        job.leave()
+        # First, for a second Ctrl-C may end the wait; what stands in the line is done before.
         worker.end()
+        job.leave()
         if job.has_ended():
             worker.join(LEAVE_PATIENCE)
         raise
