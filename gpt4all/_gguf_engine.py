@@ -87,6 +87,9 @@ value for each. The processor ends a program that divides by zero."""
 DEFAULTED_DIVISORS = frozenset({"full_attention_interval"})
 """Those of them that the engine has a default for."""
 
+MOST_ROUNDS: dict[str, int] = {"hyper_connection.sinkhorn_iterations": 1000}
+"""Hyper-parameter, without the architecture's prefix → more than any model's rounds of it; the engine does them all."""
+
 EXPERT_SIZE_DIVIDES: frozenset[str] = frozenset(
     """
     glm4moe grovemoe llada-moe mellum nemotron_h_moe qwen2moe qwen35moe qwen3moe qwen3next qwen3vlmoe qwen4exp rnd1

@@ -102,6 +102,8 @@ def _check_divisors(found: _Numbers) -> None:
         if found.architecture in architectures:
             divisor = (*found.all(key), 1 if key in engine.DEFAULTED_DIVISORS else 0)[0]
             found.demand(divisor > 0, key, "at least 1")
+    for key, most in engine.MOST_ROUNDS.items():
+        found.demand((found.largest(key) or 0) <= most, key, f"at most {most}")
     if found.architecture in engine.DIVISORS["wkv.head_size"]:
         width = found.largest("embedding_length") or 0
         found.demand((found.largest("wkv.head_size") or 0) <= width, "wkv.head_size", f"at most {width}, the width")

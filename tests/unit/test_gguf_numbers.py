@@ -71,6 +71,12 @@ def test_rwkv_heads_are_no_wider_than_the_model(tmp_path: Path) -> None:
     assert "rwkv7.wkv.head_size is 65 and must be at most 64" in refused(model(tmp_path, "rwkv7", wkv__head_size=65))
 
 
+def test_rounds_are_bounded(tmp_path: Path) -> None:
+    key = "hyper_connection__sinkhorn_iterations"
+    preflight(model(tmp_path, "glm5-next", **{key: 20}))
+    assert "must be at most 1000" in refused(model(tmp_path, "glm5-next", **{key: (1 << 31) - 1}))
+
+
 @pytest.mark.parametrize("value", [-1.0, -1e-6, float("nan")])
 @pytest.mark.parametrize("key", ["attention.layer_norm_rms_epsilon", "attention.group_norm_epsilon"])
 def test_epsilons(tmp_path: Path, key: str, value: float) -> None:
