@@ -137,13 +137,13 @@ class Texts:
     @cached_property
     def _heights(self) -> dict[str, int]:
         heights: dict[str, int] = {}
-        changed = True
-        while changed:
-            changed = False
+        # Those that never end get higher each time.
+        for _ in self._rules:
+            before = dict(heights)
             for name, alternatives in self._rules.items():
-                height = 1 + min(_height(names, heights) for _, names in alternatives)
-                changed = changed or heights.get(name) != height
-                heights[name] = height
+                heights[name] = 1 + min(_height(names, heights) for _, names in alternatives)
+            if heights == before:
+                break
         return heights
 
     def draw(self, seed: int) -> str:
