@@ -189,7 +189,7 @@ class Embed4All:
 
         Args:
             text: one text, or any number of them: a list, or a generator, which
-                is read as the work goes on. An empty text has a vector too.
+                is read as the work goes on. An empty text has a vector in those.
             prefix: what the model is told the text is, such as ``"search_query"``;
                 it goes in front of every text with a colon. ``None`` is the
                 model's default. A model that is not known here takes any text,
@@ -310,9 +310,8 @@ class Embed4All:
         """A vector for each text of the window."""
         whole = options.size is None
         rows = self.gpt4all.model.embed(window.tokens, window.lengths, normalize=whole, on_batch=on_batch)
-        return self._vectors(
-            rows, window, options
-        )  # apart: out of a generator a callback's StopIteration is another error
+        # Apart: out of a generator, a callback's StopIteration would come as another error.
+        return self._vectors(rows, window, options)
 
     def _vectors(self, rows: Sequence[float], window: Window, options: _Options) -> Iterator[Sequence[float]]:
         full = self._full_size
@@ -371,10 +370,12 @@ def _by_header(path: str | os.PathLike[str]) -> embedding_models.EmbeddingModel 
 
 
 def _as_texts(text: object) -> Iterable[str]:
-    if isinstance(text, str):
-        return [text]
     if text is None:
         raise ValueError("text must be a str or a list of str, not None")
+    if isinstance(text, str):
+        if not text:
+            raise ValueError("text is empty; only in a list does an empty text have a vector: embed([''])")
+        return [text]
     kind = type(text).__name__
     # A table is iterated over its columns, or their names.
     if hasattr(text, "columns") or getattr(text, "ndim", 1) != 1:

@@ -117,9 +117,10 @@ def test_arrays_of_text(embedder: LoadEmbedder) -> None:
         model.embed(np.array([["a", "b"]]))
 
 
-def test_an_empty_text_has_a_vector(embedder: LoadEmbedder) -> None:
+def test_an_empty_text_has_a_vector_in_a_list(embedder: LoadEmbedder) -> None:
     model = embedder()
-    assert model.embed("") == model.embed([""])[0]
+    with pytest.raises(ValueError, match=r"text is empty; .* embed\(\[''\]\)"):
+        model.embed("")
     assert length(model.embed(["", "a"])[0]) == pytest.approx(1.0, abs=1e-6)
     assert length(embedder(add_bos=0).embed([""])[0]) == pytest.approx(1.0, abs=1e-6)
 
