@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import warnings
@@ -35,10 +36,10 @@ from gpt4all.workers import interrupt_again
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from gpt4all._native.backend import Outcome
+    from gpt4all._native.backend import CancelFlag, Outcome
     from gpt4all.asynchronous import AsyncGeneration
     from gpt4all.session import ModelSession
-    from gpt4all.streaming import Run
+    from gpt4all.streaming import Output, Run, Work
 
 MessageType = dict[str, str]
 
@@ -305,7 +306,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         """
         refuse_unknown(GPT4All.generate, unknown)
         streaming = check_flag("streaming", streaming)
-        turn, wanted = self._prepare(
+        turn, work, wanted = self._prepare(
             prompt,
             max_tokens=max_tokens,
             temp=temp,
@@ -326,7 +327,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             parse_special=parse_special,
             reasoning_callback=reasoning_callback,
         )
-        return self._stream(turn, wanted) if streaming else self._complete(turn, wanted)
+        return self._stream(turn, work, wanted) if streaming else self._complete(turn, work, wanted)
 
     def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
         """:meth:`generate` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
@@ -340,15 +341,15 @@ class GPT4All(ModelLibrary, ChatMethods):
         # asyncio is too heavy to import for those who don't use it.
         from gpt4all.asynchronous import AsyncGeneration
 
-        turn, wanted = self._prepare(prompt, **arguments)
+        turn, work, wanted = self._prepare(prompt, **arguments)
         return AsyncGeneration(
-            lambda on_news: self._new_run(turn, wanted, streaming=True, on_news=on_news), self.model.submit, turn
+            lambda on_news: self._new_run(work, wanted, streaming=True, on_news=on_news), self.model.submit, turn
         )
 
     def _prepare(
         self, prompt: str, **arguments: Unpack[GenerateArguments]
-    ) -> tuple[ChatTurn | PromptTurn, ResponseCallback | None]:
-        """Checks every argument; what is left to do is done when the call's turn comes."""
+    ) -> tuple[ChatTurn | PromptTurn, Work, ResponseCallback | None]:
+        """Checks every argument; what is left to do, the work, is done when the call's turn comes."""
         callback = arguments.pop("callback", empty_response_callback)
         reasoning_callback = arguments.pop("reasoning_callback", None)
         parse_special = check_flag("parse_special", arguments.pop("parse_special", True))
@@ -364,11 +365,17 @@ class GPT4All(ModelLibrary, ChatMethods):
         )
         self.model.check_options(options)
         turn = self._turn(chat, prompt, options, parse_special, reasoning_callback)
-        # The default would cost a call per token and change nothing.
-        return turn, None if callback is empty_response_callback else callback
+        context = contextvars.copy_context()
 
-    def _complete(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None) -> str:
-        run = self._new_run(turn, callback, streaming=False)
+        def work(output: Output, cancel: CancelFlag) -> Outcome:
+            # In the caller's context: callbacks and a subclass's formatting see the session that they belong to.
+            return context.run(turn.work, output, cancel)
+
+        # The default would cost a call per token and change nothing.
+        return turn, work, None if callback is empty_response_callback else callback
+
+    def _complete(self, turn: ChatTurn | PromptTurn, work: Work, callback: ResponseCallback | None) -> str:
+        run = self._new_run(work, callback, streaming=False)
         try:
             self.model.submit(run)
             return run.text()
@@ -378,9 +385,9 @@ class GPT4All(ModelLibrary, ChatMethods):
             run.leave()
             raise
 
-    def _stream(self, turn: ChatTurn | PromptTurn, callback: ResponseCallback | None) -> Iterator[str]:
+    def _stream(self, turn: ChatTurn | PromptTurn, work: Work, callback: ResponseCallback | None) -> Iterator[str]:
         seen: list[str] = []
-        run = self._new_run(turn, callback, streaming=True)
+        run = self._new_run(work, callback, streaming=True)
         try:
             self.model.submit(run)
             while (piece := run.next_piece()) is not None:
@@ -402,7 +409,7 @@ class GPT4All(ModelLibrary, ChatMethods):
 
     def _new_run(
         self,
-        turn: ChatTurn | PromptTurn,
+        work: Work,
         callback: ResponseCallback | None,
         *,
         streaming: bool,
@@ -411,7 +418,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         def finished(outcome: Outcome) -> None:
             self.last_generation = outcome
 
-        return self.model.new_run(turn.work, callback, finished, streaming=streaming, on_news=on_news)
+        return self.model.new_run(work, callback, finished, streaming=streaming, on_news=on_news)
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,7 @@ from gpt4all.options import (
     check_text,
     check_thread_count,
 )
-from gpt4all.streaming import Output, Run
+from gpt4all.streaming import Output, Run, Work
 from gpt4all.workers import CLOSED, FORKED, Call, Job, Worker, end_thread_if_exiting, stop_all
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class ModelSession:
 
     def new_run(
         self,
-        work: Callable[[Output, CancelFlag], Outcome],
+        work: Work,
         callback: ResponseCallback | None,
         finished: Callable[[Outcome], None],
         *,

@@ -28,6 +28,10 @@ class Output(Protocol):
         """Takes text at the end that no token brings."""
 
 
+#: Makes the native call, and gives the output what that says.
+Work = Callable[[Output, "CancelFlag"], "Outcome"]
+
+
 class Run(Job):
     """One generation, from its place in the line to its last piece.
 

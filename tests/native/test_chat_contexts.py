@@ -12,7 +12,7 @@ import pytest
 
 from gpt4all import GPT4All
 from gpt4all.chat import Message
-from tests.fake import ECHO, END
+from tests.fake import ECHO, END, FakeModel
 from tests.interruptions import at_every_place
 from tests.native_helpers import LoadFake, Task
 
@@ -58,6 +58,43 @@ def test_tasks_have_sessions_of_their_own(model: GPT4All) -> None:
     for number, history in enumerate(asyncio.run(main())):
         assert [message["content"] for message in history or []][:2] == [str(number), f"from {number}"]
     assert model.current_chat_session is None
+
+
+class Formatting(GPT4All):
+    def _format_chat_prompt_template(
+        self, messages: list[Message], default_prompt_header: str = "", default_prompt_footer: str = ""
+    ) -> str:
+        return f"{name_of(self)}:{self._current_prompt_template}{messages[0]['content']}"
+
+
+@pytest.mark.usefixtures("fake_backend")
+def test_what_a_call_calls_back_sees_its_session(fake_model: FakeModel) -> None:
+    model = Formatting(fake_model(ECHO, END), n_ctx=512, n_threads=1)
+    everybody_in = asyncio.Event()
+    inside = 0
+    seen: list[tuple[str, str | None]] = []
+
+    async def talk(name: str) -> None:
+        nonlocal inside
+        with model.chat_session(prompt_template=f"{name}{{0}}", messages=system(name)):
+            inside += 1
+            if inside == 2:
+                everybody_in.set()
+            await everybody_in.wait()
+
+            def callback(token: int, piece: str) -> None:
+                seen.append((name, name_of(model)))
+
+            with pytest.warns(DeprecationWarning, match="_format_chat_prompt_template"):
+                answer = model.agenerate("hi", callback=callback)
+            assert await answer == f"{name}{name}:{name}{{0}}hi"
+
+    async def main() -> None:
+        await asyncio.gather(talk("a"), talk("b"))
+
+    with model:
+        asyncio.run(main())
+    assert set(seen) == {("a", "a"), ("b", "b")}
 
 
 def test_threads_have_sessions_of_their_own(model: GPT4All) -> None:
