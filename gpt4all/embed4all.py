@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from gpt4all import embedding_models, gguf
 from gpt4all._options_checks import check_callback, check_flag, check_integer, check_text
 from gpt4all._options_names import refuse_unknown
 from gpt4all.chunking import Framing, Window, limit_for_atlas
+from gpt4all.deprecation import warn_caller
 from gpt4all.embedding_output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
 from gpt4all.errors import CancellationError, GPT4AllError
 from gpt4all.gpt4all import GPT4All
@@ -267,9 +267,8 @@ class Embed4All:
         if wanted == self._full_size:
             return None
         if wanted < self.MIN_DIMENSIONALITY:
-            warnings.warn(
-                f"dimensionality {wanted} is less than {self.MIN_DIMENSIONALITY}, below which vectors tell little",
-                stacklevel=3,
+            warn_caller(
+                f"dimensionality {wanted} is less than {self.MIN_DIMENSIONALITY}, below which vectors tell little"
             )
         return wanted
 

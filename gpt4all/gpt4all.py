@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from gpt4all._options_names import refuse_unknown
 from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
 from gpt4all.chat_methods import ChatMethods
 from gpt4all.conversation import ChatTurn, PromptTurn
+from gpt4all.deprecation import warn_caller
 from gpt4all.devices import parse_device
 from gpt4all.model_library import ConfigType, ModelLibrary
 from gpt4all.options import (
@@ -145,10 +145,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         self.last_generation: Outcome | None = None
         info = self.model.info
         if info.can_generate and info.n_ctx > info.n_ctx_train > 0:
-            warnings.warn(
+            warn_caller(
                 f"n_ctx={info.n_ctx} is more than the {info.n_ctx_train} tokens this model was trained with; "
-                "answers beyond that length are usually poor",
-                stacklevel=2,
+                "answers beyond that length are usually poor"
             )
 
     @property

@@ -7,7 +7,6 @@ caller wrote it.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -19,6 +18,7 @@ from gpt4all._options_checks import check_path as check_path
 from gpt4all._options_checks import check_text as check_text
 from gpt4all._options_constraints import Constraint, check_logit_bias, check_logprobs, constraint_of
 from gpt4all.cpu_threads import default_thread_count, usable_cpus
+from gpt4all.deprecation import warn_caller
 
 #: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
 ResponseCallback = Callable[[int, str], "bool | None"]
@@ -205,10 +205,9 @@ def check_thread_count(n_threads: int | None) -> int:
     wanted = check_integer("n_threads", n_threads, 1, _MAX_THREADS)
     usable = usable_cpus()
     if wanted > usable:
-        warnings.warn(
+        warn_caller(
             f"n_threads={wanted}, but only {usable} can run at once here: the threads will wait for each other, "
-            f"often many times longer than they compute; n_threads={usable} or None is faster",
-            stacklevel=4,
+            f"often many times longer than they compute; n_threads={usable} or None is faster"
         )
     return wanted
 

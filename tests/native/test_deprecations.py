@@ -1,4 +1,4 @@
-"""Deprecation warnings point at the caller's line: elsewhere, Python keeps them to itself."""
+"""Warnings point at the caller's line: elsewhere nobody finds the cause, and Python hides those of deprecation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gpt4all import GPT4All
+from gpt4all import Embed4All, GPT4All, options
 from tests.fake import END, FakeModel
 from tests.native_helpers import LoadFake
 
@@ -22,8 +22,8 @@ class OwnFormat(GPT4All):
 
 
 @contextmanager
-def warning_here(words: str) -> Iterator[None]:
-    with pytest.warns(DeprecationWarning, match=words) as caught:
+def warning_here(words: str, category: type[Warning] = DeprecationWarning) -> Iterator[None]:
+    with pytest.warns(category, match=words) as caught:
         yield
     assert [warning.filename for warning in caught] == [__file__]
 
@@ -55,3 +55,28 @@ def test_a_subclass_that_formats_messages(fake_model: FakeModel, streaming: bool
         with warning_here("_format_chat_prompt_template"):
             answer = model.generate("x", streaming=streaming)
         assert "".join(answer) == "a"
+
+
+@pytest.mark.usefixtures("fake_backend")
+def test_too_many_threads(fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "usable_cpus", lambda: 1)
+    path, embedder = fake_model("a", END), fake_model(architecture="bert", traits="encoder embedding")
+    with warning_here("n_threads=2", UserWarning), GPT4All(path, n_ctx=512, n_threads=2):
+        pass
+    with warning_here("n_threads=2", UserWarning), Embed4All(embedder, n_threads=2):
+        pass
+    with GPT4All(path, n_ctx=512, n_threads=1) as model, warning_here("n_threads=2", UserWarning):
+        model.model.set_thread_count(2)
+
+
+@pytest.mark.usefixtures("fake_backend")
+def test_a_context_longer_than_trained(fake_model: FakeModel) -> None:
+    with warning_here("n_ctx=4096", UserWarning), OwnFormat(fake_model("a", END), n_ctx=4096, n_threads=1):
+        pass
+
+
+@pytest.mark.usefixtures("fake_backend")
+def test_vectors_cut_very_short(fake_model: FakeModel) -> None:
+    path = fake_model(architecture="bert", traits="encoder embedding", name="nomic-embed-text-v1.5")
+    with Embed4All(path) as model, warning_here("dimensionality", UserWarning):
+        model.embed("a", dimensionality=2)
