@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 /* Compared for equality: the package and its libraries ship together. */
-#define GPT4ALL_ABI_VERSION 1
+#define GPT4ALL_ABI_VERSION 2
 
 typedef int32_t gpt4all_status;
 enum {

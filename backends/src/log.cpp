@@ -6,7 +6,12 @@
 #include "llama.h"
 
 #include <mutex>
+#include <new>
 #include <shared_mutex>
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 
 namespace gpt4all {
 namespace {
@@ -103,7 +108,17 @@ void ErrorCapture::check_model() const {
 MuteLog::MuteLog() { mutes++; }
 MuteLog::~MuteLog() { mutes--; }
 
+// A thread that logs while the process forks would leave the child its lock.
+void renew_lock_in_children() {
+#if !defined(_WIN32)
+    pthread_atfork(nullptr, nullptr, [] {
+        if (!in_log_callback) new (&callback_mutex) std::shared_mutex;
+    });
+#endif
+}
+
 void install_log_hooks() {
+    renew_lock_in_children();
     llama_log_set(on_log, nullptr);
     ggml_set_abort_callback(on_abort);
 }

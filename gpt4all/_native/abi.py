@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 OK = 0
 ERROR_INTERNAL = -1

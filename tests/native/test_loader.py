@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import BackendLoadError, __version__
-from gpt4all._native import install_hints, loader
+from gpt4all._native import abi, install_hints, loader
 from tests.fake import build_fake, find_compiler
 from tests.ordinary_user import ordinary_user
 
@@ -112,7 +112,7 @@ def test_somebody_elses_library(tmp_path: Path) -> None:
 
 def test_an_incomplete_library(tmp_path: Path) -> None:
     source = tmp_path / "other.c"
-    source.write_text("int gpt4all_abi_version(void) { return 1; }\n")
+    source.write_text(f"int gpt4all_abi_version(void) {{ return {abi.ABI_VERSION}; }}\n")
     compiler = find_compiler()
     assert compiler is not None
     subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(place(tmp_path))], check=True)
