@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import CancellationError, GPT4All
+from tests.native_helpers import wait_until
 
 pytestmark = pytest.mark.model
 
@@ -40,6 +42,28 @@ def test_threads_that_nobody_used_do_not_stay(model_file: Callable[[str], Path])
                 model.model.set_thread_count(n)
             # Those of the last computation may still be asked for once.
             assert n_threads() <= before + 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the states of threads in /proc")
+def test_threads_sleep_soon_after_a_call(model_file: Callable[[str], Path]) -> None:
+    """They poll for the next token some milliseconds, and no longer where each poll lets others run."""
+
+    def all_others_sleep() -> bool:
+        own = threading.get_native_id()
+        tasks = [task for task in Path("/proc/self/task").iterdir() if int(task.name) != own]
+        return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in tasks)
+
+    def seconds_of_others() -> float:
+        return time.process_time() - time.thread_time()
+
+    with GPT4All(model_file("tiny-llama"), n_ctx=128, n_threads=2) as model:
+        spent = []
+        for _ in range(3):
+            model.generate("a", max_tokens=2, stop=[])
+            before = seconds_of_others()
+            wait_until(all_others_sleep)
+            spent.append(seconds_of_others() - before)
+        assert min(spent) < 0.02
 
 
 def test_sixteen_threads_share_a_model(model_file: Callable[[str], Path]) -> None:
