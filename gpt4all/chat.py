@@ -179,17 +179,6 @@ class ChatSession:
     template_args: dict[str, Any]
     conversation: Conversation
 
-    @property
-    def history(self) -> list[Message]:
-        return self.conversation.messages
-
-    @property
-    def left_out(self) -> int:
-        return self.conversation.left_out
-
-    def snapshot(self) -> list[Message]:
-        return self.conversation.snapshot()
-
     @classmethod
     def create(
         cls,

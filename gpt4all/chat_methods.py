@@ -109,7 +109,7 @@ class ChatMethods:
         A change of the copy changes nothing here, and warns.
         """
         chat = self._current_chat()
-        return None if chat is None else HistoryCopy(map(MessageCopy, chat.snapshot()))
+        return None if chat is None else HistoryCopy(map(MessageCopy, chat.conversation.snapshot()))
 
     @current_chat_session.setter
     def current_chat_session(self, history: Sequence[Mapping[str, str]]) -> None:
@@ -153,10 +153,6 @@ class ChatMethods:
         """The open ones, in the order they were entered."""
         contexts = [reference() for reference in self._entered_contexts]
         return [context for context in contexts if context is not None and not context.closed]
-
-    @property
-    def _chats(self) -> list[ChatSession]:
-        return [context.chat for context in self._contexts]
 
     def _own_contexts(self) -> list[ChatContext]:
         """Those that this context has entered, or inherited."""

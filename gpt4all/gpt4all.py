@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
 
-from gpt4all import gguf
 from gpt4all._options_names import refuse_unknown
 from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
 from gpt4all.chat_methods import ChatMethods
@@ -114,7 +113,8 @@ class GPT4All(ModelLibrary, ChatMethods):
         **unknown: NoReturn,
     ) -> None:
         refuse_unknown(GPT4All.__init__, unknown)
-        # ctypes and all that is native, for those who load a model: importing the package stays cheap.
+        # Files' headers, ctypes and all that is native, for those who load a model: importing the package stays cheap.
+        from gpt4all import gguf
         from gpt4all.placement import Placement
 
         super().__init__()

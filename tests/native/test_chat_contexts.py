@@ -203,7 +203,7 @@ def test_left_sessions_leave_nothing(model: GPT4All) -> None:
     for _ in range(50):
         with model.chat_session("S", TEMPLATE):
             pass
-    assert model._chats == []
+    assert model._contexts == []
     assert len(model._entered_contexts) == 1
 
 

@@ -330,7 +330,7 @@ def test_a_stream_that_the_collector_ends_meets_no_lock(loaded: LoadFake, engine
         stream: Any = model.generate("q", streaming=True)
         next(stream)
         engine_log.wait_for(AT_GATE)
-        model._chats[-1].history.append(Message(role="user", content="x"))
+        model._contexts[-1].chat.conversation.messages.append(Message(role="user", content="x"))
         # A copy of what was there when it began.
         assert len(Task(lambda: model.current_chat_session).result()) == 2
         assert is_idle(model)

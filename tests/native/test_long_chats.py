@@ -106,10 +106,10 @@ def test_what_is_left_out_is_the_oldest(loaded: LoadFake) -> None:
     with model.chat_session("system", TEMPLATE):
         for number in range(10):
             model.generate(f"message {number}")
-        chat = model._chats[-1]
+        conversation = model._contexts[-1].chat.conversation
         # Whole turns: what is sent begins with a message of the user, after the system prompt.
-        assert chat.left_out > 0
-        assert chat.history[1 + chat.left_out]["role"] == "user"
+        assert conversation.left_out > 0
+        assert conversation.messages[1 + conversation.left_out]["role"] == "user"
 
 
 @pytest.mark.parametrize(("n_ctx", "fits"), [(8, False), (32, True)])

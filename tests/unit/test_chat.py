@@ -152,28 +152,28 @@ def session(**options: Any) -> ChatSession:
 
 
 def test_history_starts_with_the_system_prompt() -> None:
-    assert session(system_prompt="S").history == [{"role": "system", "content": "S"}]
-    assert session().history == [{"role": "system", "content": ""}]
+    assert session(system_prompt="S").conversation.messages == [{"role": "system", "content": "S"}]
+    assert session().conversation.messages == [{"role": "system", "content": ""}]
 
 
 def test_messages_resume_a_conversation() -> None:
     stored = turns("Hi", "Hello")
     resumed = session(messages=stored, system_prompt="S")
-    assert resumed.history == [{"role": "system", "content": "S"}, *stored]
-    resumed.history[1]["content"] = "changed"
+    assert resumed.conversation.messages == [{"role": "system", "content": "S"}, *stored]
+    resumed.conversation.messages[1]["content"] = "changed"
     assert stored[0]["content"] == "Hi"
 
 
 def test_stored_system_prompts_stay_unless_given() -> None:
     stored = [{"role": "system", "content": "old"}, *turns("Hi", "Hello")]
-    assert session(messages=stored).history[0]["content"] == "old"
-    assert session(messages=stored, system_prompt="new").history[0]["content"] == "new"
+    assert session(messages=stored).conversation.messages[0]["content"] == "old"
+    assert session(messages=stored, system_prompt="new").conversation.messages[0]["content"] == "new"
 
 
 def test_a_snapshot_is_a_copy() -> None:
     chat = session(system_prompt="S")
-    chat.snapshot()[0]["content"] = "changed"
-    assert chat.history[0]["content"] == "S"
+    chat.conversation.snapshot()[0]["content"] = "changed"
+    assert chat.conversation.messages[0]["content"] == "S"
 
 
 @pytest.mark.parametrize(

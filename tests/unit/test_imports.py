@@ -45,7 +45,11 @@ LEAVES = (
 )
 HEAVY = (
     *("requests", "tqdm", "platformdirs", "filelock", "click", "numpy", "asyncio", "urllib.request", "http.client"),
-    *("ctypes", "gpt4all.session"),  # with all that a loaded model needs, a third of what importing would cost
+    *(
+        "ctypes",
+        "gpt4all.gguf",
+        "gpt4all.session",
+    ),  # with all that a loaded model needs, half of what importing would cost
 )
 
 
