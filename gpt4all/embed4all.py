@@ -242,7 +242,8 @@ class Embed4All:
                         collected.add(vector)
                     bar.end()
                     n_prompt_tokens += window.n_text_tokens
-        except ValueError as error:
+        except (CancellationError, ValueError) as error:
+            # Stopped by that, or found closed between two windows.
             if self.gpt4all.model.closed:
                 raise CancellationError("the model was closed while it computed embeddings") from error
             raise

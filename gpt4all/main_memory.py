@@ -10,6 +10,8 @@ from pathlib import Path
 from gpt4all import cgroups
 
 _ROOT = Path("/")
+#: By version of control groups: what a group may take, and what it has taken.
+_GROUP_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,7 @@ def _machine(root: Path) -> Iterator[Room]:
 
 def _groups(root: Path) -> Iterator[Room]:
     for version, folder in cgroups.folders("memory", root):
-        limit, used = (
-            ("memory.max", "memory.current")
-            if version == 2
-            else (
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-            )
-        )
+        limit, used = _GROUP_FILES[version]
         try:
             free = int((folder / limit).read_text()) - int((folder / used).read_text())
         except (OSError, ValueError):  # no such file, or "max"

@@ -285,10 +285,6 @@ class ModelSession:
         try:
             self.submit(run)
             return run.result()
-        except (CancellationError, ValueError) as error:
-            if self._closed:
-                raise CancellationError("the model was closed while it computed embeddings") from error
-            raise
         finally:
             run.leave()
 

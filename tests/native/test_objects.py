@@ -112,7 +112,11 @@ def test_the_constructors_know_other_names(fake_model: FakeModel) -> None:
             with pytest.raises(TypeError, match=hint):
                 kind(path, **wrong)
     with Embed4All(path, n_threads=1) as model:
-        for name, hint in (("dimensions", "dimensionality="), ("batch_size", "it takes text, "), ("texts", "text=")):
+        for name, hint in (
+            ("dimensions", "dimensionality="),
+            ("batch_size", "it takes text, "),
+            ("normalize", "'; leave it out"),
+        ):
             wrong = {name: 1}
             with pytest.raises(TypeError, match=hint):
                 model.embed("x", **wrong)
