@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from gpt4all._options_names import refuse_unknown
-from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE, ChatSession, Message, split_legacy
+from gpt4all.chat import ChatSession, Message, split_legacy
 from gpt4all.conversation import ChatTurn, PromptTurn
 from gpt4all.deprecation import warn_deprecated
 from gpt4all.history_copy import HistoryCopy, MessageCopy
@@ -120,11 +120,11 @@ class ChatMethods:
 
     @property
     def _current_prompt_template(self) -> str:
-        """The text of the session's template, for subclasses written for 2.8."""
+        """The text of the session's template, ``{0}`` outside one, for subclasses written for 2.8."""
         chat = self._current_chat()
         if chat is None:
-            return DEFAULT_PROMPT_TEMPLATE
-        return chat.template.text or self.model.info.chat_template or DEFAULT_PROMPT_TEMPLATE
+            return "{0}"
+        return chat.template.text or self.model.info.chat_template or ""
 
     def _format_chat_prompt_template(
         self, messages: list[Message], default_prompt_header: str = "", default_prompt_footer: str = ""
@@ -132,21 +132,21 @@ class ChatMethods:
         """Deprecated; a subclass that overrides it formats each of the user's messages by itself.
 
         Args:
-            messages: one message of the user.
+            messages: those of the user, which the template is put around, and of the assistant; others do not count.
+                Sessions give one of the user.
             default_prompt_header: the system prompt with the first message, else empty.
             default_prompt_footer: always empty.
         """
-        header = f"{default_prompt_header}\n\n" if default_prompt_header else ""
-        footer = f"\n\n{default_prompt_footer}" if default_prompt_footer else ""
         template = self._current_prompt_template
-        bodies = []
+        before, between, after = split_legacy(template) if "{0}" in template else ("", "", None)
+        parts = [f"{default_prompt_header}\n\n" if default_prompt_header else ""]
         for message in messages:
-            text = message["content"]
-            if message["role"] == "user" and "{0}" in template:
-                before, between, after = split_legacy(template)
-                text = before + text + between + (after or "")
-            bodies.append(f"{text}\n")
-        return header + "".join(bodies) + footer
+            if message["role"] == "user":
+                parts += [before, message["content"], between, after or ""]
+            elif message["role"] == "assistant":
+                parts += [message["content"], "\n"]
+        parts.append(f"\n\n{default_prompt_footer}" if default_prompt_footer else "")
+        return "".join(parts)
 
     @property
     def _contexts(self) -> list[ChatContext]:

@@ -118,7 +118,7 @@ def test_a_prompt_that_the_program_builds_by_itself(models: Path) -> None:
         prompt = gpt4all.gpt4all.DEFAULT_PROMPT_TEMPLATE.format("Why?")
         assert prompt == "### Human:\nWhy?\n\n### Assistant:\n"
         assert model.generate(prompt, max_tokens=0) == ""
-        assert model._current_prompt_template == gpt4all.gpt4all.DEFAULT_PROMPT_TEMPLATE
+        assert model._current_prompt_template == "{0}"
 
 
 # A chat plugin: looks models up, keeps one loaded, replays stored conversations
@@ -273,6 +273,15 @@ def test_a_subclass_that_calls_the_formatter_it_replaces(models: Path) -> None:
     with model.chat_session("sys", TEMPLATE), pytest.warns(DeprecationWarning, match="deprecated"):
         assert "<U>HI</U>" in model.generate("hi")
     model.close()
+
+
+def test_what_the_formatter_does_by_itself(models: Path) -> None:
+    """As that of 2.8.2: only an answer is followed by a line end, and messages of the system are left out."""
+    messages = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user")]
+    with GPT4All("test.gguf", model_path=models) as model:
+        assert model._format_chat_prompt_template(messages) == "userassistant\nuser"
+        with model.chat_session("", "<{0}>"):
+            assert model._format_chat_prompt_template(messages, "H", "F") == "H\n\n<user>assistant\n<user>\n\nF"
 
 
 # Positions and names
