@@ -302,10 +302,11 @@ void gpt4all_model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
     if (embedder != nullptr) embedder->set_threads(n_threads_batch);
     if (context == nullptr) return;
     std::unique_ptr<ggml_threadpool, FreeThreadPool> fresh = make_thread_pool(std::max(n_threads, n_threads_batch));
+    // Before the context has the new one, which an exception frees.
+    if (pool_used) retired_pools.push_back(std::move(pool));
     llama_detach_threadpool(context.get());
     llama_attach_threadpool(context.get(), fresh.get(), nullptr);
     llama_set_n_threads(context.get(), n_threads, n_threads_batch);
-    if (pool_used) retired_pools.push_back(std::move(pool));
     pool = std::move(fresh);
     pool_used = false;
 }

@@ -1,5 +1,5 @@
 /*
- * fail_malloc.c - preloaded, makes one allocation of a call of gpt4all_embed fail
+ * fail_malloc.c - preloaded, makes one allocation of a call fail
  *
  *     cc -shared -fPIC -D_GNU_SOURCE -I ../include fail_malloc.c -o fail_malloc.so
  */
@@ -11,6 +11,8 @@
 
 typedef gpt4all_status embed_function(gpt4all_model *, const int32_t *, const int32_t *, int64_t,
                                       const gpt4all_embed_options *, float *, int64_t, gpt4all_embed_callback, void *);
+
+typedef gpt4all_status set_threads_function(gpt4all_model *, int32_t, int32_t);
 
 extern void *__libc_malloc(size_t size);
 
@@ -33,6 +35,16 @@ gpt4all_status embed_without(long nth, int *failed, embed_function *embed, gpt4a
     left = nth;
     const gpt4all_status status = embed(model, tokens, lengths, n_texts, options, vectors, capacity, NULL, NULL);
     *failed = nth > 0 && left == 0;
+    left = 0;
+    return status;
+}
+
+/* The same for gpt4all_model_set_threads. */
+gpt4all_status set_threads_without(long nth, int *failed, set_threads_function *set_threads, gpt4all_model *model,
+                                   int32_t n_threads) {
+    left = nth;
+    const gpt4all_status status = set_threads(model, n_threads, n_threads);
+    *failed = left == 0;
     left = 0;
     return status;
 }

@@ -1,4 +1,4 @@
-"""Every allocation of an embedding fails once: a status, and the model lives on."""
+"""Every allocation of an embedding, or of a change of threads, fails once: a status, and the model lives on."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def embed_without(model: Model, lengths: list[int], nth: int) -> tuple[int, bool
     return status, bool(failed.value)
 
 
-def fail_each_once(library: Path, path: Path) -> None:
-    """The child's program."""
-    backend = Library(library)
+def fail_each_of_embedding(backend: Library, path: Path) -> None:
     for kind, lengths in KINDS.items():
         nth, statuses, more = 0, set(), True
         while more:
@@ -72,18 +70,44 @@ def fail_each_once(library: Path, path: Path) -> None:
         assert nth > 10, (kind, nth)
 
 
+def set_threads_without(model: Model, n_threads: int, nth: int) -> tuple[int, bool]:
+    """As ``embed_without``."""
+    failed = c_int()
+    function = CDLL(None).set_threads_without
+    function.argtypes = [c_long, pointer, pointer, pointer, c_int32]
+    set_threads = cast(model.c.gpt4all_model_set_threads, pointer)
+    return function(nth, cast(byref(failed), pointer), set_threads, model.handle, n_threads), bool(failed.value)
+
+
+def fail_each_of_new_threads(backend: Library, path: Path) -> None:
+    nth, statuses, more = 0, set(), True
+    while more:
+        nth += 1
+        with backend.load(path, n_threads=2) as model:
+            prompt = model.tokenize("Hello")
+            expected = model.generate(prompt, max_tokens=2, temperature=0.0).tokens
+            status, more = set_threads_without(model, 3, nth)
+            statuses.add(status)
+            assert model.generate(prompt, max_tokens=2, temperature=0.0).tokens == expected
+    assert statuses == {abi.OK, abi.ERROR_OUT_OF_MEMORY}, statuses
+
+
+CHILDREN = {"tiny-bert-cls": fail_each_of_embedding, "tiny-llama": fail_each_of_new_threads}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads a library for glibc")
-def test_allocations_that_fail(real_library: Library, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CHILDREN)
+def test_allocations_that_fail(real_library: Library, tmp_path: Path, name: str) -> None:
     try:
-        path = ensure("tiny-bert-cls")
+        path = ensure(name)
     except ModelError as error:
         pytest.skip(f"no tiny model: {error}")
     environment = {**os.environ, "LD_PRELOAD": str(build_fail_malloc(tmp_path / "fail_malloc.so"))}
     environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
-    program = [sys.executable, "-m", __name__, str(real_library.path), str(path)]
+    program = [sys.executable, "-m", __name__, name, str(real_library.path), str(path)]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 if __name__ == "__main__":
-    fail_each_once(Path(sys.argv[1]), Path(sys.argv[2]))
+    CHILDREN[sys.argv[1]](Library(Path(sys.argv[2])), Path(sys.argv[3]))
