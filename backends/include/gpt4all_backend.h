@@ -69,7 +69,7 @@ enum {
     GPT4ALL_ERROR_UNSUPPORTED_MODEL = -5, /* the model cannot do what was asked */
     GPT4ALL_ERROR_CONTEXT_OVERFLOW = -6,  /* the prompt does not fit the context */
     GPT4ALL_ERROR_DECODE = -7,            /* the engine failed while computing */
-    GPT4ALL_ERROR_CANCELLED = -8,         /* the progress callback stopped a load, or an embedding was stopped */
+    GPT4ALL_ERROR_CANCELLED = -8,         /* a callback or the cancel flag stopped the call */
     GPT4ALL_ERROR_BUSY = -9,              /* another call is using the model */
     GPT4ALL_ERROR_UNSUPPORTED_CPU = -10,  /* no CPU module fits this processor */
     GPT4ALL_ERROR_BUFFER_TOO_SMALL = -11, /* the needed size was written to the count */
