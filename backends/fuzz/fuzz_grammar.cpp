@@ -84,7 +84,7 @@ void check_text(const gpt4all::Grammar &grammar, const std::string &text) {
 }
 
 // A constraint that has been nowhere else says the same of a place.
-void check_afresh(const Case &drawn, const gpt4all::Grammar &grammar, const gpt4all::GrammarVocabulary &vocabulary,
+void check_afresh(const Case &drawn, const gpt4all::Grammar &grammar, gpt4all::GrammarVocabulary &vocabulary,
                   const std::vector<llama_token> &taken, gpt4all::GrammarConstraint &used) {
     gpt4all::GrammarConstraint fresh(grammar, drawn.marks, vocabulary, &drawn.vocab);
     for (const llama_token token : taken) fresh.accept(token);
@@ -96,7 +96,7 @@ void check_afresh(const Case &drawn, const gpt4all::Grammar &grammar, const gpt4
 
 void follow(Case &drawn) {
     const gpt4all::Grammar grammar = gpt4all::parse_grammar(drawn.grammar, &drawn.vocab);
-    const gpt4all::GrammarVocabulary vocabulary(&drawn.vocab);
+    gpt4all::GrammarVocabulary vocabulary(&drawn.vocab);
     gpt4all::GrammarConstraint constraint(grammar, drawn.marks, vocabulary, &drawn.vocab, &drawn.cancel);
     std::string text;
     std::vector<llama_token> taken;

@@ -90,7 +90,7 @@ std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_option
     if (options.grammar == nullptr) return nullptr;
     Grammar grammar = parse_grammar(read_text(options.grammar), model.vocab);
     ThinkingMarks marks = {read_text(options.thinking_open), read_text(options.thinking_close)};
-    std::call_once(model.vocabulary_made, [&] { model.vocabulary = std::make_unique<GrammarVocabulary>(model.vocab); });
+    if (model.vocabulary == nullptr) model.vocabulary = std::make_unique<GrammarVocabulary>(model.vocab);
     return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(marks), *model.vocabulary, model.vocab,
                                                options.cancel);
 }

@@ -27,7 +27,7 @@ bool begins_with(std::string_view text, std::string_view beginning) {
 
 } // namespace
 
-GrammarConstraint::GrammarConstraint(Grammar grammar, ThinkingMarks marks, const GrammarVocabulary &vocabulary,
+GrammarConstraint::GrammarConstraint(Grammar grammar, ThinkingMarks marks, GrammarVocabulary &vocabulary,
                                      const llama_vocab *vocab, const int32_t *cancel)
     : matcher_(std::move(grammar), cancel), marks_(std::move(marks)), vocabulary_(vocabulary), texts_(vocabulary.texts),
       vocab_(vocab), at_{marks_.close.empty()  ? Phase::ANSWER

@@ -19,8 +19,8 @@ public:
     // `vocabulary`, `vocab` and the flag, which may be null, outlive this;
     // without a closing mark nobody thinks. Work throws Cancelled once the flag is set,
     // and refuses a grammar that takes too much of it.
-    GrammarConstraint(Grammar grammar, ThinkingMarks marks, const GrammarVocabulary &vocabulary,
-                      const llama_vocab *vocab, const int32_t *cancel = nullptr);
+    GrammarConstraint(Grammar grammar, ThinkingMarks marks, GrammarVocabulary &vocabulary, const llama_vocab *vocab,
+                      const int32_t *cancel = nullptr);
 
     bool allows(llama_token token);
 
@@ -60,7 +60,7 @@ private:
 
     GrammarMatcher matcher_;
     ThinkingMarks marks_;
-    const GrammarVocabulary &vocabulary_;
+    GrammarVocabulary &vocabulary_;
     const Vocabulary &texts_;
     const llama_vocab *vocab_;
     std::unordered_map<uint32_t, TokenMask> masks_; // by state, of the answer

@@ -45,15 +45,14 @@ GrammarVocabulary::GrammarVocabulary(const llama_vocab *vocab) : texts(vocab) {
     for (std::size_t n = 0; n < SHORT; n++) at_most_[n + 1].add_all(at_most_[n]);
 }
 
-void GrammarVocabulary::find_allowed(GrammarMatcher &matcher, const GrammarMatcher::Place &place,
-                                     TokenMask &allowed) const {
+void GrammarVocabulary::find_allowed(GrammarMatcher &matcher, const GrammarMatcher::Place &place, TokenMask &allowed) {
     const std::optional<GrammarMatcher::Run> run = matcher.run(place, SHORT);
     if (!run.has_value()) return walk(matcher, place, TokenMask(texts.n_entries()), allowed);
-    const std::shared_ptr<const Slice> known = slice(run->characters);
-    TokenMask fitting = known->tokens;
+    const Slice &known = slice(run->characters);
+    TokenMask fitting = known.tokens;
     fitting.keep(at_most_[run->length]);
     allowed.add_all(fitting);
-    walk(matcher, place, known->entries, allowed);
+    walk(matcher, place, known.entries, allowed);
 }
 
 // Goes over the vocabulary in order, so that the way that a token shares with
@@ -84,17 +83,16 @@ void GrammarVocabulary::walk(GrammarMatcher &matcher, const GrammarMatcher::Plac
     }
 }
 
-std::shared_ptr<const GrammarVocabulary::Slice> GrammarVocabulary::slice(const CharacterClass &characters) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const auto &known : slices_) {
-        if (same(known->characters, characters.ranges())) return known;
+const GrammarVocabulary::Slice &GrammarVocabulary::slice(const CharacterClass &characters) {
+    for (const Slice &known : slices_) {
+        if (same(known.characters, characters.ranges())) return known;
     }
     if (slices_.size() == MAX_SLICES) slices_.pop_front();
     slices_.push_back(make_slice(characters));
     return slices_.back();
 }
 
-std::shared_ptr<const GrammarVocabulary::Slice> GrammarVocabulary::make_slice(const CharacterClass &characters) const {
+GrammarVocabulary::Slice GrammarVocabulary::make_slice(const CharacterClass &characters) const {
     TokenMask tokens(static_cast<std::size_t>(texts.size()));
     TokenMask entries(texts.n_entries());
     GrammarMatcher matcher(repetition_of(characters));
@@ -103,7 +101,7 @@ std::shared_ptr<const GrammarVocabulary::Slice> GrammarVocabulary::make_slice(co
     for (std::size_t i = 0; i < entries.size(); i++) {
         if (tokens.has(token_of(i))) entries.add(i);
     }
-    return std::make_shared<const Slice>(Slice{characters.ranges(), std::move(tokens), std::move(entries)});
+    return {characters.ranges(), std::move(tokens), std::move(entries)};
 }
 
 } // namespace gpt4all

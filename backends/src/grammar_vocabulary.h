@@ -1,4 +1,4 @@
-// A model's vocabulary as grammars go over it: once for all calls on a model.
+// A model's vocabulary as grammars go over it: one for all calls on a model, of which each waits for the one before.
 #pragma once
 
 #include "grammar_matcher.h"
@@ -7,8 +7,6 @@
 
 #include <cstddef>
 #include <deque>
-#include <memory>
-#include <mutex>
 #include <vector>
 
 namespace gpt4all {
@@ -20,7 +18,7 @@ public:
     // Adds the tokens whose text may come next. Within a string that are most,
     // of characters that are all the same to the grammar: those are known from
     // the first time that a class of characters comes up.
-    void find_allowed(GrammarMatcher &matcher, const GrammarMatcher::Place &place, TokenMask &allowed) const;
+    void find_allowed(GrammarMatcher &matcher, const GrammarMatcher::Place &place, TokenMask &allowed);
 
     const Vocabulary texts;
 
@@ -35,12 +33,11 @@ private:
     std::size_t token_of(std::size_t entry) const { return static_cast<std::size_t>(texts.entry(entry).token); }
     void walk(GrammarMatcher &matcher, const GrammarMatcher::Place &place, const TokenMask &known,
               TokenMask &allowed) const;
-    std::shared_ptr<const Slice> slice(const CharacterClass &characters) const;
-    std::shared_ptr<const Slice> make_slice(const CharacterClass &characters) const;
+    const Slice &slice(const CharacterClass &characters);
+    Slice make_slice(const CharacterClass &characters) const;
 
     std::vector<TokenMask> at_most_; // by a number of characters, the tokens with no more
-    mutable std::mutex mutex_;       // of what follows
-    mutable std::deque<std::shared_ptr<const Slice>> slices_;
+    std::deque<Slice> slices_;
 };
 
 } // namespace gpt4all

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -70,8 +69,7 @@ struct gpt4all_model {
     gpt4all::HeldTokens held;
     bool has_logits = false;
     // Made for the first grammar, and of use to every later one.
-    std::once_flag vocabulary_made;
-    std::unique_ptr<const gpt4all::GrammarVocabulary> vocabulary;
+    std::unique_ptr<gpt4all::GrammarVocabulary> vocabulary;
     // Whether `held` is a conversation that may be continued later.
     bool keep_context = false;
     gpt4all::PrefixCache displaced;

@@ -55,7 +55,7 @@ std::vector<llama_token> allowed_tokens(gpt4all::GrammarConstraint &all, gpt4all
 }
 
 void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32_t seed) {
-    const gpt4all::GrammarVocabulary vocabulary(&vocab);
+    gpt4all::GrammarVocabulary vocabulary(&vocab);
     const gpt4all::Grammar grammar = gpt4all::parse_grammar(text, &vocab);
     std::mt19937 random(seed);
     std::unique_ptr<gpt4all::GrammarConstraint> all, single;
