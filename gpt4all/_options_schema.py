@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from gpt4all._options_accepts import Judge
@@ -58,24 +58,26 @@ def schema_grammar(schema: object) -> str:
     if len(text) > _MAX_SCHEMA_BYTES:
         raise ValueError(f"json_schema is larger than {_MAX_SCHEMA_BYTES} bytes")
     try:
-        return _grammar(text)
+        grammar, narrowings = _grammar(text)
     except RecursionError:
         raise ValueError("json_schema: it is nested too deeply") from None
     except ValueError as error:
         # As of the public kind, and without the many calls within each other that it came through.
         raise ValueError("json_schema: " + str(error).removeprefix("json_schema: ")) from None
+    narrowings.warn(text)
+    return grammar
 
 
-def _grammar(text: str) -> str:
+# Programs ask many times for the same form, and an e-mail address takes as long as some tokens.
+@lru_cache(maxsize=16)
+def _grammar(text: str) -> tuple[str, Narrowings]:
     fuel, impossible = Fuel(_MAX_WORK), dict[Key, Failure]()
     for _ in range(_MAX_RESTARTS):
         converter = _Converter(Document(json.loads(text)), fuel, impossible)
         try:
-            grammar = converter.grammar()
+            return converter.grammar(), converter.narrowings
         except _RestartError:
             continue
-        converter.narrowings.warn(text)
-        return grammar
     raise ValueError("too many parts that refer to themselves cannot be done")
 
 

@@ -158,3 +158,9 @@ def test_what_can_be_told_apart(one: dict[str, Any], other: dict[str, Any], apar
     traits = Traits(Document({}), Fuel(100))
     assert traits.apart(Node(one, "one"), Node(other, "other")) is apart
     assert traits.apart(Node(other, "other"), Node(one, "one")) is apart
+
+
+def test_a_schema_is_converted_once() -> None:
+    """An e-mail address takes as long as some tokens, and programs ask for the same form again and again."""
+    schema = {"type": "string", "format": "email", "description": "converted once"}
+    assert schema_grammar(dict(schema)) is schema_grammar(schema)
