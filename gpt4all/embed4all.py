@@ -103,7 +103,10 @@ class Embed4All:
         self.close()
 
     def close(self) -> None:
-        """Stops a running call and frees the model. Closing twice is fine; any other call then is a ``ValueError``."""
+        """Frees the model. A call under way ends with a ``CancellationError``; any later one is a ``ValueError``.
+
+        Closing twice is fine.
+        """
         self.gpt4all.close()
 
     @overload

@@ -77,10 +77,10 @@ class DeviceError(GPT4AllError, ValueError):
 
 
 class InsufficientMemoryError(DeviceError):
-    """The device matches the request but has too little free memory.
+    """The device matches the request but has too little free memory; on the CPU, main memory or a limit of it.
 
     Attributes:
-        required: bytes the model would take of the device that has most.
+        required: bytes the model would take there; of several devices, of the one that has most.
         free: bytes that are free there.
         max_ngl: the most layers that would fit, with the same context.
         max_n_ctx: the longest context that would fit, with the same layers.
@@ -130,7 +130,7 @@ class ChatTemplateError(GPT4AllError, ValueError):
 
 
 class GenerationError(GPT4AllError, RuntimeError):
-    """The engine failed while generating text."""
+    """The engine failed while generating text, or the call cannot be made from here: a callback, a forked process."""
 
 
 class EmbeddingError(GPT4AllError, RuntimeError):
@@ -142,7 +142,7 @@ class EmbeddingInputError(EmbeddingError, ValueError):
 
 
 class CancellationError(GPT4AllError):
-    """The callback of a load, a download or an embedding run asked it to stop."""
+    """A callback asked a load, a download or an embedding run to stop, or the model was closed during a call."""
 
 
 class CatalogError(GPT4AllError, ValueError):

@@ -62,6 +62,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         model_type: kept as :attr:`model_type`, otherwise unused.
         allow_download: ``False`` never opens a socket.
         n_threads: CPU threads; ``None`` takes the physical cores this process may use.
+            More than can run at once get a warning.
         device: ``None`` is the CPU, or on Apple silicon Metal where that works;
             ``"cpu"``; ``"gpu"`` (the best GPU of the kompute backend, or Metal),
             ``"kompute"``, ``"cuda"``; ``"amd"``, ``"nvidia"``, ``"intel"``; a name
@@ -87,8 +88,8 @@ class GPT4All(ModelLibrary, ChatMethods):
         ModelLoadError: the file is no model this engine can load.
         BackendLoadError: the native library is missing or broken.
         DeviceError: no device matches; an InsufficientMemoryError if one does but
-            has too little memory. What asks for a GPU never ends on the CPU,
-            except ``"auto"`` and, on Apple silicon, ``None``.
+            has too little memory, or main memory has. What asks for a GPU never ends
+            on the CPU, except ``"auto"`` and, on Apple silicon, ``None``.
         ValueError, TypeError: an argument makes no sense; the message names it.
     """
 
@@ -198,7 +199,10 @@ class GPT4All(ModelLibrary, ChatMethods):
         self.close()
 
     def close(self) -> None:
-        """Stops a running call and frees the model. Closing twice is fine; any other call then is a ``ValueError``."""
+        """Frees the model. A call under way ends with a ``CancellationError``; any later one is a ``ValueError``.
+
+        Closing twice is fine.
+        """
         self.model.close()
         hide_log(self)
 
@@ -207,7 +211,11 @@ class GPT4All(ModelLibrary, ChatMethods):
         return self.model.tokenize(text)
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """The text of token ids. Bytes that are no valid UTF-8 become U+FFFD."""
+        """The text of token ids. Bytes that are no valid UTF-8 become U+FFFD.
+
+        Raises:
+            ValueError, TypeError: one of them is no token of this model.
+        """
         return self.model.detokenize(ids)
 
     @overload
@@ -300,7 +308,8 @@ class GPT4All(ModelLibrary, ChatMethods):
         Raises:
             ContextWindowExceededError: the prompt has more than ``n_ctx`` - 4 tokens; in a
                 session, the system prompt and the message alone.
-            GenerationError: the engine failed.
+            CancellationError: the model was closed during the call.
+            GenerationError: the engine failed, or this is called from a callback of the model.
             ValueError, TypeError: an argument makes no sense; the message names it.
         """
         refuse_unknown(GPT4All.generate, unknown)
@@ -333,7 +342,8 @@ class GPT4All(ModelLibrary, ChatMethods):
 
         Takes the same arguments. Callbacks run on a thread of this package.
         Cancelling the task stops the engine within a token; the event loop is
-        never blocked.
+        never blocked. What this returns is used once: a second time raises a
+        ``GenerationError``.
         """
         known = GenerateArguments.__annotations__
         refuse_unknown(GPT4All.agenerate, [name for name in arguments if name not in known], ("prompt", *known))
