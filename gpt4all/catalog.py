@@ -95,10 +95,13 @@ def cached_models() -> list[CatalogEntry] | None:
 
 
 def failure_for(
-    wanted: Path, failure: CatalogError | requests.exceptions.RequestException
+    missing: str, failure: CatalogError | requests.exceptions.RequestException
 ) -> CatalogError | requests.exceptions.RequestException:
-    """A `failure` of `list_models`, its type kept, that says for which model file the catalogue was needed."""
-    message = f"the model file {wanted} does not exist, and the catalogue to download it by cannot be had: {failure}"
+    """A `failure` of `list_models`, its type kept, that says which model file is `missing`."""
+    message = (
+        f"{missing}, and the catalogue to download it by cannot be had. Check the network, or give the path of a model "
+        f"file that is on this machine. ({failure})"
+    )
     if isinstance(failure, CatalogError):
         return CatalogError(message)
     return type(failure)(message, request=failure.request, response=failure.response)

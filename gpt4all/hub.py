@@ -40,7 +40,10 @@ def resolve(reference: HubReference) -> list[HubFile]:
     try:
         huggingface_hub: Any = importlib.import_module("huggingface_hub")
     except ImportError as failure:
-        message = f"{reference.repo_id}: Hugging Face references need huggingface_hub: pip install huggingface_hub"
+        message = (
+            f"{reference.repo_id}: Hugging Face references need huggingface_hub: pip install huggingface_hub. "
+            "If it is a path, there is no such file"
+        )
         raise DownloadError(message) from failure
 
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")

@@ -137,11 +137,11 @@ class ModelLibrary:
         )
 
     @classmethod
-    def list_local_models(cls, directories: Sequence[PathArgument] | None = None) -> list[ConfigType]:
+    def list_local_models(cls, directories: PathArgument | Sequence[PathArgument] | None = None) -> list[ConfigType]:
         """Models on this disk, without opening a socket.
 
         Args:
-            directories: where to look; without them in the default directory
+            directories: where to look, one or several; without them in the default directory
                 and in the desktop application's.
 
         Returns:

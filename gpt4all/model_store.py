@@ -15,6 +15,7 @@ from gpt4all import catalog
 from gpt4all.deprecation import warn_deprecated
 from gpt4all.digests import Expected, check_file
 from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
+from gpt4all.missing_model import describe_missing
 from gpt4all.model_directories import default_model_directory, desktop_model_directories
 from gpt4all.options import check_path
 from gpt4all.references import (
@@ -80,8 +81,8 @@ def retrieve_model(
     config has its whole entry, from the cached catalogue where no network was needed, with `promptTemplate`'s `%1` and
     `%2` written `{0}` and `{1}`. Of a split GGUF the path is the first part's.
 
-    Raises FileNotFoundError when `model_path` is given and missing, ModelNotFoundError when there is no model and no
-    download allowed, CatalogError for an unusable catalogue, ValueError for a bad name, and what `download_model` does.
+    Raises ModelNotFoundError when `model_path` is given and missing, or when there is no model and no download allowed,
+    CatalogError for an unusable catalogue, ValueError for a bad name, and what `download_model` does.
     """
     allowed = parse_allow_download(allow_download)
     directory = _directory(model_path, default_directory)
@@ -91,10 +92,11 @@ def retrieve_model(
         return _local_config(found, reference)
     wanted = _expected_place(reference, directory)
     if not allowed:
-        message = f"the model file {wanted} {_absence(wanted)}, and allow_download is False"
-        raise ModelNotFoundError(message + _namesake(reference, directory))
+        raise ModelNotFoundError(f"{describe_missing(reference, wanted, directory)}; allow_download is False")
     if isinstance(reference, FileReference) and Path(reference.name).name != reference.name:
-        raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}; only bare file names are downloaded")
+        raise ModelNotFoundError(
+            f"{describe_missing(reference, wanted, directory)}; only a name without a directory is downloaded"
+        )
     config, downloads, note = _plan_downloads(reference, directory)
     from gpt4all.download import fetch
 
@@ -131,20 +133,21 @@ def verify_model(
     found, reference = _find(model_name, directory, elsewhere=model_path is None)
     if found is None:
         wanted = _expected_place(reference, directory)
-        raise ModelNotFoundError(f"the model file {wanted} {_absence(wanted)}")
+        raise ModelNotFoundError(describe_missing(reference, wanted, directory))
     expected = Expected(expected_size, expected_md5, expected_sha256)
     if expected == Expected() and (entry := _known_entry(found, reference)) is not None:
         expected = catalog.entry_expected(entry)
     if not expected.hashes():
         raise ValueError(
-            f"no hash of {found.name} is known; give expected_md5 or expected_sha256, or fetch the catalogue"
+            f"no hash of {found.name} is known; give expected_md5 or expected_sha256, or, for one of the catalogue's "
+            "models, call list_models() first"
         )
     check_file(found, expected, verbose=verbose, progress=progress)
     return found
 
 
-def list_local_models(directories: Iterable[PathArgument]) -> list[dict[str, Any]]:
-    """The models in `directories`, one dict each, sorted by path within a directory.
+def list_local_models(directories: PathArgument | Iterable[PathArgument]) -> list[dict[str, Any]]:
+    """The models in `directories`, or in one, a dict each, sorted by path within a directory.
 
     Keys: `filename`, `path`, `directory` (the one of `directories`), `model_name` (what to call it to load it from
     there), `filesize` (bytes on the disk, all parts of a split together), `complete` (False where a part is missing),
@@ -153,7 +156,10 @@ def list_local_models(directories: Iterable[PathArgument]) -> list[dict[str, Any
     seen: set[Path] = set()
     models = []
     entries = {entry["filename"]: entry for entry in reversed(catalog.cached_models() or [])}
-    for directory in map(Path, directories):
+    if isinstance(directories, (str, bytes, os.PathLike)):  # the characters of a path are no directories
+        directories = [directories]
+    for named in directories:
+        directory = Path(os.path.expanduser(check_path("directories", named)))
         for path in sorted(_model_files(directory)):
             identity = Path(os.path.realpath(path))
             if identity in seen:
@@ -216,7 +222,7 @@ def _directory(model_path: PathArgument | None, default: PathArgument) -> Path:
         return Path(os.path.expanduser(default))
     directory = Path(os.path.expanduser(check_path("model_path", model_path)))
     if not os.path.isdir(directory):
-        raise FileNotFoundError(f"model_path {directory} is not an existing directory")
+        raise ModelNotFoundError(f"model_path {directory} is not an existing directory")
     return directory
 
 
@@ -285,23 +291,6 @@ def _known_entry(path: Path, reference: Reference) -> catalog.CatalogEntry | Non
     return catalog.find_entry(catalog.cached_models() or [], path.name)
 
 
-def _namesake(reference: Reference, directory: Path) -> str:
-    """A hint at a file that has the name of an address, but may be any model."""
-    if not isinstance(reference, UrlReference) or not os.path.isfile(directory / reference.filename):
-        return ""
-    return f"; {directory / reference.filename} may be another model, and is loaded by that path"
-
-
-def _absence(path: Path) -> str:
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return "does not exist"
-    except (OSError, ValueError) as failure:
-        return f"cannot be found: {getattr(failure, 'strerror', None) or failure}"
-    return "is not a file"
-
-
 def _make_directory(directory: Path) -> None:
     if directory.parts[:1] and directory.parts[0].startswith("~"):
         raise DownloadError(
@@ -357,7 +346,8 @@ def _catalogue_entry(filename: str, directory: Path) -> tuple[catalog.CatalogEnt
     except (CatalogError, requests.exceptions.RequestException) as failure:
         cached = catalog.cached_models()
         if cached is None:
-            raise catalog.failure_for(directory / filename, failure) from failure
+            missing = describe_missing(FileReference(filename), directory / filename, directory)
+            raise catalog.failure_for(missing, failure) from failure
         logger.info("using the cached catalogue: %s", failure)
         models = cached
     entry = catalog.find_entry(models, filename)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -222,8 +223,20 @@ class TestWithoutNetwork:
             with pytest.raises(ModelNotFoundError, match=r"gone\.gguf"):
                 retrieve(name, models)
 
+    def test_missing_names_what_may_be_meant(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("SmolLM2-135M.Q4_1.gguf", "all-MiniLM-L6-v2.gguf2.f16.gguf", "unlike.gguf", "notes.txt"):
+            (models / name).write_bytes(CONTENT)
+        for name, close in (("SmolLM2-135M.Q4_0", "SmolLM2-135M.Q4_1"), ("all-minilm", "all-MiniLM-L6-v2.gguf2.f16")):
+            with pytest.raises(ModelNotFoundError, match=rf"exist \(there is {re.escape(close)}\.gguf\); allow"):
+                retrieve(name, models, allow_download=False)
+        with pytest.raises(ModelNotFoundError, match=r"is a directory: give the path of a file in it \(there is Smol"):
+            retrieve(str(models), allow_download=False)
+        monkeypatch.chdir(models)
+        with pytest.raises(ModelNotFoundError, match=re.escape(f"neither does {models / 'sub' / 'gone.gguf'}")):
+            retrieve("./sub/gone.gguf")
+
     def test_missing_model_path(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match="nowhere"):
+        with pytest.raises(ModelNotFoundError, match="nowhere"):
             retrieve("x.gguf", tmp_path / "nowhere")
 
     def test_missing_default_directory_is_not_created(self, tmp_path: Path) -> None:
@@ -343,7 +356,7 @@ class TestCatalogueModels:
     def test_broken_network_and_no_catalogue(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with nobody_listening() as gone:
             monkeypatch.setenv("GPT4ALL_CATALOG_URL", gone + CATALOG)
-            with pytest.raises(requests.exceptions.ConnectionError, match="refused") as caught:
+            with pytest.raises(requests.exceptions.ConnectionError, match=r"Check the network.*refused") as caught:
                 retrieve("chat", models)
         assert str(caught.value).startswith(f"the model file {models / 'chat.gguf'} does not exist")
         assert caught.value.request is not None
@@ -474,6 +487,10 @@ class TestListing:
         assert found[0]["path"] == str(models / "chat.gguf")
         assert found[0]["directory"] == str(models)
         assert "name" not in found[2]
+        # One directory is meant, and not those that its characters name.
+        assert model_store.list_local_models(str(models)) == model_store.list_local_models(models) == found[:1]
+        with pytest.raises(TypeError, match="directories must be a str or a path, not bytes"):
+            model_store.list_local_models(b"/")  # type: ignore[arg-type]
         for model in found:
             directory = Path(model["directory"])
             assert retrieve(model["model_name"], directory, allow_download=False)["path"] == model["path"]
