@@ -37,6 +37,7 @@ _OTHER_NAMES = {
     "progress=": "show_progress_bar show_progress",
     'output="numpy"': "convert_to_numpy",
     "prefix=": "task_type prompt_name input_type",
+    "leave it out: async for over agenerate(...) gives the pieces": "streaming",
     "leave it out: every vector has length 1": "normalize_embeddings normalize",
 }
 _ELSEWHERE = {name: ours for ours, names in _OTHER_NAMES.items() for name in names.split()}
@@ -57,10 +58,23 @@ def refuse_unknown(method: Any, given: Collection[str], known: Collection[str] =
 
 def _advice(name: str, known: list[str]) -> str:
     elsewhere = _ELSEWHERE.get(name.lower())
-    # An advice that is a keyword must be one of this function.
-    if elsewhere is not None and ("(" in elsewhere or " " in elsewhere or elsewhere.partition("=")[0] in known):
-        return f"did you mean {elsewhere}?" if "=" in elsewhere else elsewhere
+    if elsewhere is not None and not _applies(elsewhere, known):
+        elsewhere = _ELSEWHERE.get(elsewhere.removesuffix("="))
+    if elsewhere is not None and _applies(elsewhere, known):
+        return _meant(elsewhere)
     from difflib import get_close_matches  # slow to import, and seldom wanted
 
-    close = get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {close[0]}=?" if close else f"it takes {', '.join(known)}"
+    # A name may be mistyped whoever calls it so.
+    names = {name: f"{name}=" for name in known}
+    names = {theirs: ours for theirs, ours in _ELSEWHERE.items() if _applies(ours, known)} | names
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.7)
+    return _meant(names[close[0]]) if close else f"it takes {', '.join(known)}"
+
+
+def _applies(advice: str, known: list[str]) -> bool:
+    """An advice that is a keyword must be one of this function."""
+    return "(" in advice or " " in advice or advice.partition("=")[0] in known
+
+
+def _meant(advice: str) -> str:
+    return f"did you mean {advice}?" if "=" in advice else advice

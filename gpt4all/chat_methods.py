@@ -7,13 +7,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from gpt4all._options_names import refuse_unknown
 from gpt4all.chat import ChatSession, Message, split_legacy
 from gpt4all.conversation import ChatTurn, PromptTurn
 from gpt4all.deprecation import warn_deprecated
-from gpt4all.history_copy import HistoryCopy, MessageCopy
+from gpt4all.history_copy import HistoryCopy
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -106,10 +107,12 @@ class ChatMethods:
     def current_chat_session(self) -> list[Message] | None:
         """A copy of the history, ``None`` outside a session. Inside one, assign a list of messages to replace it.
 
-        A change of the copy changes nothing here, and warns.
+        A change of the copy changes nothing here, and warns while the session is open.
         """
-        chat = self._current_chat()
-        return None if chat is None else HistoryCopy(map(MessageCopy, chat.conversation.snapshot()))
+        context = self._current_context()
+        if context is None:
+            return None
+        return HistoryCopy(context.chat.conversation.snapshot(), partial(_is_open, weakref.ref(context)))
 
     @current_chat_session.setter
     def current_chat_session(self, history: Sequence[Mapping[str, str]]) -> None:
@@ -162,13 +165,17 @@ class ChatMethods:
         ]
 
     def _current_chat(self) -> ChatSession | None:
+        context = self._current_context()
+        return None if context is None else context.chat
+
+    def _current_context(self) -> ChatContext | None:
         contexts = self._own_contexts()
         if contexts:
-            return contexts[-1].chat
+            return contexts[-1]
         open_ones = self._contexts
         around = [context.outer for context in open_ones]
         innermost = [context for context in open_ones if context not in around]
-        return innermost[0].chat if len(innermost) == 1 else None
+        return innermost[0] if len(innermost) == 1 else None
 
     def _turn(
         self,

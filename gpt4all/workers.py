@@ -44,7 +44,7 @@ FORKED = (
     "the model was loaded before this process was forked, and its threads stayed in the parent; "
     "load it in the child, or start workers with multiprocessing's 'spawn' method"
 )
-CLOSED = "the model is closed; load it again with GPT4All(...)"
+CLOSED = "the model is closed; load it again"
 
 _workers: dict[int, Worker] = {}
 _exiting = False

@@ -45,8 +45,15 @@ def test_the_first_lines_of_a_notebook(models: Path) -> None:
         with pytest.warns(UserWarning, match="current_chat_session is a copy") as warned:
             model.current_chat_session.append({"role": "system", "content": "a copy"})  # type: ignore[union-attr]
         assert warned[0].filename == __file__
-        assert len(model.current_chat_session or []) == 3
+        history = model.current_chat_session
+        assert history is not None
+        assert len(history) == 3
     assert "What is up?" in "".join(tokens)
+    # Afterwards it is the program's own, and no warning says otherwise.
+    history[0]["content"] = "Be brief."
+    history.append({"role": "user", "content": "And now?"})
+    with model.chat_session(messages=history):
+        assert model.current_chat_session == history
     model.close()
 
 

@@ -58,6 +58,7 @@ def test_pickling_says_what_to_do(loaded: LoadFake) -> None:
         ("max_new_tokens", r"did you mean max_tokens=\?"),
         ("stream", r"did you mean streaming=\?"),
         ("Temperature", r"did you mean temp=\?"),
+        ("temprature", r"did you mean temp=\?"),
         ("max_token", r"did you mean max_tokens=\?"),
         ("repetition_penalty", r"did you mean repeat_penalty=\?"),
         ("messages", r"did you mean chat_session\(messages=...\)"),
@@ -70,10 +71,10 @@ def test_generate_knows_other_names(loaded: LoadFake, name: str, hint: str) -> N
     with pytest.raises(TypeError, match=hint):
         model.generate("x", **arguments)
     if name == "stream":
-        return
+        hint = "leave it out: async for over agenerate"
 
     async def call() -> None:
-        with pytest.raises(TypeError, match=hint.replace("generate", "agenerate", 1)):
+        with pytest.raises(TypeError, match=hint.replace(r"generate\(\)", r"agenerate\(\)")):
             model.agenerate("x", **arguments)
 
     asyncio.run(call())
