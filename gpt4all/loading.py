@@ -1,17 +1,24 @@
-"""Loads a model on the thread that it keeps, so that Ctrl-C and the progress callback can stop it."""
+"""Loads a model where it goes, on the thread that it keeps, so that Ctrl-C and the progress callback can stop it."""
 
 from __future__ import annotations
 
+import functools
+import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpt4all._native.backend import Backend, ModelInfo, NativeModel, OnProgress, load_backend
 from gpt4all.errors import CancellationError
+from gpt4all.mapped_file import MappedFile
+from gpt4all.options import LoadOptions, ProgressCallback
+from gpt4all.session import ModelSession, backends_in_use
 from gpt4all.workers import LEAVE_PATIENCE, Job, Worker, end_thread_if_exiting
 
 if TYPE_CHECKING:
-    from gpt4all._native.backend import NativeModel, OnProgress
-    from gpt4all.options import ProgressCallback
+    from gpt4all._native.load_options import LoadArguments
 
 
 class Load(Job):
@@ -68,7 +75,7 @@ class Load(Job):
         return self._progress is None or self._ask(fraction)
 
 
-def run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> tuple[NativeModel, Worker]:
+def _run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | None) -> tuple[NativeModel, Worker]:
     """Calls ``load`` on a new worker; returns its model and the worker. Nothing is left if this is interrupted."""
     worker, job = Worker(), Load(load, progress)
     try:
@@ -82,3 +89,53 @@ def run(load: Callable[[OnProgress], NativeModel], progress: ProgressCallback | 
         if job.has_ended():
             worker.join(LEAVE_PATIENCE)
         raise
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a model goes: the index of a device, -1 for the CPU, and what the devices are called."""
+
+    device: int = -1
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def name(self, info: ModelInfo) -> str | None:
+        """The device that a loaded model is on, by name; ``None`` where none has one."""
+        return self.names.get(self.device if info.device is None else info.device)
+
+
+def open_model(
+    backend_name: str, path: Path, options: LoadOptions, locate: Callable[[Backend, LoadArguments], Location]
+) -> ModelSession:
+    """Loads the backend's library, then the model where ``locate`` says."""
+    opened: list[tuple[Backend, Location]] = []
+    mapped = MappedFile.of(path) if options.use_mmap else None
+
+    def load(on_progress: OnProgress) -> NativeModel:
+        backend = load_backend(backend_name)
+        backends_in_use[backend] = os.getpid()
+        arguments: LoadArguments = {
+            "n_ctx": options.n_ctx,
+            "n_threads": options.n_threads,
+            "n_gpu_layers": options.n_gpu_layers,
+            "main_gpu": options.main_gpu,
+            "tensor_split": options.tensor_split,
+            "flash_attention": options.flash_attention,
+            "kv_type": options.kv_type,
+            "use_mmap": options.use_mmap,
+        }
+        location = locate(backend, arguments)
+        arguments["device"] = location.device
+        opened.append((backend, location))
+        progress = on_progress if mapped is None else functools.partial(_watch, mapped, on_progress)
+        return backend.load_model(path, progress=progress, **arguments)
+
+    native, worker = _run(load, options.progress)
+    ((backend, location),) = opened
+    device = location.name(native.info)
+    return ModelSession(backend, native, worker, path, options.n_threads, device, mapped)
+
+
+def _watch(mapped: MappedFile, on_progress: OnProgress, fraction: float) -> bool:
+    goes_on = on_progress(fraction)
+    mapped.check()
+    return goes_on

@@ -18,6 +18,7 @@ from gpt4all.errors import (
     UnsupportedModelError,
 )
 from gpt4all.gpus import Gpu, Probe
+from gpt4all.loading import Location, open_model
 from gpt4all.main_memory import Room
 from gpt4all.memory_fit import (
     Measure,
@@ -28,12 +29,12 @@ from gpt4all.memory_fit import (
     too_little_main_memory,
 )
 from gpt4all.options import LoadOptions
-from gpt4all.session import Location, ModelSession, open_model
 
 if TYPE_CHECKING:
     from gpt4all._native.backend import Backend
     from gpt4all._native.device_memory import Device, MemoryNeed
     from gpt4all._native.load_options import LoadArguments
+    from gpt4all.session import ModelSession
 
 
 def _probe(backend: str) -> Probe:

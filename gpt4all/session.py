@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import operator
 import os
 import threading
 import weakref
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gpt4all import loading, wordpiece
+from gpt4all import wordpiece
 from gpt4all._native.backend import (
     Backend,
     CancelFlag,
     ModelInfo,
     NativeModel,
     OnBatch,
-    OnProgress,
     OnToken,
     Outcome,
-    load_backend,
 )
 from gpt4all.embedding_run import EmbeddingRun
 from gpt4all.errors import CancellationError, ContextWindowExceededError, GenerationError, UnsupportedModelError
 from gpt4all.mapped_file import MappedFile
 from gpt4all.options import (
     GenerationOptions,
-    LoadOptions,
     ResponseCallback,
     check_text,
     check_thread_count,
@@ -39,16 +34,13 @@ from gpt4all.options import (
 from gpt4all.streaming import Output, Run, Work
 from gpt4all.workers import CLOSED, FORKED, Call, Job, Worker, end_thread_if_exiting, stop_all
 
-if TYPE_CHECKING:
-    from gpt4all._native.load_options import LoadArguments
-
 #: Room a prompt leaves for the answer, as in 2.8.
 MIN_ANSWER_ROOM = 4
 
 # Keyed by id: unlike those of a WeakSet, its references can be listed while other threads add some.
 _open_sessions: weakref.WeakValueDictionary[int, ModelSession] = weakref.WeakValueDictionary()
-#: The process that loaded each.
-_backends_in_use: dict[Backend, int] = {}
+#: The process that loads models with each.
+backends_in_use: dict[Backend, int] = {}
 
 
 class ModelSession:
@@ -396,60 +388,6 @@ class ModelSession:
             raise ContextWindowExceededError(n_tokens, self.prompt_limit, self.info.n_ctx)
 
 
-@dataclass(frozen=True)
-class Location:
-    """Where a model goes: the index of a device, -1 for the CPU, and what the devices are called."""
-
-    device: int = -1
-    names: Mapping[int, str] = field(default_factory=dict)
-
-    def name(self, info: ModelInfo) -> str | None:
-        """The device that a loaded model is on, by name; ``None`` where none has one."""
-        return self.names.get(self.device if info.device is None else info.device)
-
-
-def open_model(
-    backend_name: str,
-    path: Path,
-    options: LoadOptions,
-    locate: Callable[[Backend, LoadArguments], Location] | None = None,
-) -> ModelSession:
-    """Loads the backend's library, then the model where ``locate`` says, on the CPU without it."""
-    opened: list[tuple[Backend, Location]] = []
-    mapped = MappedFile.of(path) if options.use_mmap else None
-
-    def load(on_progress: OnProgress) -> NativeModel:
-        backend = load_backend(backend_name)
-        _backends_in_use[backend] = os.getpid()
-        arguments: LoadArguments = {
-            "n_ctx": options.n_ctx,
-            "n_threads": options.n_threads,
-            "n_gpu_layers": options.n_gpu_layers,
-            "main_gpu": options.main_gpu,
-            "tensor_split": options.tensor_split,
-            "flash_attention": options.flash_attention,
-            "kv_type": options.kv_type,
-            "use_mmap": options.use_mmap,
-        }
-        location = Location() if locate is None else locate(backend, arguments)
-        arguments["device"] = location.device
-        opened.append((backend, location))
-        progress = on_progress if mapped is None else functools.partial(_watch, mapped, on_progress)
-        return backend.load_model(path, progress=progress, **arguments)
-
-    _register_for_exit()
-    native, worker = loading.run(load, options.progress)
-    ((backend, location),) = opened
-    device = location.name(native.info)
-    return ModelSession(backend, native, worker, path, options.n_threads, device, mapped)
-
-
-def _watch(mapped: MappedFile, on_progress: OnProgress, fraction: float) -> bool:
-    goes_on = on_progress(fraction)
-    mapped.check()
-    return goes_on
-
-
 def _token_ids(tokens: Sequence[int], n_vocab: int) -> list[int]:
     try:
         ids = list(tokens)
@@ -467,12 +405,6 @@ def _token_id(token: object, n_vocab: int) -> int:
     return number
 
 
-@functools.cache
-def _register_for_exit() -> None:
-    # Runs while threads still do, so that no native call is left when the interpreter is torn down.
-    atexit.register(_close_all)
-
-
 def _close_all() -> None:
     sessions = [session for reference in _open_sessions.valuerefs() if (session := reference()) is not None]
     for session in sessions:
@@ -483,6 +415,10 @@ def _close_all() -> None:
         # A callback that never returns keeps its model.
         if session._turns.is_over():
             session._free()
-    for backend, pid in _backends_in_use.items():
+    for backend, pid in backends_in_use.items():
         if pid == os.getpid():
             backend.silence()
+
+
+# Runs while threads still do, so that no native call is left when the interpreter is torn down.
+atexit.register(_close_all)
