@@ -761,6 +761,7 @@ static void check_memory(const char *path) {
     int32_t count = 0;
     lib.load_options_init(&o, sizeof o);
     o.n_ctx = 64;
+    o.use_mmap = 0; /* what stays mapped is not counted */
     check(lib.model_memory(path, &o, needs, 16, &count) == GPT4ALL_OK && count == 1, "gpt4all_model_memory");
     check(needs[0].device == -1 && needs[0].n_layers > 0 && needs[0].weights > 0 && needs[0].context > 0 &&
               needs[0].compute > 0 && needs[0].memory_total >= needs[0].memory_free,
