@@ -84,6 +84,9 @@ HOSTILE = {
     "stripped of many": "{% set s = 'a' * 4000000 %}" + COUNT + "{% set t = s.strip('b' * 10000 ~ 'a') %}{% endfor %}",
     "characters": "{% set s = 'é' * 2000000 %}{% for i in range(1000) %}{{ s[i] }}{% endfor %}",
     "all characters": "{% set s = 'é' * 2000000 %}{% for c in s %}{% endfor %}",
+    "blank text": "{% set s = ' ' * 7000000 %}"
+    + COUNT
+    + "{% set t = [s | trim, s.split(), s.isspace()] %}{% endfor %}",
     "titles": "{% set s = 'ab ' * 1000000 %}" + COUNT + "{% set t = s | title %}{% endfor %}",
     "mapped": double("a", 18, "'x' * 1000") + "{{ a | map('upper') | list | length }}",
     "joined lists": double("a", 18, "'x' * 1000") + "{{ a | join('" + "y" * 1000 + "') }}",
@@ -205,6 +208,30 @@ def test_hostile_template(model: NativeModel, name: str) -> None:
 )
 def test_endless_work(model: NativeModel, template: str) -> None:
     with pytest.raises(ChatTemplateError, match="it takes too many steps"):
+        model.render_chat([user("Hi")], template)
+
+
+#: What runs into one bound and, where that is not counted, only much later into another.
+COUNTED = {
+    "the items of loops in loops": (
+        double("a", 19, "0") + repeat("{% for x in a %}", "x", "{% endfor %}", n=30),
+        "values grow too large",
+    ),
+    "long texts in a printed list": (
+        "{% set s = 'a' * 8000000 %}" + double("a", 9, "s") + "{{ a }}",
+        "text grows too long",
+    ),
+    "long texts in a printed dictionary": (
+        "{% set s = 'a' * 8000000 %}{{ {1: s, 2: s, 3: s, 4: s} }}",
+        "text grows too long",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_is_held_while_others_are_made(model: NativeModel, name: str) -> None:
+    template, reason = COUNTED[name]
+    with pytest.raises(ChatTemplateError, match=reason):
         model.render_chat([user("Hi")], template)
 
 
