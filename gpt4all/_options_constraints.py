@@ -46,7 +46,14 @@ def _schema_of(json_schema: object) -> object:
         except Exception as error:
             # What has no schema is pydantic's own kind of error.
             raise ValueError(f"json_schema: {json_schema.__name__} has no JSON Schema: {error}") from error
-    raise TypeError(f"json_schema must be a dict, a pydantic model class or None, not {type(json_schema).__name__}")
+    kind = type(json_schema)
+    if isinstance(json_schema, str):
+        advice = "json.loads() makes a dict of it"
+    elif hasattr(json_schema, "model_json_schema"):
+        advice = f"give the class {kind.__name__} itself"
+    else:
+        advice = "pydantic.TypeAdapter(...).json_schema() makes a dict of other types"
+    raise TypeError(f"json_schema must be a dict, a pydantic model class or None, not {kind.__name__}; {advice}")
 
 
 def check_logit_bias(biases: object) -> tuple[tuple[int, float], ...]:

@@ -61,6 +61,14 @@ TABLE = {
     "unevaluatedItems": ("refused", ""),
     "unevaluatedProperties": ("refused", ""),
 }
+#: Words of the standard's that constrain nothing by themselves.
+ANNOTATIONS = frozenset(
+    {
+        *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "then", "else"),
+        *("$id", "id", "$schema", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$defs", "definitions", "$comment"),
+        *("$vocabulary", "contentEncoding", "contentMediaType", "contentSchema"),
+    }
+)
 
 
 def _about(*kinds: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a grammar leaves out of a JSON Schema, or allows less of, said once for each schema."""
+"""What a JSON Schema's author should know of its grammar, such as what it leaves out, said once for each schema."""
 
 from __future__ import annotations
 
@@ -42,15 +42,23 @@ class Narrowings:
 
     def warn(self, schema: str) -> None:
         """One ``UserWarning`` that names each, unless there was one for the same schema."""
-        key = hashlib.sha256(schema.encode()).digest()
-        if not self._found or key in _warned:
+        if not self._found:
             return
         lines = [f"{pointer}: {what}" for pointer, what in self._found]
         more = [f"and {len(lines) - _MAX_SHOWN} more"] if len(lines) > _MAX_SHOWN else []
-        if len(_warned) >= _MAX_REMEMBERED:
-            _warned.clear()
-        _warned.add(key)
-        warn_caller(
+        warn_once(
+            schema,
             "json_schema: answers validate, but not everything that the schema accepts can be generated:\n  "
-            + "\n  ".join(lines[:_MAX_SHOWN] + more)
+            + "\n  ".join(lines[:_MAX_SHOWN] + more),
         )
+
+
+def warn_once(schema: str, message: str) -> None:
+    """A ``UserWarning`` at the caller's line, the first time for this schema."""
+    key = hashlib.sha256(schema.encode()).digest()
+    if key in _warned:
+        return
+    if len(_warned) >= _MAX_REMEMBERED:
+        _warned.clear()
+    _warned.add(key)
+    warn_caller(message)

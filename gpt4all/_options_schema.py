@@ -21,7 +21,9 @@ from gpt4all._options_containers import array_rule, object_rule
 from gpt4all._options_disjoint import Traits, identity
 from gpt4all._options_document import Document, Node
 from gpt4all._options_keywords import (
+    ANNOTATIONS,
     KEYWORDS,
+    TABLE,
     CannotError,
     Fuel,
     NothingError,
@@ -30,7 +32,7 @@ from gpt4all._options_keywords import (
     types,
     values,
 )
-from gpt4all._options_narrowings import Narrowings
+from gpt4all._options_narrowings import Narrowings, warn_once
 from gpt4all._options_numbers import number_rule
 from gpt4all._options_rules import Rules, literal
 from gpt4all._options_strings import string_rule
@@ -65,6 +67,14 @@ def schema_grammar(schema: object) -> str:
         # As of the public kind, and without the many calls within each other that it came through.
         raise ValueError("json_schema: " + str(error).removeprefix("json_schema: ")) from None
     narrowings.warn(text)
+    if isinstance(schema, dict) and schema and schema.keys().isdisjoint({*TABLE, *ANNOTATIONS}):
+        # As the standard has it, but nobody asks for that in so many words.
+        words = ", ".join(map(repr, schema))
+        warn_once(
+            text,
+            f"json_schema: {words[:100]}: no keyword of JSON Schema is among them, so any JSON may come; properties "
+            'belong into {"type": "object", "properties": {...}}',
+        )
     return grammar
 
 

@@ -81,6 +81,11 @@ def _read_template(name: str, text: str) -> ChatTemplate:
     legacy = "{0}" in text
     if legacy:
         split_legacy(text)
+    elif not re.search(r"\{[{%]", text):
+        raise ValueError(
+            f"{name} holds neither {{0}} nor a Jinja expression, so the model would not see the conversation; write "
+            "{0} where the user's message goes"
+        )
     return ChatTemplate(text, legacy)
 
 

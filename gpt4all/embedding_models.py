@@ -113,8 +113,9 @@ def choose_prefix(model: EmbeddingModel | None, name: str, prefix: str | None) -
     if model.any_prefix:
         return prefix
     if prefix not in model.prefixes and prefix != "":
-        allowed = " or ".join(repr(known) for known in model.prefixes if known) or "none"
-        raise EmbeddingInputError(f"prefix {prefix!r} is none that {name} was trained with; it takes {allowed}")
+        allowed = " or ".join(repr(known) for known in model.prefixes if known)
+        advice = f"use {allowed}" if allowed else "it was trained without; leave prefix out"
+        raise EmbeddingInputError(f"prefix {prefix!r} is not one that {name} was trained with: {advice}")
     if prefix == "" and "" not in model.prefixes:
         allowed = " or ".join(repr(known) for known in model.prefixes)
         raise EmbeddingInputError(f"prefix must not be empty for {name}, which was trained with {allowed}")

@@ -9,8 +9,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpt4all._version import __version__
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -32,31 +36,64 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
         return "make the program again with the files of gpt4all/_native/lib in it (PyInstaller: --collect-all gpt4all)"
     if (package.parent / "build_backends.sh").is_file():
         return f"build it: cd {shlex.quote(str(package.parent))} && ./build_backends.sh {backend}"
+    distribution = _distribution(package)
+    clone = None if distribution is None else _clone(distribution.read_text("direct_url.json"))
+    if distribution is not None and clone is not None and backend != "cpu":
+        return (
+            f"build it in the clone that this package was installed from, and install that again: cd "
+            f"{shlex.quote(str(clone))} && ./build_backends.sh {backend} && {_command(distribution)} --no-deps ."
+        )
     if backend == "cuda":
         return f"install it (pip install {requirement(distribution='gpt4all-cuda')}), {_or_build(backend)}"
-    return f"{_reinstall(package)}, {_or_build(backend)}"
+    return f"{_reinstall(package, distribution)}, {_or_build(backend)}"
 
 
 def _or_build(backend: str) -> str:
     return f"or build it in a clone of the sources and install that: ./build_backends.sh {backend}"
 
 
-def _reinstall(package: Path) -> str:
+def _distribution(package: Path) -> metadata.Distribution | None:
+    """What ``package`` was installed as, if it was."""
     # Slow to import, and seldom wanted.
     from importlib import metadata
 
     try:
         distribution = metadata.distribution("gpt4all")
-        # Another copy may be installed than the one that runs.
-        if Path(str(distribution.locate_file("gpt4all"))).resolve() != package:
-            raise metadata.PackageNotFoundError
     except metadata.PackageNotFoundError:
+        return None
+    # Another copy may be installed than the one that runs.
+    return distribution if Path(str(distribution.locate_file("gpt4all"))).resolve() == package else None
+
+
+def _reinstall(package: Path, distribution: metadata.Distribution | None) -> str:
+    if distribution is None:
         return f"put a whole gpt4all {__version__} in the place of {package}, which no installer put there"
-    installer = (distribution.read_text("INSTALLER") or "pip").strip()
+    installer = _installer(distribution)
     if installer not in ("pip", "uv"):
         return f"install gpt4all {__version__} again with {installer[:40]}"
-    command = "uv pip install --reinstall" if installer == "uv" else "pip install --force-reinstall"
-    return f"install the package again ({command} --no-deps {_source(distribution.read_text('direct_url.json'))})"
+    source = _source(distribution.read_text("direct_url.json"))
+    return f"install the package again ({_command(distribution)} --no-deps {source})"
+
+
+def _installer(distribution: metadata.Distribution) -> str:
+    return (distribution.read_text("INSTALLER") or "pip").strip()
+
+
+def _command(distribution: metadata.Distribution) -> str:
+    return "uv pip install --reinstall" if _installer(distribution) == "uv" else "pip install --force-reinstall"
+
+
+def _clone(direct_url: str | None) -> Path | None:
+    """The clone of the sources on this machine that was installed, if it is still there."""
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        address = urlsplit(str(json.loads(direct_url or "{}")["url"]))
+        folder = Path(url2pathname(address.path))
+        return folder if address.scheme == "file" and (folder / "build_backends.sh").is_file() else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _source(direct_url: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,20 @@ def test_what_is_wrong_is_said_before_anything_runs(
     with pytest.raises(ValueError, match=message):
         call(model, **options)
     assert not [line for line in engine_log.lines if line.startswith("generate")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "advice"),
+    [
+        ('{"type": "object"}', "not str; json.loads() makes a dict of it"),
+        (Person(), "not Person; give the class Person itself"),
+        (list[int], "pydantic.TypeAdapter(...).json_schema() makes a dict of other types"),
+        ([Person], "pydantic.TypeAdapter(...).json_schema() makes a dict of other types"),
+    ],
+)
+def test_what_is_no_schema_and_what_to_do(loaded: LoadFake, schema: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=f"^json_schema must be a dict, .*{re.escape(advice)}"):
+        loaded("a", END).generate("x", json_schema=schema)
 
 
 def test_biases_reach_the_engine(loaded: LoadFake, engine_log: EngineLog) -> None:

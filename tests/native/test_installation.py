@@ -80,6 +80,18 @@ def test_from_elsewhere(copied: Path, installer: str, direct_url: object, comman
     assert command in advice(copied)
 
 
+@pytest.mark.parametrize("backend", ["kompute", "cuda"])
+def test_from_a_clone_without_the_backend(copied: Path, tmp_path: Path, backend: str) -> None:
+    """To install it again as it is would bring none."""
+    clone = tmp_path / "my clone"
+    clone.mkdir()
+    (clone / "build_backends.sh").write_text("")
+    installed(copied, __version__, installer="pip", direct_url={"url": clone.as_uri(), "dir_info": {}})
+    said = advice(copied, backend)
+    assert f"cd '{clone}' && ./build_backends.sh {backend} && pip install --force-reinstall --no-deps ." in said
+    assert f"--no-deps {clone.as_uri()}" in advice(copied, "cpu")
+
+
 def test_by_no_installer(copied: Path) -> None:
     assert f"a whole gpt4all {__version__} in the place of {copied / 'gpt4all'}" in advice(copied)
 

@@ -88,6 +88,12 @@ def test_a_template_that_cannot_be_filled_in(template: str, found: str) -> None:
         choose_template(template, {}, None)
 
 
+@pytest.mark.parametrize("template", ["no place", "U {0:>99}", "{ 0 }"])
+def test_a_template_without_the_conversation_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r"^prompt_template holds neither \{0\} nor a Jinja expression"):
+        choose_template(template, {}, None)
+
+
 def test_an_empty_template_is_refused() -> None:
     with pytest.raises(ValueError, match="prompt_template is empty"):
         choose_template("", {}, None)

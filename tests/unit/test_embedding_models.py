@@ -123,7 +123,7 @@ def test_prefixes(name: str, given: str | None, used: str) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("all-MiniLM-L6-v2", "query", "takes none"),
+        ("all-MiniLM-L6-v2", "query", "trained without; leave prefix out"),
         ("bge-small-en", "query", PASSAGES),
         ("e5-base-v2", "search_query", "'passage' or 'query'"),
         ("e5-base-v2", "", "'passage' or 'query'"),

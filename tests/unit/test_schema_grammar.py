@@ -122,6 +122,19 @@ def test_what_is_left_out_is_said_once_for_each_schema(schema: dict[str, Any], l
     assert schema_grammar(schema) == grammar
 
 
+@pytest.mark.parametrize("schema", [{"name": "string", "age": "int"}, {"name": "x", "schema": {"type": "object"}}])
+def test_what_is_no_schema_is_said_once(schema: dict[str, Any]) -> None:
+    with pytest.warns(UserWarning, match=r"^json_schema: 'name', .*no keyword of JSON Schema") as caught:
+        schema_grammar(schema)
+    assert [warning.filename for warning in caught] == [__file__]
+    schema_grammar(schema)
+
+
+@pytest.mark.parametrize("schema", [{}, {"title": "anything"}, {"$defs": {}, "x-note": "ours"}])
+def test_schemas_that_constrain_nothing(schema: dict[str, Any]) -> None:
+    assert schema_grammar(schema)
+
+
 def test_a_warning_stays_readable() -> None:
     schema = {"properties": {f"p{number}": NOT for number in range(100)}}
     with pytest.warns(UserWarning, match="and 80 more") as caught:
