@@ -44,7 +44,11 @@ std::unique_ptr<ggml_threadpool, FreeThreadPool> make_thread_pool(int32_t n_thre
     params.poll = 1;
     std::unique_ptr<ggml_threadpool, FreeThreadPool> pool(
         cpu_function<decltype(&ggml_threadpool_new)>("ggml_threadpool_new")(&params));
-    if (pool == nullptr) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "the engine's threads could not be started");
+    if (pool == nullptr) {
+        throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "the engine's " + std::to_string(n_threads) +
+                                                     " threads could not be started; ask for fewer, or raise the "
+                                                     "limits on processes and memory");
+    }
     return pool;
 }
 

@@ -1,4 +1,4 @@
-"""Every allocation of an embedding, or of a change of threads, fails once: a status, and the model lives on."""
+"""Memory or threads that are not to be had: a status, and the model lives on."""
 
 from __future__ import annotations
 
@@ -92,14 +92,31 @@ def fail_each_of_new_threads(backend: Library, path: Path) -> None:
     assert statuses == {abi.OK, abi.ERROR_OUT_OF_MEMORY}, statuses
 
 
-CHILDREN = {"tiny-bert-cls": fail_each_of_embedding, "tiny-llama": fail_each_of_new_threads}
+def ask_for_too_many_threads(backend: Library, path: Path) -> None:
+    import resource
+
+    with backend.load(path, n_threads=2) as model:
+        prompt = model.tokenize("Hello")
+        expected = model.generate(prompt, max_tokens=2, temperature=0.0).tokens
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + (256 << 20), resource.RLIM_INFINITY))
+        status = model.c.gpt4all_model_set_threads(model.handle, 500, 500)
+        assert (status, "500 threads" in backend.last_error()) == (abi.ERROR_OUT_OF_MEMORY, True)
+        assert model.generate(prompt, max_tokens=2, temperature=0.0).tokens == expected
+
+
+CHILDREN = {
+    "embedding": ("tiny-bert-cls", fail_each_of_embedding),
+    "new threads": ("tiny-llama", fail_each_of_new_threads),
+    "too many threads": ("tiny-llama", ask_for_too_many_threads),
+}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads a library for glibc")
 @pytest.mark.parametrize("name", CHILDREN)
 def test_allocations_that_fail(real_library: Library, tmp_path: Path, name: str) -> None:
     try:
-        path = ensure(name)
+        path = ensure(CHILDREN[name][0])
     except ModelError as error:
         pytest.skip(f"no tiny model: {error}")
     environment = {**os.environ, "LD_PRELOAD": str(build_fail_malloc(tmp_path / "fail_malloc.so"))}
@@ -110,4 +127,4 @@ def test_allocations_that_fail(real_library: Library, tmp_path: Path, name: str)
 
 
 if __name__ == "__main__":
-    CHILDREN[sys.argv[1]](Library(Path(sys.argv[2])), Path(sys.argv[3]))
+    CHILDREN[sys.argv[1]][1](Library(Path(sys.argv[2])), Path(sys.argv[3]))
