@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -220,3 +223,21 @@ def test_a_long_text_is_left_when_the_flag_is_set(models: Callable[[str], Native
         cancel.set()
         with pytest.raises(CancellationError):
             call.result()
+
+
+def test_the_flag_is_looked_at_while_a_text_is_cut_into_words(models: Callable[[str], NativeModel]) -> None:
+    cancel, model = CancelFlag(), models("smollm2")
+    text = "Once upon a time, and \t\t 12345 naïve words. " * 40_000
+
+    def work(cancel: CancelFlag | None) -> float:
+        before = time.thread_time()
+        with suppress(CancellationError):
+            model.tokenize(text, add_special=False, parse_special=False, cancel=cancel)
+        return time.thread_time() - before
+
+    all_of_it = work(None)
+    timer = threading.Timer(all_of_it / 20, cancel.set)
+    timer.start()
+    # Half of the work was done before the flag was looked at.
+    assert work(cancel) < all_of_it / 4
+    timer.join()
