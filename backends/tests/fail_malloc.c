@@ -6,6 +6,7 @@
 #include "gpt4all_backend.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -15,18 +16,37 @@ typedef gpt4all_status embed_function(gpt4all_model *, const int32_t *, const in
 typedef gpt4all_status set_threads_function(gpt4all_model *, int32_t, int32_t);
 
 extern void *__libc_malloc(size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
 
 /* Allocations of this thread until the one that fails; 0 is never. Not of others: a C library that finds no memory for
  * a thread's own variables ends the process. */
 static _Thread_local long left;
 
+/* Whether a thread has had an allocation, and whether its first one fails now. */
+static _Thread_local int has_begun;
+static atomic_int refuse_beginners;
+
+static int refused(void) {
+    if ((left > 0 && --left == 0) || (refuse_beginners && !has_begun)) return 1;
+    has_begun = 1;
+    return 0;
+}
+
 void *malloc(size_t size) {
-    if (left > 0 && --left == 0) {
+    if (refused()) {
         errno = ENOMEM;
         return NULL;
     }
     return __libc_malloc(size);
 }
+
+int posix_memalign(void **memory, size_t alignment, size_t size) {
+    if (refused()) return ENOMEM;
+    *memory = __libc_memalign(alignment, size);
+    return *memory == NULL ? ENOMEM : 0;
+}
+
+void set_refuse_beginners(int yes) { refuse_beginners = yes; }
 
 /* Runs `embed` with its allocation `nth` failing. `*failed` is 0 where it had fewer. */
 gpt4all_status embed_without(long nth, int *failed, embed_function *embed, gpt4all_model *model, const int32_t *tokens,

@@ -105,23 +105,34 @@ def ask_for_too_many_threads(backend: Library, path: Path) -> None:
         assert model.generate(prompt, max_tokens=2, temperature=0.0).tokens == expected
 
 
+def refuse_first_of_each_thread(backend: Library, path: Path) -> None:
+    """A C library without memory for a thread's own variables ends the process: threads get them when they start."""
+    with backend.load(path, n_threads=3) as model:
+        prompt = model.tokenize("Hello")
+        CDLL(None).set_refuse_beginners(1)
+        tokens = model.generate(prompt, max_tokens=2, temperature=0.0).tokens
+        CDLL(None).set_refuse_beginners(0)
+        assert model.generate(prompt, max_tokens=2, temperature=0.0).tokens == tokens
+
+
 CHILDREN = {
     "embedding": ("tiny-bert-cls", fail_each_of_embedding),
     "new threads": ("tiny-llama", fail_each_of_new_threads),
     "too many threads": ("tiny-llama", ask_for_too_many_threads),
+    "first of each thread": ("tiny-llama", refuse_first_of_each_thread),
 }
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="preloads a library for glibc")
-@pytest.mark.parametrize("name", CHILDREN)
-def test_allocations_that_fail(real_library: Library, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("what", CHILDREN)
+def test_allocations_that_fail(real_library: Library, tmp_path: Path, what: str) -> None:
     try:
-        path = ensure(CHILDREN[name][0])
+        path = ensure(CHILDREN[what][0])
     except ModelError as error:
         pytest.skip(f"no tiny model: {error}")
     environment = {**os.environ, "LD_PRELOAD": str(build_fail_malloc(tmp_path / "fail_malloc.so"))}
     environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
-    program = [sys.executable, "-m", __name__, name, str(real_library.path), str(path)]
+    program = [sys.executable, "-m", __name__, what, str(real_library.path), str(path)]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
 
