@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -63,7 +64,11 @@ def test_threads_sleep_soon_after_a_call(model_file: Callable[[str], Path]) -> N
             before = seconds_of_others()
             wait_until(all_others_sleep)
             spent.append(seconds_of_others() - before)
-        assert min(spent) < 0.02
+    before = time.thread_time()
+    for _ in range(30_000):
+        os.sched_yield()
+    # A poll is given the time of some 8,000; each once counted as one of 131,072 spins.
+    assert min(spent) < time.thread_time() - before
 
 
 def test_sixteen_threads_share_a_model(model_file: Callable[[str], Path]) -> None:
