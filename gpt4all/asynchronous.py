@@ -112,10 +112,9 @@ class AsyncGeneration(AsyncIterator[str]):
                 raise
         while True:
             self._news.clear()
-            try:
+            with contextlib.suppress(Empty):
                 return self._run.take()
-            except Empty:
-                await self._news.wait()
+            await self._news.wait()
 
     def _stop(self) -> None:
         if self._over:

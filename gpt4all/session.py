@@ -32,7 +32,7 @@ from gpt4all.options import (
     check_thread_count,
 )
 from gpt4all.streaming import Output, Run, Work
-from gpt4all.workers import CLOSED, FORKED, Call, Job, Worker, end_thread_if_exiting, stop_all
+from gpt4all.workers import CLOSED, FORKED, Call, Job, Worker, end_thread_if_exiting, interrupts_ignored, stop_all
 
 #: Room a prompt leaves for the answer, as in 2.8.
 MIN_ANSWER_ROOM = 4
@@ -405,6 +405,9 @@ def _token_id(token: object, n_vocab: int) -> int:
     return number
 
 
+# A second Ctrl-C would end the wait, and a thread that comes back from the engine into an interpreter that is gone ends
+# the process with SIGABRT.
+@interrupts_ignored()
 def _close_all() -> None:
     sessions = [session for reference in _open_sessions.valuerefs() if (session := reference()) is not None]
     for session in sessions:

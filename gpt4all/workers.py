@@ -24,7 +24,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -326,6 +326,23 @@ def end_thread_if_exiting() -> None:
     """
     if _exiting and threading.current_thread() is not threading.main_thread():
         raise SystemExit
+
+
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Where the caller is the main thread, the only one that Ctrl-C comes to."""
+    import signal
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        # None: a handler that Python knows nothing of.
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def stop_all() -> None:

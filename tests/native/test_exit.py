@@ -269,6 +269,36 @@ def test_a_callback_that_never_returns(endless: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_while_exiting(endless: Path, times: int) -> None:
+    """The engine's thread is in a callback, and would come back into an interpreter that is gone."""
+    silent_exit(
+        f"""
+        import asyncio, os, signal
+        from gpt4all import workers
+
+        model, begun = GPT4All(PATHS[0]), threading.Event()
+
+        def callback(token, text):
+            begun.set()
+            while not workers._exiting:
+                threading.Event().wait(0.001)
+            for _ in range({times}):
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait(0.1)
+            return True
+
+        async def answer():
+            await model.agenerate("x", callback=callback)
+
+        # Not in the main thread, where the event loop's end would stop the engine first.
+        threading.Thread(target=asyncio.run, args=(answer(),), daemon=True).start()
+        begun.wait()
+        """,
+        endless,
+    )
+
+
 def test_loads_under_way(fake_model: FakeModel) -> None:
     silent_exit(
         """
