@@ -5,9 +5,11 @@ That is where a function begins, after a call, and where a loop goes back.
 
 from __future__ import annotations
 
+import contextlib
 import dis
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,13 +24,25 @@ def at_every_place(files: tuple[str, ...], call: Callable[[], object], check: Ca
     On threads of their own: an exception out of a trace function can leave the thread's exception state in disorder.
     """
     number = 0
-    while True:
-        number += 1
-        tracer = _Tracer(files, number)
-        interrupted = Task(partial(tracer.run, call)).result()
-        check(interrupted)
-        if not tracer.struck:
-            return number - 1
+    with _no_collection():
+        while True:
+            number += 1
+            tracer = _Tracer(files, number)
+            interrupted = Task(partial(tracer.run, call)).result()
+            check(interrupted)
+            if not tracer.struck:
+                return number - 1
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keeps what earlier tests left: an exception in a finalizer is swallowed, and confuses tracing."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Tracer:

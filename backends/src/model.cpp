@@ -176,9 +176,10 @@ void load_weights(gpt4all_model &model, const char *path, const gpt4all_load_opt
     model.weights.reset(llama_model_load_from_file(path, params));
     if (progress.cancelled) throw Error(GPT4ALL_ERROR_CANCELLED, "loading was cancelled");
     if (model.weights == nullptr) {
-        errors.check_model();
         const std::string reason = errors.text("the engine gave no reason");
+        // First, as a lack of memory can end in an assertion too.
         if (!placement.devices().empty()) check_memory(path, options);
+        errors.check_model();
         throw Error(GPT4ALL_ERROR_MODEL_LOAD, reason);
     }
     model.vocab = llama_model_get_vocab(model.weights.get());
@@ -211,13 +212,13 @@ void make_context(gpt4all_model &model, const char *path, const gpt4all_load_opt
     ErrorCapture errors;
     model.context.reset(llama_init_from_model(model.weights.get(), params));
     if (model.context == nullptr) {
-        errors.check_model();
         const std::string reason = "no context of " + std::to_string(model.n_ctx) +
                                    " tokens could be made: " + errors.text("the engine gave no reason");
         if (output_gpu(model.weights.get()) != nullptr) {
             model.weights.reset();
             check_memory(path, options);
         }
+        errors.check_model();
         throw Error(GPT4ALL_ERROR_MODEL_LOAD, reason);
     }
     model.n_batch = static_cast<int32_t>(llama_n_ubatch(model.context.get()));

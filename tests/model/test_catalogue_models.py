@@ -57,9 +57,9 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     tokenize = ModelSession.tokenize_parts
 
-    def record(session: ModelSession, parts: Any) -> list[int]:
+    def record(session: ModelSession, parts: Any, *cancel: Any) -> list[int]:
         seen.append("".join(text for text, _ in parts))
-        return tokenize(session, parts)
+        return tokenize(session, parts, *cancel)
 
     monkeypatch.setattr(ModelSession, "tokenize_parts", record)
     return seen

@@ -29,6 +29,7 @@ UNBOUNDED = frozenset(
         "integer up to",
         "number",
         "numbers up to",
+        "pair",
         "positive numbers",
         "bounds beside one of",
         "names",
