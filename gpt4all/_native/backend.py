@@ -35,7 +35,8 @@ __all__ = [
 logger = logging.getLogger("gpt4all.engine")
 
 _LOG_LEVELS = {
-    abi.LOG_DEBUG: logging.DEBUG,
+    # Two thousand lines a load, one for each tensor and more: below what verbose=True and level DEBUG show.
+    abi.LOG_DEBUG: 5,
     # A hundred lines a load, of interest to those who look for a fault: a program that logs at INFO is spared them.
     abi.LOG_INFO: logging.DEBUG,
     abi.LOG_WARNING: logging.WARNING,

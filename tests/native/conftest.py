@@ -181,7 +181,7 @@ def engine_log() -> Iterator[EngineLog]:
     logger = logging.getLogger("gpt4all")
     level = logger.level
     logger.addHandler(log)
-    logger.setLevel(logging.DEBUG)
+    logger.setLevel(1)
     yield log
     logger.removeHandler(log)
     logger.setLevel(level)

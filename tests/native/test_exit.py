@@ -317,7 +317,7 @@ def test_loads_under_way(fake_model: FakeModel) -> None:
 def test_log_lines_while_the_interpreter_exits(fake_model: FakeModel) -> None:
     silent_exit(
         """
-        logging.getLogger("gpt4all").setLevel(logging.DEBUG)
+        logging.getLogger("gpt4all").setLevel(1)
         logging.getLogger("gpt4all").addHandler(logging.FileHandler(os.devnull))
         model = GPT4All(PATHS[0])
         def work():

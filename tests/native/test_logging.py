@@ -14,7 +14,7 @@ from tests.fake import END, FakeModel
 from tests.native_helpers import LoadFake
 
 # The fake says it on every load.
-SAYS = [("info", "tensors"), ("warning", "odd vocabulary"), ("error", "out of memory")]
+SAYS = [("debug", "each tensor"), ("info", "tensors"), ("warning", "odd vocabulary"), ("error", "out of memory")]
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,10 @@ def test_the_engine_informs_only_those_who_debug(loaded: LoadFake, caplog: pytes
     caplog.set_level(logging.DEBUG, "gpt4all")
     loaded("a", END, log=SAYS)
     assert heard(caplog)["tensors"] == logging.DEBUG
+    assert "each tensor" not in heard(caplog)
+    caplog.set_level(1, "gpt4all")
+    loaded("a", END, log=SAYS)
+    assert heard(caplog)["each tensor"] == 5
 
 
 def test_verbose_shows_it_on_stderr_until_the_model_is_closed(
@@ -51,6 +55,7 @@ def test_verbose_shows_it_on_stderr_until_the_model_is_closed(
     assert out == ""
     for line in ("engine: tensors\n", "engine: odd vocabulary\n", "engine: out of memory\n", "found model file"):
         assert line in err
+    assert "each tensor" not in err
     model.close()
     loaded("a", END, log=SAYS)
     assert capfd.readouterr() == ("", "")
