@@ -40,8 +40,8 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
     clone = None if distribution is None else _clone(distribution.read_text("direct_url.json"))
     if distribution is not None and clone is not None and backend != "cpu":
         return (
-            f"build it in the clone that this package was installed from, and install that again: cd "
-            f"{shlex.quote(str(clone))} && ./build_backends.sh {backend} && {_command(distribution)} --no-deps ."
+            f"build it in the clone that this package was installed from, and install that again (cd "
+            f"{shlex.quote(str(clone))} && ./build_backends.sh {backend} && {_command(distribution)} --no-deps .)"
         )
     if backend == "cuda":
         return f"install it (pip install {requirement(distribution='gpt4all-cuda')}), {_or_build(backend)}"

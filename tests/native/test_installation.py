@@ -88,7 +88,7 @@ def test_from_a_clone_without_the_backend(copied: Path, tmp_path: Path, backend:
     (clone / "build_backends.sh").write_text("")
     installed(copied, __version__, installer="pip", direct_url={"url": clone.as_uri(), "dir_info": {}})
     said = advice(copied, backend)
-    assert f"cd '{clone}' && ./build_backends.sh {backend} && pip install --force-reinstall --no-deps ." in said
+    assert f"cd '{clone}' && ./build_backends.sh {backend} && pip install --force-reinstall --no-deps .)" in said
     assert f"--no-deps {clone.as_uri()}" in advice(copied, "cpu")
 
 
