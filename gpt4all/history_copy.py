@@ -49,7 +49,8 @@ def _warning(original: Any) -> Any:
 
 
 _CHANGES: dict[type, tuple[str, ...]] = {
-    HistoryCopy: ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "__iadd__", "__imul__"),
+    # Not __iadd__: `model.current_chat_session += [...]` assigns the result, so it does reach the session.
+    HistoryCopy: ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse"),
     MessageCopy: ("update", "pop", "popitem", "clear", "setdefault", "__ior__"),
 }
 for _cls, _names in _CHANGES.items():

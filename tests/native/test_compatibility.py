@@ -45,9 +45,10 @@ def test_the_first_lines_of_a_notebook(models: Path) -> None:
         with pytest.warns(UserWarning, match="current_chat_session is a copy") as warned:
             model.current_chat_session.append({"role": "system", "content": "a copy"})  # type: ignore[union-attr]
         assert warned[0].filename == __file__
+        model.current_chat_session += [{"role": "user", "content": "added"}]  # type: ignore[operator]
         history = model.current_chat_session
         assert history is not None
-        assert len(history) == 3
+        assert len(history) == 4
     assert "What is up?" in "".join(tokens)
     # Afterwards it is the program's own, and no warning says otherwise.
     history[0]["content"] = "Be brief."

@@ -235,8 +235,6 @@ CHANGES: list[Callable[[Any], object]] = [
     lambda history: history.remove(history[0]),
     lambda history: history.__setitem__(0, {}),
     lambda history: history.__delitem__(0),
-    lambda history: history.__iadd__([]),
-    lambda history: history.__imul__(2),
     lambda history: history[0].__setitem__("content", "x"),
     lambda history: history[0].update(content="x"),
     lambda history: history[0].pop("content"),
