@@ -13,6 +13,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace gpt4all {
 namespace {
@@ -351,6 +354,10 @@ gpt4all_status gpt4all_model_free(gpt4all_model *model) {
             throw gpt4all::Error(GPT4ALL_ERROR_BUSY, "the model cannot be freed while a call is using it");
         }
         delete model;
+#if defined(__GLIBC__)
+        // What many threads freed stays with the arenas of each; on 16 processors that was 4 MB for each model loaded.
+        malloc_trim(0);
+#endif
     });
 }
 

@@ -20,8 +20,9 @@ PROMPT = "The capital of France is"
 #: Largest difference of two logits, computed on the CPU and on the GPU: another
 #: order of additions, partly in half precision. SmolLM2's have a standard deviation
 #: of 3.6; on the CPU alone, flash attention makes a difference of 0.8 and a q8_0
-#: cache one of 1.1. An H200 was seen at 1.2 (cuda) and 1.1 (Vulkan).
-TOLERANCE = 2.0
+#: cache one of 1.1. An H200 was seen at 2.0 (cuda) and 1.1 (Vulkan), with random
+#: weights of the same sizes at 0.02.
+TOLERANCE = 3.0
 
 
 class CheckFailedError(Exception):
