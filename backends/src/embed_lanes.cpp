@@ -2,6 +2,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "thread_start.h"
 
 #include <algorithm>
 #include <cmath>
@@ -326,12 +327,7 @@ void Embedder::run_side_by_side(Queue &queue, std::size_t n_lanes) {
             queue.fail(false);
         }
     };
-    std::vector<std::thread> threads;
-    try {
-        for (std::size_t index = 1; index < n_lanes; index++) threads.emplace_back(work_off, index);
-    } catch (const std::exception &) {
-        // No thread or no memory for one: fewer do the same work.
-    }
+    std::vector<std::thread> threads = start_threads(n_lanes - 1, work_off);
     work_off(0);
     for (std::thread &thread : threads) thread.join();
 }

@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 typedef gpt4all_status embed_function(gpt4all_model *, const int32_t *, const int32_t *, int64_t,
                                       const gpt4all_embed_options *, float *, int64_t, gpt4all_embed_callback, void *);
@@ -25,6 +28,7 @@ static _Thread_local long left;
 /* Whether a thread has had an allocation, and whether its first one fails now. */
 static _Thread_local int has_begun;
 static atomic_int refuse_beginners;
+static atomic_int refuse_mappings;
 
 static int refused(void) {
     if ((left > 0 && --left == 0) || (refuse_beginners && !has_begun)) return 1;
@@ -46,15 +50,27 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
     return *memory == NULL ? ENOMEM : 0;
 }
 
+/* Of the library's own: those of the C library do not come here. */
+void *mmap(void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    if (refuse_mappings) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, address, size, protection, flags, file, offset);
+}
+
 void set_refuse_beginners(int yes) { refuse_beginners = yes; }
 
-/* Runs `embed` with its allocation `nth` failing. `*failed` is 0 where it had fewer. */
+/* Runs `embed` with its allocation `nth` failing; -1: all of threads that begin, and all mappings. `*failed` is 0 where
+ * it had fewer. */
 gpt4all_status embed_without(long nth, int *failed, embed_function *embed, gpt4all_model *model, const int32_t *tokens,
                              const int32_t *lengths, int64_t n_texts, const gpt4all_embed_options *options,
                              float *vectors, int64_t capacity) {
     left = nth;
+    refuse_beginners = refuse_mappings = nth < 0;
     const gpt4all_status status = embed(model, tokens, lengths, n_texts, options, vectors, capacity, NULL, NULL);
     *failed = nth > 0 && left == 0;
+    refuse_beginners = refuse_mappings = 0;
     left = 0;
     return status;
 }

@@ -115,10 +115,19 @@ def refuse_first_of_each_thread(backend: Library, path: Path) -> None:
         assert model.generate(prompt, max_tokens=2, temperature=0.0).tokens == tokens
 
 
+def refuse_first_of_embedding_threads(backend: Library, path: Path) -> None:
+    """Where there is nothing left for threads that begin, fewer do the same work."""
+    lengths = KINDS["many texts"]
+    with backend.load(path, n_threads_batch=3) as model:
+        assert embed_without(model, lengths, 0) == (abi.OK, False)
+        assert embed_without(model, lengths, -1) == (abi.OK, False)
+
+
 CHILDREN = {
     "embedding": ("tiny-bert-cls", fail_each_of_embedding),
     "new threads": ("tiny-llama", fail_each_of_new_threads),
     "too many threads": ("tiny-llama", ask_for_too_many_threads),
+    "first of each embedding thread": ("tiny-bert-cls", refuse_first_of_embedding_threads),
     "first of each thread": ("tiny-llama", refuse_first_of_each_thread),
 }
 
