@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -51,8 +52,13 @@ def test_threads_sleep_soon_after_a_call(model_file: Callable[[str], Path]) -> N
 
     def all_others_sleep() -> bool:
         own = threading.get_native_id()
-        tasks = [task for task in Path("/proc/self/task").iterdir() if int(task.name) != own]
-        return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in tasks)
+        states = set()
+        for task in Path("/proc/self/task").iterdir():
+            # A thread may end meanwhile.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if int(task.name) != own:
+                    states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+        return states <= {"S"}
 
     def seconds_of_others() -> float:
         return time.process_time() - time.thread_time()
