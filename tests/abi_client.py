@@ -20,6 +20,9 @@ from gpt4all._native.prototypes import PROTOTYPES
 OnToken = Callable[[int, bytes], bool]
 
 
+#: The context of the model that tests share.
+N_CTX = 64
+
 CONTROL = "<|im_end|>"
 
 

@@ -74,6 +74,15 @@ void on_abort(const char *message) {
     emit_line(GGML_LOG_LEVEL_ERROR, message);
 }
 
+// A thread that logs while the process forks would leave the child its lock.
+void renew_lock_in_children() {
+#if !defined(_WIN32)
+    pthread_atfork(nullptr, nullptr, [] {
+        if (!in_log_callback) new (&callback_mutex) std::shared_mutex;
+    });
+#endif
+}
+
 } // namespace
 
 void set_last_error(const char *message) noexcept {
@@ -107,15 +116,6 @@ void ErrorCapture::check_model() const {
 
 MuteLog::MuteLog() { mutes++; }
 MuteLog::~MuteLog() { mutes--; }
-
-// A thread that logs while the process forks would leave the child its lock.
-void renew_lock_in_children() {
-#if !defined(_WIN32)
-    pthread_atfork(nullptr, nullptr, [] {
-        if (!in_log_callback) new (&callback_mutex) std::shared_mutex;
-    });
-#endif
-}
 
 void install_log_hooks() {
     renew_lock_in_children();

@@ -15,7 +15,7 @@ from testmodels import ModelError, ensure, find
 from gpt4all import GPT4All
 from gpt4all._native import abi, loader
 from gpt4all._native.backend import NativeModel
-from tests.abi_client import CONTROL, Library, Subject
+from tests.abi_client import CONTROL, N_CTX, Library, Model, Subject
 from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
 from tests.native_helpers import EngineLog, LoadFake, ignore_open_models, wait_until, worker_threads
 
@@ -80,6 +80,17 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         directory / "model.gguf", *steps, control=control, chat_template="{{ '' }}", log=("info", "hello")
     )
     return Subject(request.getfixturevalue("fake"), path, "llama", 2048, CONTROL)
+
+
+@pytest.fixture
+def model(subject: Subject) -> Iterator[Model]:
+    with subject.library.load(subject.model, n_ctx=N_CTX) as model:
+        yield model
+
+
+@pytest.fixture
+def prompt(model: Model) -> list[int]:
+    return model.tokenize("Once upon a")
 
 
 #: A tiny random model of each way in which the real library embeds: our own encoder, the engine's, and a decoder.

@@ -9,7 +9,6 @@ import ctypes
 import math
 import subprocess
 import threading
-from collections.abc import Iterator
 from ctypes import byref, c_float, c_int32, c_int64, c_void_p, sizeof
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,13 @@ from typing import Any
 import pytest
 
 from gpt4all._native import abi
-from tests.abi_client import Library, Model, StatusError, Subject
+from tests.abi_client import N_CTX, Library, Model, StatusError, Subject
 from tests.fake import build_c_test
-
-N_CTX = 64
 
 
 @pytest.fixture
 def library(subject: Subject) -> Library:
     return subject.library
-
-
-@pytest.fixture
-def model(subject: Subject) -> Iterator[Model]:
-    with subject.library.load(subject.model, n_ctx=N_CTX) as model:
-        yield model
-
-
-@pytest.fixture
-def prompt(model: Model) -> list[int]:
-    return model.tokenize("Once upon a")
 
 
 @pytest.mark.parametrize("standard", ["c99", "c11"])

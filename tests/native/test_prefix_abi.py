@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from gpt4all._native import abi
-from tests.abi_client import Model, Subject
-
-N_CTX = 64
-
-
-@pytest.fixture
-def model(subject: Subject) -> Iterator[Model]:
-    with subject.library.load(subject.model, n_ctx=N_CTX) as model:
-        yield model
-
-
-@pytest.fixture
-def prompt(model: Model) -> list[int]:
-    return model.tokenize("Once upon a")
+from tests.abi_client import N_CTX, Model, Subject
 
 
 def test_prefix_is_reused(model: Model, prompt: list[int]) -> None:
