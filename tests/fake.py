@@ -111,7 +111,7 @@ def build_grammar_masks(program: Path) -> Path:
     """Compile ``backends/tests/grammar_masks.cpp`` with the grammar's sources and without the engine; returns the
     program."""
     source = ROOT / "backends" / "src"
-    sources = [*source.glob("grammar*.cpp"), source / "character_class.cpp", source / "vocabulary.cpp"]
+    sources = [*(source / "grammar").glob("*.cpp"), source / "tokens" / "vocabulary.cpp"]
     folders = (f"-I{source}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
     _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *folders, *map(str, sources), "-lstdc++", "-lm")
     return program

@@ -21,50 +21,51 @@ endfunction()
 
 # Needs no more of the engine than the vocabulary's texts, so tests compile it without.
 set(GPT4ALL_GRAMMAR_SOURCES
-  src/character_class.cpp
-  src/grammar.cpp
-  src/grammar_check.cpp
-  src/grammar_constraint.cpp
-  src/grammar_matcher.cpp
-  src/grammar_vocabulary.cpp
-  src/vocabulary.cpp)
+  src/grammar/character_class.cpp
+  src/grammar/check.cpp
+  src/grammar/constraint.cpp
+  src/grammar/grammar_vocabulary.cpp
+  src/grammar/matcher.cpp
+  src/grammar/reader.cpp
+  src/tokens/vocabulary.cpp)
 
 set(GPT4ALL_SHIM_SOURCES
   ${GPT4ALL_GRAMMAR_SOURCES}
-  src/bert_dispatch.cpp
-  src/bert_encoder.cpp
-  src/bert_team.cpp
-  src/chat.cpp
-  src/chat_messages.cpp
-  src/chat_template.cpp
-  src/devices.cpp
-  src/embed.cpp
-  src/embed_lanes.cpp
-  src/embed_plan.cpp
-  src/generate.cpp
-  src/generate_options.cpp
-  src/library.cpp
-  src/log.cpp
-  src/logprobs.cpp
-  src/memory.cpp
-  src/model.cpp
-  src/placement.cpp
-  src/prefix_cache.cpp
-  src/sampling.cpp
-  src/template_nesting.cpp
-  src/template_scope.cpp
-  src/text.cpp
-  src/text_parts.cpp
-  src/text_stream.cpp
-  src/thread_pool.cpp
-  src/token_marks.cpp
-  src/top_logits.cpp)
+  src/api/chat.cpp
+  src/api/devices.cpp
+  src/api/embeddings.cpp
+  src/api/text.cpp
+  src/base/log.cpp
+  src/chat/messages.cpp
+  src/chat/sandbox/nesting.cpp
+  src/chat/sandbox/scope.cpp
+  src/chat/template.cpp
+  src/embed/bert/dispatch.cpp
+  src/embed/bert/encoder.cpp
+  src/embed/bert/team.cpp
+  src/embed/embedder.cpp
+  src/embed/plan.cpp
+  src/engine/memory_need.cpp
+  src/engine/placement.cpp
+  src/engine/start.cpp
+  src/engine/thread_pool.cpp
+  src/generate/generation.cpp
+  src/generate/logprobs.cpp
+  src/generate/options.cpp
+  src/generate/prefix_cache.cpp
+  src/generate/sampler.cpp
+  src/generate/text_stream.cpp
+  src/generate/top_logits.cpp
+  src/model/model.cpp
+  src/tokens/marks.cpp
+  src/tokens/part_tokenizer.cpp)
 
 # BERT's arithmetic, compiled once for every kind of processor that is told
 # apart at run time; other compilers leave it to the engine.
 set(GPT4ALL_BERT_OBJECTS "")
 function(gpt4all_add_bert_kernels name vector_bytes)
-  add_library(gpt4all-bert-${name} OBJECT src/bert_kernels.cpp)
+  add_library(gpt4all-bert-${name} OBJECT src/embed/bert/kernels.cpp)
+  target_include_directories(gpt4all-bert-${name} PRIVATE src)
   set_target_properties(gpt4all-bert-${name} PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_COMPILE_COMMANDS ON)
   target_compile_definitions(gpt4all-bert-${name} PRIVATE
     GPT4ALL_KERNELS=bert_kernels_${name} GPT4ALL_VECTOR=${vector_bytes})
@@ -88,7 +89,7 @@ endif()
 function(gpt4all_add_shim target common)
   add_library(${target} SHARED ${GPT4ALL_SHIM_SOURCES} ${GPT4ALL_BERT_OBJECTS})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}")
-  target_include_directories(${target} PRIVATE include)
+  target_include_directories(${target} PRIVATE include src)
   target_link_libraries(${target} PRIVATE ${common} llama ggml)
   # As system headers: warnings are for our own files.
   target_include_directories(${target} SYSTEM PRIVATE
@@ -98,11 +99,11 @@ function(gpt4all_add_shim target common)
   target_compile_definitions(${target} PRIVATE
     "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"" ${GPT4ALL_BERT_DEFINITION})
   if(GPT4ALL_ALL_CPU_VARIANTS)
-    target_sources(${target} PRIVATE src/modules.cpp)
+    target_sources(${target} PRIVATE src/engine/cpu_modules.cpp)
     target_compile_definitions(${target} PRIVATE GPT4ALL_CPU_MODULES "GPT4ALL_GPU_MODULE=\"${GPT4ALL_GPU_TARGET}\"")
   endif()
   if(GPT4ALL_BACKEND STREQUAL "kompute")
-    target_sources(${target} PRIVATE src/vulkan_devices.cpp)
+    target_sources(${target} PRIVATE src/engine/vulkan_devices.cpp)
     target_include_directories(${target} SYSTEM PRIVATE "${Vulkan_INCLUDE_DIR}")
     target_compile_definitions(${target} PRIVATE GPT4ALL_VULKAN)
   endif()

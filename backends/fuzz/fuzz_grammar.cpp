@@ -7,8 +7,8 @@
 // that may come next is taken at each step, then the vocabulary's texts.
 #include "fuzz.h"
 
-#include "cancel.h"
-#include "grammar_constraint.h"
+#include "base/cancel.h"
+#include "grammar/constraint.h"
 
 #include <cmath>
 #include <optional>

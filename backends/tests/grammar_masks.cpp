@@ -4,7 +4,7 @@
 // usage: grammar_masks VOCABULARY GRAMMAR END STEPS SEED
 // The vocabulary is a file of texts, each after its length as a 32-bit number of
 // this machine; END is the token that ends the generation.
-#include "grammar_constraint.h"
+#include "grammar/constraint.h"
 
 #include <algorithm>
 #include <cmath>

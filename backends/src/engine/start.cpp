@@ -1,0 +1,92 @@
+#include "engine/start.h"
+
+#include "base/guard.h"
+#include "base/log.h"
+#include "engine/cpu_modules.h"
+#include "engine/thread_pool.h"
+#include "engine/vulkan_devices.h"
+
+#include "ggml-backend.h"
+#include "ggml-cpu.h"
+#include "llama.h"
+
+#include <atomic>
+#include <mutex>
+#include <string>
+
+namespace gpt4all {
+namespace {
+
+std::atomic<bool> initialized{false};
+
+#if !defined(GPT4ALL_CPU_MODULES)
+
+// A library built for the machine it was built on may meet a lesser one.
+void check_cpu() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    struct Feature {
+        const char *name;
+        bool built;
+        bool present;
+    };
+    const Feature features[] = {
+        {"SSE4.2", ggml_cpu_has_sse3() != 0 && ggml_cpu_has_ssse3() != 0, __builtin_cpu_supports("sse4.2") != 0},
+        {"AVX", ggml_cpu_has_avx() != 0, __builtin_cpu_supports("avx") != 0},
+        {"AVX2", ggml_cpu_has_avx2() != 0, __builtin_cpu_supports("avx2") != 0},
+        {"FMA", ggml_cpu_has_fma() != 0, __builtin_cpu_supports("fma") != 0},
+        {"BMI2", ggml_cpu_has_bmi2() != 0, __builtin_cpu_supports("bmi2") != 0},
+        {"AVX-512", ggml_cpu_has_avx512() != 0, __builtin_cpu_supports("avx512f") != 0},
+        {"AVX-512 VBMI", ggml_cpu_has_avx512_vbmi() != 0, __builtin_cpu_supports("avx512vbmi") != 0},
+        {"AVX-512 VNNI", ggml_cpu_has_avx512_vnni() != 0, __builtin_cpu_supports("avx512vnni") != 0},
+        {"AVX-512 BF16", ggml_cpu_has_avx512_bf16() != 0, __builtin_cpu_supports("avx512bf16") != 0},
+    };
+    std::string missing;
+    for (const Feature &feature : features) {
+        if (feature.built && !feature.present) missing += (missing.empty() ? "" : ", ") + std::string(feature.name);
+    }
+    if (!missing.empty()) {
+        throw Error(GPT4ALL_ERROR_UNSUPPORTED_CPU,
+                    "this library was built for the machine it was built on (--native), and this processor lacks " +
+                        missing + "; build it here, or with --variants all");
+    }
+#endif
+}
+
+#endif
+
+void initialize() {
+    install_log_hooks();
+    // Where ggml is linked in, its first use below registers its backends.
+    const VisibleVulkanDevices visible;
+#if defined(GPT4ALL_CPU_MODULES)
+    load_modules();
+#else
+    check_cpu();
+#endif
+    guard_computations();
+    llama_backend_init();
+}
+
+} // namespace
+
+void require_initialized() {
+    if (!initialized.load(std::memory_order_acquire)) {
+        throw Error(GPT4ALL_ERROR_INVALID_ARGUMENT, "gpt4all_init has not been called");
+    }
+}
+
+} // namespace gpt4all
+
+int32_t gpt4all_abi_version(void) { return GPT4ALL_ABI_VERSION; }
+
+const char *gpt4all_build_info(void) { return GPT4ALL_BUILD_INFO; }
+
+gpt4all_status gpt4all_init(void) {
+    return gpt4all::guarded([] {
+        static std::mutex mutex;
+        std::lock_guard lock(mutex);
+        if (gpt4all::initialized.load(std::memory_order_acquire)) return;
+        gpt4all::initialize();
+        gpt4all::initialized.store(true, std::memory_order_release);
+    });
+}

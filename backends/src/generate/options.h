@@ -1,0 +1,23 @@
+// The options of a generation: defaults, checks, and what is made of them.
+#pragma once
+
+#include "grammar/constraint.h"
+#include "model/model.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gpt4all {
+
+gpt4all_generate_options default_generate_options();
+
+// Throws GPT4ALL_ERROR_INVALID_ARGUMENT, naming the option.
+void check_generate_options(const gpt4all_generate_options &options, const gpt4all_model &model);
+
+std::vector<std::string> read_stops(const gpt4all_generate_options &options);
+
+// Null without a grammar. Throws Cancelled where the call was stopped.
+std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, gpt4all_model &model);
+
+} // namespace gpt4all
