@@ -9,15 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, overload
 
-from gpt4all import embedding_models, gguf
-from gpt4all._options_checks import check_callback, check_flag, check_integer, check_text
-from gpt4all._options_names import refuse_unknown
-from gpt4all.chunking import Framing, Window, limit_for_atlas
+from gpt4all import gguf
+from gpt4all.checks import check_callback, check_flag, check_integer, check_text
 from gpt4all.deprecation import warn_caller
-from gpt4all.embedding_output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
+from gpt4all.embeddings import known_models
+from gpt4all.embeddings.output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
+from gpt4all.embeddings.texts import Framing, Window, limit_for_atlas
+from gpt4all.embeddings.vectors import mean_direction, shortened
 from gpt4all.errors import CancellationError, GPT4AllError
 from gpt4all.gpt4all import GPT4All
-from gpt4all.vectors import mean_direction, shortened
+from gpt4all.unknown_arguments import refuse_unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from gpt4all._native.backend import OnBatch
-    from gpt4all.session import ModelSession
+    from gpt4all.engine.loaded_model import ModelSession
 
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2.gguf2.f16.gguf"
 
@@ -67,7 +68,7 @@ class Embed4All:
         Others as :class:`gpt4all.GPT4All` does.
     """
 
-    MIN_DIMENSIONALITY = embedding_models.MIN_DIMENSIONALITY
+    MIN_DIMENSIONALITY = known_models.MIN_DIMENSIONALITY
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Embed4All:
         except BaseException:
             self.gpt4all.close()
             raise
-        self._known = embedding_models.find(info.name, info.basename) or _by_header(self.gpt4all.model.model_path)
+        self._known = known_models.find(info.name, info.basename) or _by_header(self.gpt4all.model.model_path)
         self._name = info.name or Path(self.gpt4all.model.model_path).name
         self._readers: dict[str, _Reader] = {}
 
@@ -260,14 +261,14 @@ class Embed4All:
     def _choose_prefix(self, prefix: str | None) -> str:
         if prefix is not None:
             check_text("prefix", prefix)
-        return embedding_models.choose_prefix(self._known, self._name, prefix)
+        return known_models.choose_prefix(self._known, self._name, prefix)
 
     def _choose_size(self, dimensionality: int | None) -> int | None:
         """Numbers to cut vectors to, ``None`` for whole ones."""
         if dimensionality is None:
             return None
         wanted = check_integer("dimensionality", dimensionality, 1)
-        embedding_models.check_dimensionality(self._known, self._name, wanted, self._full_size)
+        known_models.check_dimensionality(self._known, self._name, wanted, self._full_size)
         if wanted == self._full_size:
             return None
         if wanted < self.MIN_DIMENSIONALITY:
@@ -364,10 +365,10 @@ class _Reader:
         return together[n_lead:] if together[:n_lead] == self._lead_tokens else self._model.tokenize(text)
 
 
-def _by_header(path: str | os.PathLike[str]) -> embedding_models.EmbeddingModel | None:
+def _by_header(path: str | os.PathLike[str]) -> known_models.EmbeddingModel | None:
     """Asks the whole header: the engine tells only the name."""
     try:
-        return embedding_models.find_by_metadata(gguf.read_header(path).metadata)
+        return known_models.find_by_metadata(gguf.read_header(path).metadata)
     except (GPT4AllError, OSError):  # moved away meanwhile: the model itself is loaded
         return None
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
 
-from gpt4all._options_names import refuse_unknown
-from gpt4all.chat import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
-from gpt4all.chat_methods import ChatMethods
-from gpt4all.conversation import ChatTurn, PromptTurn
+from gpt4all.chat.history import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
+from gpt4all.chat.session import ChatMethods
 from gpt4all.deprecation import warn_caller
-from gpt4all.devices import parse_device
-from gpt4all.model_library import ConfigType, ModelLibrary
+from gpt4all.devices.request import parse_device
+from gpt4all.engine.workers import interrupt_again
+from gpt4all.generation.exchange import ChatTurn, PromptTurn
+from gpt4all.model_files.library import ConfigType, ModelLibrary
 from gpt4all.options import (
     DEFAULT_REPEAT_PENALTY,
     GenerateArguments,
@@ -29,16 +29,16 @@ from gpt4all.options import (
     check_flag,
     check_text,
 )
+from gpt4all.unknown_arguments import refuse_unknown
 from gpt4all.verbosity import hide_log, log_shown
-from gpt4all.workers import interrupt_again
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from gpt4all._native.backend import CancelFlag, Outcome
-    from gpt4all.asynchronous import AsyncGeneration
-    from gpt4all.session import ModelSession
-    from gpt4all.streaming import Output, Run, Work
+    from gpt4all.engine.loaded_model import ModelSession
+    from gpt4all.engine.runs import Output, Run, Work
+    from gpt4all.generation.asynchronous import AsyncGeneration
 
 MessageType = dict[str, str]
 
@@ -116,7 +116,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         refuse_unknown(GPT4All.__init__, unknown)
         # Files' headers, ctypes and all that is native, for those who load a model: importing the package stays cheap.
         from gpt4all import gguf
-        from gpt4all.placement import Placement
+        from gpt4all.engine.placement import Placement
 
         super().__init__()
         self.model_type = model_type
@@ -167,7 +167,7 @@ class GPT4All(ModelLibrary, ChatMethods):
 
         The best come first. Metal's GPU has no name and is not among them.
         """
-        from gpt4all.placement import usable_gpus
+        from gpt4all.engine.placement import usable_gpus
 
         try:
             return [gpu.full_name for gpu in usable_gpus()]
@@ -348,7 +348,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         known = GenerateArguments.__annotations__
         refuse_unknown(GPT4All.agenerate, [name for name in arguments if name not in known], ("prompt", *known))
         # asyncio is too heavy to import for those who don't use it.
-        from gpt4all.asynchronous import AsyncGeneration
+        from gpt4all.generation.asynchronous import AsyncGeneration
 
         turn, work, wanted = self._prepare(prompt, **arguments)
         return AsyncGeneration(
@@ -434,11 +434,11 @@ def __getattr__(name: str) -> Any:
     # Found out at first use, and again at each: the environment may change, and
     # a program may assign DEFAULT_MODEL_DIRECTORY, which then is found before this.
     if name == "DEFAULT_MODEL_DIRECTORY":
-        from gpt4all.model_store import default_model_directory
+        from gpt4all.model_files.store import default_model_directory
 
         return default_model_directory()
     if name == "append_extension_if_missing":
-        from gpt4all.references import append_extension_if_missing
+        from gpt4all.model_files.names import append_extension_if_missing
 
         return append_extension_if_missing
     if name == "Embed4All":

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from gpt4all._options_checks import INT32_MAX, check_integer, check_number, check_positive, check_probability
-from gpt4all._options_checks import check_callback as check_callback
-from gpt4all._options_checks import check_flag as check_flag
-from gpt4all._options_checks import check_path as check_path
-from gpt4all._options_checks import check_text as check_text
-from gpt4all._options_constraints import Constraint, check_logit_bias, check_logprobs, constraint_of
-from gpt4all.cpu_threads import default_thread_count, usable_cpus
+from gpt4all.checks import INT32_MAX, check_integer, check_number, check_positive, check_probability
+from gpt4all.checks import check_callback as check_callback
+from gpt4all.checks import check_flag as check_flag
+from gpt4all.checks import check_path as check_path
+from gpt4all.checks import check_text as check_text
 from gpt4all.deprecation import warn_caller
+from gpt4all.grammars.constraint import Constraint, check_logit_bias, check_logprobs, constraint_of
+from gpt4all.machine.cpu_threads import default_thread_count, usable_cpus
 
 #: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
 ResponseCallback = Callable[[int, str], "bool | None"]

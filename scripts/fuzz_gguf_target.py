@@ -20,7 +20,7 @@ def main() -> None:
     sys.modules["gpt4all"] = package
     with atheris.instrument_imports(include=["gpt4all"]):
         errors: Any = importlib.import_module("gpt4all.errors")
-        gguf: Any = importlib.import_module("gpt4all.gguf")
+        gguf: Any = importlib.import_module("gpt4all.gguf.preflight")
 
     folder = Path(os.environ["FUZZ_DIRECTORY"])
     # The name of a split's first part, with a sound second one beside it, lets inputs reach those checks too.

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import requests
 
-from gpt4all.download import download_model
+from gpt4all.downloads.transfer import download_model
 
 NAME = "bench.gguf"
 

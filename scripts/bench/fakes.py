@@ -11,7 +11,7 @@ from bench.peers import peers_dir
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(_ROOT))
 
-from tests.fake import SOURCE, build_fake, write_fake_model  # noqa: E402
+from tests.support.fake.backend import SOURCE, build_fake, write_fake_model  # noqa: E402
 
 __all__ = ["fake_backend", "fake_model"]
 

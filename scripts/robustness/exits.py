@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import testmodels
 
-from tests import children
+from tests.support.fake import children
 
 _STREAM = 'stream = model.generate("Once upon a time", max_tokens=10**6, streaming=True, stop=[])\nnext(stream)\n'
 

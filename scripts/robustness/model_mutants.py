@@ -18,7 +18,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-from tests.gguf_writer import BOOL, F32, F64, I32, STRING, U32, Tensor, Typed, build_gguf
+from tests.support.gguf.writer import BOOL, F32, F64, I32, STRING, U32, Tensor, Typed, build_gguf
 
 __all__ = ["Model", "Mutant", "mutants", "read_model"]
 

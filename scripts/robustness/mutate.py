@@ -19,8 +19,8 @@ from testmodels import vocabularies
 
 from gpt4all import GPT4All, gguf
 from gpt4all.errors import GPT4AllError
-from tests.chat_models import byte_vocabulary, chat_model
-from tests.gguf_writer import BOOL, F32, F64, I32, I64, STRING, U8, U32, U64, Tensor, Typed, build_gguf
+from tests.support.chat.models import byte_vocabulary, chat_model
+from tests.support.gguf.writer import BOOL, F32, F64, I32, I64, STRING, U8, U32, U64, Tensor, Typed, build_gguf
 
 Model = tuple[dict[str, Any], list[Tensor]]
 

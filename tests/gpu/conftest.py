@@ -17,8 +17,8 @@ from gpt4all._native.backend import Backend, NativeModel, load_backend
 from gpt4all._native.device_memory import Device
 from gpt4all._native.loader import library_file_name
 from gpt4all.errors import BackendLoadError
-from tests.fake import ROOT
 from tests.gpu.engine import ALLOW_SOFTWARE, Load
+from tests.support.fake.backend import ROOT
 
 LIBRARY = ROOT / "gpt4all" / "_native" / "lib" / "kompute" / library_file_name("kompute")
 

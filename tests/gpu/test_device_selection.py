@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all import DeviceError, GPT4All, InsufficientMemoryError, gpu_probe
+from gpt4all import DeviceError, GPT4All, InsufficientMemoryError
 from gpt4all._native.device_memory import Device
-from gpt4all.backend_selection import best_first
-from gpt4all.gpu_probe import SOFTWARE_VARIABLE
-from gpt4all.gpus import Gpu
+from gpt4all.devices import probe
+from gpt4all.devices.gpu import Gpu
+from gpt4all.devices.probe import SOFTWARE_VARIABLE
+from gpt4all.devices.selection import best_first
 
 pytestmark = pytest.mark.gpu
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.gpu
 def best(gpu: Device) -> Iterator[Gpu]:
     """The GPU that ``device="gpu"`` takes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu_probe, "_answers", {})
-        yield best_first(gpu_probe.probe("kompute").usable)[0]
+        patch.setattr(probe, "_answers", {})
+        yield best_first(probe.probe("kompute").usable)[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 
 from gpt4all._native.backend import Backend
 from gpt4all._native.device_memory import Device
-from tests.fake import ROOT
 from tests.gpu.engine import ALLOW_SOFTWARE
+from tests.support.fake.backend import ROOT
 
 pytestmark = pytest.mark.gpu
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all import CancellationError, Embed4All, gpu_probe
+from gpt4all import CancellationError, Embed4All
 from gpt4all._native.device_memory import Device
+from gpt4all.devices import probe
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
@@ -25,7 +26,7 @@ KINDS = ("tiny-bert", "tiny-bert-cls", "tiny-nomic-bert", "tiny-qwen3-embedding"
 @pytest.fixture(autouse=True)
 def _asked_afresh(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether software devices are allowed was perhaps another when other tests asked."""
-    monkeypatch.setattr(gpu_probe, "_answers", {})
+    monkeypatch.setattr(probe, "_answers", {})
 
 
 @pytest.fixture(scope="module")

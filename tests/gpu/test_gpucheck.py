@@ -11,15 +11,15 @@ import pytest
 from gpucheck import cli, speed
 from gpucheck.checks import CHECKS, CheckFailedError, Subject
 
-from gpt4all import gpu_probe
 from gpt4all._native.device_memory import Device
+from gpt4all.devices import probe
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
 
 @pytest.fixture(autouse=True)
 def _asked_afresh(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_probe, "_answers", {})
+    monkeypatch.setattr(probe, "_answers", {})
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_a_check_that_does_not_hold_is_told(subject: Subject, capsys: pytest.Cap
 def test_without_a_device_the_reason_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], subject: Subject
 ) -> None:
-    monkeypatch.delenv(gpu_probe.SOFTWARE_VARIABLE)
-    if gpu_probe.probe("kompute").usable:
+    monkeypatch.delenv(probe.SOFTWARE_VARIABLE)
+    if probe.probe("kompute").usable:
         pytest.skip("a real GPU is at hand")
     assert cli.main(["--backend", "kompute", "--model", str(subject.model)]) == 1
     assert "no device for device='kompute'" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from testmodels.greedy import greedy
 from gpt4all._native.backend import Backend, CancelFlag
 from gpt4all._native.device_memory import Device
 from gpt4all.errors import InsufficientMemoryError
-from tests.failed_loads import fifty_failed_loads
 from tests.gpu.engine import Load
+from tests.support.failed_loads import fifty_failed_loads
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 

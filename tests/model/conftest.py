@@ -10,7 +10,7 @@ import pytest
 import testmodels
 
 from gpt4all import GPT4All
-from tests.native_helpers import ignore_open_models
+from tests.support.fake.helpers import ignore_open_models
 
 #: What a model is loaded with unless a test says otherwise.
 N_CTX = 1024

@@ -12,8 +12,8 @@ from testmodels.greedy import greedy
 
 from gpt4all._native.backend import NativeModel, load_backend
 from gpt4all.errors import GenerationError
-from tests.gguf_writer import F32, STRING, U32, Tensor, Typed
-from tests.native_helpers import Task
+from tests.support.fake.helpers import Task
+from tests.support.gguf.writer import F32, STRING, U32, Tensor, Typed
 
 pytestmark = pytest.mark.model
 

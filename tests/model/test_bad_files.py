@@ -18,8 +18,8 @@ from gpt4all import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from tests.failed_loads import fifty_failed_loads
-from tests.gguf_writer import Tensor, write_gguf
+from tests.support.failed_loads import fifty_failed_loads
+from tests.support.gguf.writer import Tensor, write_gguf
 
 pytestmark = pytest.mark.model
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gpt4all import GPT4All, UnsupportedModelError
-from gpt4all.session import ModelSession
-from tests.chat_models import byte_vocabulary, write_chat_model
-from tests.http_server import HttpServer
-from tests.offline import forbid_sockets
+from gpt4all.engine.loaded_model import ModelSession
+from tests.support.chat.models import byte_vocabulary, write_chat_model
+from tests.support.http.offline import forbid_sockets
+from tests.support.http.server import HttpServer
 
 pytestmark = pytest.mark.model
 

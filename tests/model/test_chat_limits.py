@@ -13,7 +13,7 @@ from testmodels.greedy import greedy
 
 from gpt4all import CancellationError, ChatTemplateError
 from gpt4all._native.backend import CancelFlag, NativeModel, load_backend
-from tests.chat_reference import (
+from tests.support.chat.reference import (
     CONVERSATIONS,
     Message,
     assistant,

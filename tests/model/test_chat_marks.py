@@ -10,7 +10,7 @@ import pytest
 
 from gpt4all import ChatTemplateError
 from gpt4all._native.backend import NativeModel, load_backend
-from tests.chat_reference import Message, assistant, read_template, system, template_directory, user
+from tests.support.chat.reference import Message, assistant, read_template, system, template_directory, user
 
 pytestmark = pytest.mark.model
 

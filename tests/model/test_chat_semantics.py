@@ -14,7 +14,7 @@ import pytest
 
 from gpt4all import ChatTemplateError
 from gpt4all._native.backend import NativeModel, load_backend
-from tests.chat_reference import Message, assistant, render, system, user
+from tests.support.chat.reference import Message, assistant, render, system, user
 
 pytestmark = pytest.mark.model
 

@@ -56,7 +56,7 @@ def test_parts_are_tokenised_like_the_whole_text(smollm2: GPT4All) -> None:
 @pytest.mark.parametrize("template", [None, CHATML, DEFAULT_PROMPT_TEMPLATE])
 @pytest.mark.parametrize("role", ["user", "assistant"])
 def test_a_message_cannot_end_its_own_turn(smollm2: GPT4All, template: str | None, role: str) -> None:
-    from gpt4all.chat import ChatSession, PromptBuilder
+    from gpt4all.chat.history import ChatSession, PromptBuilder
 
     def controls(text: str) -> int:
         history = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]

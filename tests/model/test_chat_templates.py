@@ -22,8 +22,8 @@ import pytest
 
 from gpt4all import ChatTemplateError
 from gpt4all._native.backend import NativeModel, load_backend
-from tests.chat_models import byte_vocabulary, write_chat_model
-from tests.chat_reference import (
+from tests.support.chat.models import byte_vocabulary, write_chat_model
+from tests.support.chat.reference import (
     CONVERSATIONS,
     Message,
     assistant,

@@ -17,8 +17,8 @@ from robustness.model_mutants import Model, read_model
 
 from gpt4all import GPT4All
 from gpt4all.errors import InvalidModelError
-from tests.fake import ROOT
-from tests.gguf_writer import STRING, TYPE_IDS, U32, Tensor, Typed
+from tests.support.fake.backend import ROOT
+from tests.support.gguf.writer import STRING, TYPE_IDS, U32, Tensor, Typed
 
 pytestmark = pytest.mark.model
 

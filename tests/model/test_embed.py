@@ -14,13 +14,13 @@ import pytest
 from bench.drivers.embedding_texts import WORDS
 
 from gpt4all import CancellationError, Embed4All
-from tests.native_helpers import is_idle, worker_threads
+from tests.support.fake.helpers import is_idle, worker_threads
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("gguf")
 pytest.importorskip("tokenizers")
 
-from tests.bert_reference import BertReference, same_direction  # noqa: E402
+from tests.support.bert_reference import BertReference, same_direction  # noqa: E402
 
 pytestmark = pytest.mark.model
 

@@ -15,7 +15,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("gguf")
 pytest.importorskip("tokenizers")
 
-from tests.bert_reference import BertReference, same_direction  # noqa: E402
+from tests.support.bert_reference import BertReference, same_direction  # noqa: E402
 
 pytestmark = pytest.mark.model
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests import children
+from tests.support.fake import children
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 

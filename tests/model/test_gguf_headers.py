@@ -9,7 +9,7 @@ import pytest
 from testmodels import MODELS
 
 from gpt4all.errors import InvalidModelError
-from gpt4all.gguf import preflight, read_header
+from gpt4all.gguf.preflight import preflight, read_header
 
 pytestmark = pytest.mark.model
 

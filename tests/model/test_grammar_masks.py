@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gpt4all import GPT4All
-from gpt4all._options_schema import schema_grammar
-from tests.fake import build_grammar_masks
+from gpt4all.grammars.json_schema import schema_grammar
+from tests.support.fake.backend import build_grammar_masks
 
 pytestmark = pytest.mark.model
 

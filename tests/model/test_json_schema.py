@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from gpt4all import GPT4All
-from tests.schemas import REFUSED, SCHEMAS, check_instance
+from tests.support.schemas import REFUSED, SCHEMAS, check_instance
 
 pytestmark = pytest.mark.model
 

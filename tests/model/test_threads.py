@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import CancellationError, GPT4All
-from tests.native_helpers import wait_until
+from tests.support.fake.helpers import wait_until
 
 pytestmark = pytest.mark.model
 

@@ -18,7 +18,7 @@ from testmodels.vocabularies import Kind, Vocabulary
 from gpt4all import CancellationError
 from gpt4all._native import abi
 from gpt4all._native.backend import CancelFlag, NativeModel, load_backend
-from tests.chat_models import write_chat_model
+from tests.support.chat.models import write_chat_model
 
 pytestmark = pytest.mark.model
 

@@ -15,9 +15,9 @@ from testmodels import ModelError, ensure, find
 from gpt4all import GPT4All
 from gpt4all._native import abi, loader
 from gpt4all._native.backend import NativeModel
-from tests.abi_client import CONTROL, N_CTX, Library, Model, Subject
-from tests.fake import FakeModel, Piece, build_fake, find_compiler, write_fake_model
-from tests.native_helpers import EngineLog, LoadFake, ignore_open_models, wait_until, worker_threads
+from tests.support.abi.client import CONTROL, N_CTX, Library, Model, Subject
+from tests.support.fake.backend import FakeModel, Piece, build_fake, find_compiler, write_fake_model
+from tests.support.fake.helpers import EngineLog, LoadFake, ignore_open_models, wait_until, worker_threads
 
 #: A tiny random model of each kind of memory that the real library generates with, and a control token of it.
 REAL_SUBJECTS = {
@@ -146,7 +146,7 @@ def fake_backend(
 
 @pytest.fixture
 def fake_model(tmp_path: Path) -> FakeModel:
-    """``fake_model(*steps, **directives)`` writes a scripted model and returns its path; see ``tests/fake.py``."""
+    """``fake_model(*steps, **directives)`` writes a scripted model and returns its path; see the fake's backend.py."""
     numbers = count(1)
 
     def write(*steps: Piece, **directives: Any) -> Path:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gpt4all._native import abi
-from tests.abi_client import N_CTX, Library, Model, StatusError, Subject
-from tests.fake import build_c_test
+from tests.support.abi.client import N_CTX, Library, Model, StatusError, Subject
+from tests.support.fake.backend import build_c_test
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from gpt4all import GPT4All
 from gpt4all._native import backend
-from tests.fake import END, FakeModel
-from tests.native_helpers import LoadFake
+from tests.support.fake.backend import END, FakeModel
+from tests.support.fake.helpers import LoadFake
 
 NAN, INF = math.nan, math.inf
 HUGE = 10**400
@@ -94,7 +94,7 @@ def flat(table: dict[str, tuple[list[Any], list[Any]]]) -> list[Any]:
 @pytest.fixture(scope="module")
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One for all rows: no argument gets as far as to change it."""
-    from tests.fake import write_fake_model
+    from tests.support.fake.backend import write_fake_model
 
     with pytest.MonkeyPatch.context() as patch:
         from gpt4all._native import loader

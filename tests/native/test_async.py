@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gpt4all import GenerationError
-from gpt4all.asynchronous import AsyncGeneration
-from tests.fake import END, TURN
-from tests.native_helpers import LoadFake, is_idle, wait_until
+from gpt4all.generation.asynchronous import AsyncGeneration
+from tests.support.fake.backend import END, TURN
+from tests.support.fake.helpers import LoadFake, is_idle, wait_until
 
 
 async def await_it(generation: AsyncGeneration) -> str:

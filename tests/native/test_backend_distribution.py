@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gpt4all._native import loader
-from tests import children
-from tests.fake import FakeModel, build_fake
+from tests.support.fake import children
+from tests.support.fake.backend import FakeModel, build_fake
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the wheel holds a library for Linux"),

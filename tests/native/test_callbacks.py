@@ -11,8 +11,8 @@ import pytest
 
 from gpt4all import GenerationError, GPT4All
 from gpt4all.gpt4all import empty_response_callback
-from tests.fake import END, FIRST_SCRIPTED_TOKEN, TURN, text
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, is_idle
+from tests.support.fake.backend import END, FIRST_SCRIPTED_TOKEN, TURN, text
+from tests.support.fake.helpers import AT_GATE, EngineLog, LoadFake, is_idle
 
 Answer = Callable[..., str]
 

@@ -15,8 +15,8 @@ import pytest
 from gpt4all import ChatTemplateError
 from gpt4all._native import abi
 from gpt4all._native.backend import load_backend
-from tests.abi_client import CONTROL, Library, Model, StatusError, Subject
-from tests.fake import FakeModel
+from tests.support.abi.client import CONTROL, Library, Model, StatusError, Subject
+from tests.support.fake.backend import FakeModel
 
 MESSAGES = json.dumps([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": 'a"\\\n\u00e9😀'}])
 # The form that the fake gives every conversation.

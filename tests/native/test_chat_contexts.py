@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 
 from gpt4all import GPT4All
-from gpt4all.chat import Message
-from tests.fake import ECHO, END, FakeModel
-from tests.interruptions import at_every_place
-from tests.native_helpers import LoadFake, Task
+from gpt4all.chat.history import Message
+from tests.support.fake.backend import ECHO, END, FakeModel
+from tests.support.fake.helpers import LoadFake, Task
+from tests.support.interruptions import at_every_place
 
 TEMPLATE = "<{0}>"
 
@@ -223,4 +223,4 @@ def test_an_interrupt_leaves_no_session_open(model: GPT4All, ends: str) -> None:
         assert model.current_chat_session is None
         assert model.generate("x") == "x"
 
-    assert at_every_place(("chat_methods.py", "test_chat_contexts.py"), session, check) > 20
+    assert at_every_place(("session.py", "test_chat_contexts.py"), session, check) > 20

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from gpt4all import CancellationError, GPT4All, streaming
-from tests.fake import END, TURN
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, wait_until, worker_threads
+from gpt4all import CancellationError, GPT4All
+from gpt4all.engine import runs
+from tests.support.fake.backend import END, TURN
+from tests.support.fake.helpers import AT_GATE, EngineLog, LoadFake, Task, wait_until, worker_threads
 
 PUBLIC_CALLS: dict[str, Callable[[GPT4All], object]] = {
     "generate": lambda model: model.generate("x"),
@@ -102,12 +103,12 @@ def test_close_stops_a_stream_whose_reader_waits(loaded: LoadFake, engine_log: E
 
 
 def test_close_stops_an_engine_that_waits_for_a_slow_reader(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "BUFFERED_PIECES", 3)
+    monkeypatch.setattr(runs, "BUFFERED_PIECES", 3)
     model = loaded("a")
     stream = model.generate("x", max_tokens=10**6, streaming=True)
     next(stream)
     run = next(iter(model.model._turns._line))
-    assert isinstance(run, streaming.Run)
+    assert isinstance(run, runs.Run)
     wait_until(lambda: run._news.qsize() == 3)
     model.close()
     assert not worker_threads()

@@ -17,7 +17,7 @@ import pytest
 import gpt4all
 import gpt4all.gpt4all
 from gpt4all import GPT4All
-from tests.fake import ECHO, END, TURN, FakeModel
+from tests.support.fake.backend import ECHO, END, TURN, FakeModel
 
 TEMPLATE = "<u>{0}</u>"
 

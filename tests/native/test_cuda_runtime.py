@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import __version__
-from tests.fake import ROOT, find_compiler
+from tests.support.fake.backend import ROOT, find_compiler
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the stand-ins are found as Linux finds libraries"),

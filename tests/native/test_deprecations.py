@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from gpt4all import Embed4All, GPT4All, options
-from tests.fake import END, FakeModel
-from tests.native_helpers import LoadFake
+from tests.support.fake.backend import END, FakeModel
+from tests.support.fake.helpers import LoadFake
 
 
 class OwnFormat(GPT4All):

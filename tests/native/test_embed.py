@@ -25,8 +25,8 @@ from gpt4all import (
     UnsupportedModelError,
     embed4all,
 )
-from tests.fake import FakeModel
-from tests.native_helpers import AT_GATE, EngineLog, Task, is_idle, wait_until, worker_threads
+from tests.support.fake.backend import FakeModel
+from tests.support.fake.helpers import AT_GATE, EngineLog, Task, is_idle, wait_until, worker_threads
 
 WIDTH = 64
 LoadEmbedder = Callable[..., Embed4All]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gpt4all._native import abi
-from tests.abi_client import Embedded, Model, Subject
+from tests.support.abi.client import Embedded, Model, Subject
 
 
 @pytest.fixture(params=[1, 2], ids=["one-thread", "two-threads"])

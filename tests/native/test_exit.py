@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import children
-from tests.fake import END, FakeModel
+from tests.support.fake import children
+from tests.support.fake.backend import END, FakeModel
 
 pytestmark = [
     pytest.mark.usefixtures("fake_backend"),
@@ -48,12 +48,12 @@ def test_open_stream(endless: Path) -> None:
 def test_worker_waiting_for_a_reader(endless: Path) -> None:
     silent_exit(
         """
-        from gpt4all import streaming
+        from gpt4all.engine import runs
         model = GPT4All(PATHS[0])
         stream = model.generate("x", max_tokens=10**9, streaming=True)
         next(stream)
         run = model.model._turns.holder()
-        while run._news.qsize() < streaming.BUFFERED_PIECES:
+        while run._news.qsize() < runs.BUFFERED_PIECES:
             threading.Event().wait(0.001)
         """,
         endless,
@@ -253,7 +253,7 @@ def test_a_handler_that_joins_a_worker(gated: Path) -> None:
 def test_a_callback_that_never_returns(endless: Path) -> None:
     silent_exit(
         """
-        from gpt4all import workers
+        from gpt4all.engine import workers
         workers.EXIT_PATIENCE = 0.1
         model = GPT4All(PATHS[0])
         inside = threading.Event()
@@ -275,7 +275,7 @@ def test_ctrl_c_while_exiting(endless: Path, times: int) -> None:
     silent_exit(
         f"""
         import asyncio, os, signal
-        from gpt4all import workers
+        from gpt4all.engine import workers
 
         model, begun = GPT4All(PATHS[0]), threading.Event()
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from gpt4all._native import abi
-from gpt4all.gguf import preflight
-from tests.abi_client import Library, Run, StatusError
-from tests.fake import (
+from gpt4all.gguf.preflight import preflight
+from tests.support.abi.client import Library, Run, StatusError
+from tests.support.fake.backend import (
     ECHO,
     END,
     EOS,

@@ -13,8 +13,8 @@ from gpt4all._native import abi
 from gpt4all._native.backend import Backend
 from gpt4all._native.loader import Library as LoadedLibrary
 from gpt4all._native.prototypes import bind
-from tests.abi_client import Library, StatusError
-from tests.fake import END, FakeModel, build_fake, find_compiler
+from tests.support.abi.client import Library, StatusError
+from tests.support.fake.backend import END, FakeModel, build_fake, find_compiler
 
 #: Indices; 0 is the processor.
 FIRST, SECOND, INTEGRATED = 1, 2, 3

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gpt4all import GPT4All
-from tests.fake import END, TURN, text
-from tests.native_helpers import EngineLog, LoadFake
+from tests.support.fake.backend import END, TURN, text
+from tests.support.fake.helpers import EngineLog, LoadFake
 
 YES_NO = 'root ::= "yes" | "no"'
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import pytest
 
 from gpt4all import CancellationError, GPT4All
-from tests.fake import ECHO, END, TURN
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle
+from tests.support.fake.backend import ECHO, END, TURN
+from tests.support.fake.helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle
 
 TEMPLATE = "<{0}>{1};"
 

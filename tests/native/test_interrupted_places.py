@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from gpt4all import Embed4All, GPT4All, workers
-from tests.fake import END, FakeModel
-from tests.interruptions import at_every_place
-from tests.native_helpers import LoadFake, is_idle, wait_until, worker_threads
+from gpt4all import Embed4All, GPT4All
+from gpt4all.engine import workers
+from tests.support.fake.backend import END, FakeModel
+from tests.support.fake.helpers import LoadFake, is_idle, wait_until, worker_threads
+from tests.support.interruptions import at_every_place
 
 #: What runs on the caller's thread in a call.
-CALL = ("gpt4all.py", "conversation.py", "streaming.py", "workers.py", "session.py")
+CALL = ("gpt4all.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
 
 
 def whole(model: GPT4All) -> str:
@@ -98,7 +99,7 @@ def test_short_calls(loaded: LoadFake) -> None:
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine:pytest.PytestUnraisableExceptionWarning")
 def test_agenerate(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("a", "b", END)
-    monkeypatch.setattr("gpt4all.asynchronous.interrupt_again", lambda: None)
+    monkeypatch.setattr("gpt4all.generation.asynchronous.interrupt_again", lambda: None)
 
     async def main() -> None:
         assert await model.agenerate("q") == "ab"
@@ -117,7 +118,7 @@ def test_embed(fake_backend: object, fake_model: FakeModel) -> None:
         def check(interrupted: bool) -> None:
             assert model.embed(["a", "b"]) == wanted
 
-        files = ("embedding_run.py", "workers.py", "session.py")
+        files = ("embedding_run.py", "workers.py", "loaded_model.py")
         assert at_every_place(files, lambda: model.embed(["a", "b"]), check) > 40
 
 
@@ -132,6 +133,6 @@ def test_a_load(fake_backend: object, fake_model: FakeModel) -> None:
     def check(interrupted: bool) -> None:
         wait_until(lambda: not worker_threads() and workers._workers.keys() == before)
 
-    assert at_every_place(("loading.py", "workers.py", "session.py"), call, check) > 40
+    assert at_every_place(("loading.py", "workers.py", "loaded_model.py"), call, check) > 40
     with GPT4All(path, n_ctx=64, n_threads=1) as model:
         assert model.generate("x") == "a"

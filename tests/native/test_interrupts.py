@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.children import Child
-from tests.fake import END, TURN, FakeModel
+from tests.support.fake.backend import END, TURN, FakeModel
+from tests.support.fake.children import Child
 
 pytestmark = [
     pytest.mark.usefixtures("fake_backend"),

@@ -13,8 +13,8 @@ import pytest
 
 from gpt4all import BackendLoadError, __version__
 from gpt4all._native import abi, install_hints, loader
-from tests.fake import build_fake, find_compiler
-from tests.ordinary_user import ordinary_user
+from tests.support.fake.backend import build_fake, find_compiler
+from tests.support.ordinary_user import ordinary_user
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads ELF files"),

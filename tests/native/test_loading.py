@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 import gpt4all
-from gpt4all import GPT4All, session
+from gpt4all import GPT4All
 from gpt4all._native.backend import NativeModel
-from gpt4all.loading import Load
-from tests.fake import END, FakeModel
-from tests.native_helpers import EngineLog, LoadFake, is_idle, worker_threads
+from gpt4all.engine import loaded_model
+from gpt4all.engine.loading import Load
+from tests.support.fake.backend import END, FakeModel
+from tests.support.fake.helpers import EngineLog, LoadFake, is_idle, worker_threads
 
 pytestmark = pytest.mark.usefixtures("fake_backend")
 
@@ -227,7 +228,7 @@ def test_a_path_with_an_emoji(loaded: LoadFake, fake_model: FakeModel, tmp_path:
 
 def test_forgotten_models_are_freed(fake_model: FakeModel, handles: list[NativeModel]) -> None:
     path = fake_model("a", END)
-    known = len(session._open_sessions)
+    known = len(loaded_model._open_sessions)
     make: list[Callable[[], object]] = [
         lambda: GPT4All(path),
         lambda: GPT4All(path).generate("x"),
@@ -246,4 +247,4 @@ def test_forgotten_models_are_freed(fake_model: FakeModel, handles: list[NativeM
     del cycle
     gc.collect()
     assert [handle.value for handle in owned] == [None]
-    assert len(session._open_sessions) == known
+    assert len(loaded_model._open_sessions) == known

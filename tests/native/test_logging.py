@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpt4all import GPT4All
-from tests.fake import END, FakeModel
-from tests.native_helpers import LoadFake
+from tests.support.fake.backend import END, FakeModel
+from tests.support.fake.helpers import LoadFake
 
 # The fake says it on every load.
 SAYS = [("debug", "each tensor"), ("info", "tensors"), ("warning", "odd vocabulary"), ("error", "out of memory")]

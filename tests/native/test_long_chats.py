@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gpt4all import CancellationError, ContextWindowExceededError, GPT4All
-from gpt4all.session import ModelSession
-from tests.fake import END
-from tests.native_helpers import LoadFake, Task, is_idle, wait_until
+from gpt4all.engine.loaded_model import ModelSession
+from tests.support.fake.backend import END
+from tests.support.fake.helpers import LoadFake, Task, is_idle, wait_until
 
 TEMPLATE = "<{0}>{1};"
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gpt4all import Embed4All, GPT4All
-from gpt4all._options_names import _ELSEWHERE, refuse_unknown
 from gpt4all.options import GenerateArguments
-from tests.fake import END, FakeModel
-from tests.native_helpers import LoadFake
+from gpt4all.unknown_arguments import _ELSEWHERE, refuse_unknown
+from tests.support.fake.backend import END, FakeModel
+from tests.support.fake.helpers import LoadFake
 
 
 def test_repr(loaded: LoadFake) -> None:

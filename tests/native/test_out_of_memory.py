@@ -13,8 +13,8 @@ import pytest
 from testmodels import ModelError, ensure
 
 from gpt4all._native import abi
-from tests.abi_client import Library, Model
-from tests.fake import ROOT, build_fail_malloc
+from tests.support.abi.client import Library, Model
+from tests.support.fake.backend import ROOT, build_fail_malloc
 
 #: One text, whose steps the threads share, and many, of which each thread takes whole ones.
 KINDS = {"one text": [40], "many texts": [4, 30, 12, 7, 30, 30, 21, 30, 30, 30, 9, 30, 30]}

@@ -20,14 +20,13 @@ from gpt4all import (
     InsufficientMemoryError,
     ModelLoadError,
     UnsupportedModelError,
-    gpu_probe,
-    probe_process,
 )
 from gpt4all._native import loader
 from gpt4all._native.backend import Backend, NativeModel
-from gpt4all.devices import Platform
-from tests.fake import END, FakeModel, build_fake, build_fake_driver
-from tests.native_helpers import EngineLog, worker_threads
+from gpt4all.devices import probe, probe_process
+from gpt4all.devices.request import Platform
+from tests.support.fake.backend import END, FakeModel, build_fake, build_fake_driver
+from tests.support.fake.helpers import EngineLog, worker_threads
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="scripted drivers are found through LD_LIBRARY_PATH")
 
@@ -89,14 +88,14 @@ def use(
         monkeypatch.setenv(loader.SEARCH_PATH_VARIABLE, os.pathsep.join(paths))
         monkeypatch.setattr(loader, "_loaded", {})
         if software:
-            monkeypatch.setenv(gpu_probe.SOFTWARE_VARIABLE, "1")
-        monkeypatch.setattr(gpu_probe, "_answers", {} if software else known.setdefault(names, {}))
+            monkeypatch.setenv(probe.SOFTWARE_VARIABLE, "1")
+        monkeypatch.setattr(probe, "_answers", {} if software else known.setdefault(names, {}))
 
     # Only what is installed here is found, and no driver of this machine is asked. The scripted
     # one knows the first RTX, and others than the rest.
     monkeypatch.setattr(loader, "__file__", str(tmp_path / "nowhere" / "loader.py"))
     monkeypatch.setenv("LD_LIBRARY_PATH", str(libraries / "drivers"))
-    monkeypatch.delenv(gpu_probe.SOFTWARE_VARIABLE, raising=False)
+    monkeypatch.delenv(probe.SOFTWARE_VARIABLE, raising=False)
     # As long as it takes, however busy the machine.
     monkeypatch.setattr(probe_process, "TIME_LIMIT", 600.0)
     return install
@@ -274,7 +273,7 @@ def test_auto_passes_over_a_driver_that_crashes(use: Use, load: Load, monkeypatc
         raise probe_process.DriverFailureError("it was ended by SIGSEGV")
 
     use("cuda", "kompute")
-    monkeypatch.setattr(gpu_probe, "_answers", {})
+    monkeypatch.setattr(probe, "_answers", {})
     monkeypatch.setattr(probe_process, "ask", lambda backend_name: nullcontext(crash))
     model = load("auto")
     assert model.backend == "cpu"
@@ -327,7 +326,7 @@ def test_no_device_is_told_before_a_model_is_looked_for(use: Use, tmp_path: Path
 def test_a_software_device(use: Use, load: Load) -> None:
     use("kompute")
     assert "kompute:llvmpipe" not in GPT4All.list_gpus()
-    with pytest.raises(DeviceError, match=gpu_probe.SOFTWARE_VARIABLE):
+    with pytest.raises(DeviceError, match=probe.SOFTWARE_VARIABLE):
         load("llvmpipe")
     use("kompute", software=True)
     assert GPT4All.list_gpus()[-1] == "kompute:llvmpipe"
@@ -350,7 +349,7 @@ def test_list_gpus_never_raises(use: Use, monkeypatch: pytest.MonkeyPatch) -> No
         raise RuntimeError("nobody foresaw this")
 
     use("kompute")
-    monkeypatch.setattr(gpu_probe, "probe_all", fail)
+    monkeypatch.setattr(probe, "probe_all", fail)
     assert GPT4All.list_gpus() == []
 
 
@@ -361,7 +360,7 @@ def test_a_device_that_vanishes(
 
     def vanish(left: str) -> None:
         use("kompute")
-        gpu_probe.probe("kompute")
+        probe.probe("kompute")
         path = os.pathsep.join((str(fake_backend), str(libraries / left)))
         monkeypatch.setenv(loader.SEARCH_PATH_VARIABLE, path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpt4all._native import abi
-from tests.abi_client import N_CTX, Model, Subject
+from tests.support.abi.client import N_CTX, Model, Subject
 
 
 def test_prefix_is_reused(model: Model, prompt: list[int]) -> None:

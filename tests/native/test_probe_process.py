@@ -14,13 +14,15 @@ from subprocess import Popen
 
 import pytest
 
-from gpt4all import GPT4All, gpu_probe, probe_process
+from gpt4all import GPT4All
 from gpt4all._native import loader
-from gpt4all.gpu_probe import probe
-from gpt4all.gpus import Probe
-from tests import children
-from tests.fake import FakeModel, build_fake, build_fake_driver
-from tests.native_helpers import wait_until
+from gpt4all.devices import probe as gpu_probe
+from gpt4all.devices import probe_process
+from gpt4all.devices.gpu import Probe
+from gpt4all.devices.probe import probe
+from tests.support.fake import children
+from tests.support.fake.backend import FakeModel, build_fake, build_fake_driver
+from tests.support.fake.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="the scripted drivers are found through LD_LIBRARY_PATH"
@@ -281,7 +283,10 @@ def test_the_child_sees_the_modules_of_this_process(
 
 @pytest.mark.parametrize("flags", [[], ["-E"], ["-s", "-S"], ["-E", "-s"]])
 def test_the_child_keeps_away_from_what_this_interpreter_keeps_away_from(flags: list[str]) -> None:
-    program = "import sys; sys.path[:] = sys.argv[1:]; from gpt4all import probe_process; print(probe_process._flags())"
+    program = (
+        "import sys; sys.path[:] = sys.argv[1:]; "
+        "from gpt4all.devices import probe_process; print(probe_process._flags())"
+    )
     command = [sys.executable, *flags, "-c", program, *sys.path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == repr(flags)
@@ -327,7 +332,7 @@ def test_a_fork_in_the_middle_of_a_probe(backends: Path) -> None:
     """The lock is held by a thread that the child does not have."""
     ended = children.run(
         """
-        from gpt4all import gpu_probe, probe_process
+        from gpt4all.devices import probe as gpu_probe, probe_process
         asking, go_on = threading.Event(), threading.Event()
         ask = probe_process.ask
         def slow(backend):

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from tests import children
-from tests.fake import END, TURN, FakeModel
+from tests.support.fake import children
+from tests.support.fake.backend import END, TURN, FakeModel
 
 pytestmark = [
     pytest.mark.usefixtures("fake_backend"),
@@ -95,9 +95,9 @@ def test_a_child_meets_no_lock_that_another_thread_held(fake_model: FakeModel) -
         f"""
         {FORK.replace(chr(10), chr(10) + " " * 8)}
         import faulthandler
-        from gpt4all import gpu_probe
+        from gpt4all.devices import probe as gpu_probe
         from gpt4all._native import loader
-        from tests.spawned import answer
+        from tests.support.spawned import answer
         go_on = threading.Event()
         holds = threading.Barrier(3)
         def hold(lock):
@@ -120,7 +120,7 @@ def test_a_child_may_load_a_model_of_its_own(fake_model: FakeModel) -> None:
     ended = children.run(
         f"""
         {FORK.replace(chr(10), chr(10) + " " * 8)}
-        from tests.spawned import answer
+        from tests.support.spawned import answer
         in_child(lambda: answer(PATHS[0]))
         model = GPT4All(PATHS[0])
         model.generate("x", max_tokens=1)
@@ -144,7 +144,7 @@ def test_pools_of_processes(fake_model: FakeModel, pool: str) -> None:
     ended = children.run(
         f"""
         import concurrent.futures, multiprocessing, warnings
-        from tests.spawned import answer
+        from tests.support.spawned import answer
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         model = GPT4All(PATHS[0])
         model.generate("x", max_tokens=1)

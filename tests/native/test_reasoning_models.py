@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gpt4all import GPT4All
-from tests.chat_reference import read_template
-from tests.fake import ECHO, END, TURN
-from tests.native_helpers import LoadFake
+from tests.support.chat.reference import read_template
+from tests.support.fake.backend import ECHO, END, TURN
+from tests.support.fake.helpers import LoadFake
 
 THINKING = "Hm, 2 + 2.\n"
 ANSWER = "It is 4 < 5."

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from gpt4all import CancellationError, ContextWindowExceededError, GPT4All, streaming
-from tests.fake import ECHO, END, TURN, text
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until, worker_threads
+from gpt4all import CancellationError, ContextWindowExceededError, GPT4All
+from gpt4all.engine import runs
+from tests.support.fake.backend import ECHO, END, TURN, text
+from tests.support.fake.helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until, worker_threads
 
 WAVE = "👋🏽"
 
@@ -243,12 +244,12 @@ def test_a_stopped_model_is_usable_at_once(loaded: LoadFake) -> None:
 
 
 def test_a_slow_consumer_bounds_memory(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "BUFFERED_PIECES", 5)
+    monkeypatch.setattr(runs, "BUFFERED_PIECES", 5)
     model = loaded("a", log_calls=1)
     stream = as_generator(model.generate("x", max_tokens=10**6, streaming=True))
     seen = [next(stream) for _ in range(3)]
     run = next(iter(model.model._turns._line))
-    assert isinstance(run, streaming.Run)
+    assert isinstance(run, runs.Run)
     wait_until(lambda: run._news.qsize() == 5)
     stream.close()
     assert model.last_generation is not None
@@ -257,13 +258,13 @@ def test_a_slow_consumer_bounds_memory(loaded: LoadFake, monkeypatch: pytest.Mon
 
 
 def test_every_piece_of_a_long_answer_arrives(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "BUFFERED_PIECES", 2)
+    monkeypatch.setattr(runs, "BUFFERED_PIECES", 2)
     model = loaded(*"abcdefghij")
     assert "".join(model.generate("x", max_tokens=5000, streaming=True)) == "abcdefghij" * 500
 
 
 def test_calling_the_model_inside_a_loop_over_its_own_stream(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "BUFFERED_PIECES", 2)
+    monkeypatch.setattr(runs, "BUFFERED_PIECES", 2)
     model = loaded(*"abc", TURN, "!", END)
     inner: list[str] = []
     outer = ""

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from gpt4all import GPT4All, ModelLoadError, workers
-from tests.fake import ECHO, END, TURN, FakeModel
-from tests.native_helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until
+from gpt4all import GPT4All, ModelLoadError
+from gpt4all.engine import workers
+from tests.support.fake.backend import ECHO, END, TURN, FakeModel
+from tests.support.fake.helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until
 
 
 def test_sixteen_threads_take_their_turns_in_order(loaded: LoadFake, engine_log: EngineLog) -> None:

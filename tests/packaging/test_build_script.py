@@ -18,7 +18,7 @@ from nativebuild.report import BuildError
 from nativebuild.toolkit import Toolkit
 from nativebuild.tools import Compilers, check_compilers, find_compilers
 
-from tests.fake import find_compiler
+from tests.support.fake.backend import find_compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = BACKENDS["cpu"]

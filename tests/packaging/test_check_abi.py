@@ -18,7 +18,7 @@ from abicheck.header import HeaderError, parse_header
 
 from gpt4all._native import abi
 from gpt4all._native.prototypes import PROTOTYPES
-from tests.fake import ROOT, build_fake, find_compiler
+from tests.support.fake.backend import ROOT, build_fake, find_compiler
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C compiler (cc, gcc or clang, or CC)")
 

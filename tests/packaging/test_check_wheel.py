@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from nativebuild.check_wheel import check_wheel, header_functions
 
-from tests.elf_writer import AARCH64, build_elf
+from tests.support.elf_writer import AARCH64, build_elf
 
 INFO = "gpt4all-2.9.0.dist-info"
 LIBRARY = "gpt4all/_native/lib/cpu/libgpt4all-cpu.so"

@@ -13,7 +13,7 @@ import pytest
 from nativebuild.report import BuildError
 
 from gpt4all._native import loader
-from tests.elf_writer import build_elf
+from tests.support.elf_writer import build_elf
 
 pytest.importorskip("hatchling", reason="the wheel hooks run inside hatchling (extra: dev)")
 tomllib = pytest.importorskip("tomllib", reason="reads pyproject.toml (Python 3.11 or newer)")

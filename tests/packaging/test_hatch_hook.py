@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from nativebuild.report import BuildError
 
-from tests.elf_writer import build_elf
+from tests.support.elf_writer import build_elf
 
 pytest.importorskip("hatchling", reason="the wheel hook runs inside hatchling (extra: dev)")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="writes ELF libraries")

@@ -10,7 +10,7 @@ from nativebuild.elf import ElfError, read_elf
 from nativebuild.report import BuildError
 from nativebuild.wheel_tag import linux_tag
 
-from tests.elf_writer import AARCH64, build_elf
+from tests.support.elf_writer import AARCH64, build_elf
 
 GLIBC_231 = {"libm.so.6": ["GLIBC_2.29"], "libc.so.6": ["GLIBC_2.2.5", "GLIBC_2.31", "GLIBC_2.4"]}
 

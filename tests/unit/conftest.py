@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all import transport
-from tests.http_server import HttpServer
+from gpt4all.downloads import http
+from tests.support.http.server import HttpServer
 
 
 @pytest.fixture
@@ -24,10 +24,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between tries, written down instead of waited for."""
     slept: list[float] = []
     # Time-outs that no test reaches, on however busy a machine; those about time-outs have their own.
-    policy = transport.TransferPolicy(
-        connect_timeout=60, read_timeout=60, min_progress=1, attempts=3, sleep=slept.append
-    )
-    monkeypatch.setattr(transport, "POLICY", policy)
+    policy = http.TransferPolicy(connect_timeout=60, read_timeout=60, min_progress=1, attempts=3, sleep=slept.append)
+    monkeypatch.setattr(http, "POLICY", policy)
     return slept
 
 

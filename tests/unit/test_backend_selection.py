@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from gpt4all import BackendLoadError, DeviceError
-from gpt4all.backend_selection import Candidate, best_first, select
-from gpt4all.devices import Platform, parse_device
-from gpt4all.gpus import Gpu, Probe
+from gpt4all.devices.gpu import Gpu, Probe
+from gpt4all.devices.request import Platform, parse_device
+from gpt4all.devices.selection import Candidate, best_first, select
 
 LINUX = Platform("linux")
 GIB = 1 << 30

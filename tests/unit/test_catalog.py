@@ -13,10 +13,11 @@ import pytest
 import requests
 
 import gpt4all
-from gpt4all import catalog, transport
+from gpt4all.downloads import http
 from gpt4all.errors import CatalogError
-from tests.downloads import PATIENCE
-from tests.http_server import HttpServer, Reply, nobody_listening
+from gpt4all.model_files import catalog
+from tests.support.http.downloads import PATIENCE
+from tests.support.http.server import HttpServer, Reply, nobody_listening
 
 SAMPLE = (Path(__file__).parents[1] / "data" / "catalogs" / "models3.json").read_bytes()
 PATH = "/models/models3.json"
@@ -154,13 +155,13 @@ def test_broken_off_answer(served: HttpServer) -> None:
 
 
 def test_silence(served: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, read_timeout=0.1))
+    monkeypatch.setattr(http, "POLICY", replace(http.POLICY, read_timeout=0.1))
     served.script[PATH] = [Reply(hold_after=-1)]
     with pytest.raises(requests.exceptions.ReadTimeout):
         catalog.list_models()
     served.always[PATH] = Reply(hold_after=10)
     for seconds in PATIENCE:
-        monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, read_timeout=seconds))
+        monkeypatch.setattr(http, "POLICY", replace(http.POLICY, read_timeout=seconds))
         with pytest.raises(requests.exceptions.RequestException) as caught:
             catalog.list_models()
         if not isinstance(caught.value, requests.exceptions.ReadTimeout):  # the answer began in time
@@ -300,7 +301,7 @@ def test_what_an_entry_says_of_its_file() -> None:
 
 def test_importing_stays_cheap() -> None:
     code = (
-        "import sys, gpt4all.catalog, gpt4all.model_store, gpt4all.download\n"
+        "import sys, gpt4all.model_files.catalog, gpt4all.model_files.store, gpt4all.downloads.transfer\n"
         "print(*sorted({'requests', 'urllib3', 'tqdm', 'filelock', 'platformdirs', 'huggingface_hub'}"
         " & set(sys.modules)))"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpt4all.chat import (
+from gpt4all.chat.history import (
     DEFAULT_PROMPT_TEMPLATE,
     REFILL,
     ChatSession,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from gpt4all.chunking import ATLAS_MAX_TOKENS, CHUNK_OVERLAP, Framing, Window, chunk_bounds, limit_for_atlas
+from gpt4all.embeddings.texts import ATLAS_MAX_TOKENS, CHUNK_OVERLAP, Framing, Window, chunk_bounds, limit_for_atlas
 from gpt4all.errors import EmbeddingInputError
 
 

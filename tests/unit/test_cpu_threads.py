@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all._native import processors
-from gpt4all.cpu_threads import default_thread_count, usable_cpus
+from gpt4all.machine.cpu_threads import default_thread_count, usable_cpus
 from gpt4all.options import check_thread_count
 
 MACHINE_CPUS = 8
@@ -102,7 +102,7 @@ def test_a_real_group() -> None:
         pytest.skip("no control group of version 1 that can be made")
     program = (
         "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()));"
-        "from gpt4all.cpu_threads import *; print(default_thread_count(), usable_cpus())"
+        "from gpt4all.machine.cpu_threads import *; print(default_thread_count(), usable_cpus())"
     )
     try:
         command = [sys.executable, "-c", program, str(group / "cgroup.procs")]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpt4all import DeviceError
-from gpt4all.devices import DeviceRequest, Platform, parse_device
+from gpt4all.devices.request import DeviceRequest, Platform, parse_device
 
 LINUX = Platform("linux")
 WINDOWS = Platform("win32")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from gpt4all import transport
-from gpt4all.download import download_model
+from gpt4all.downloads import http
+from gpt4all.downloads.progress import DownloadProgress
+from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import ChecksumError, DownloadError
-from gpt4all.progress import DownloadProgress
-from tests.downloads import CONTENT, MD5, NAME, PATH, SHA256, SIZE, leave_part
-from tests.http_server import HttpServer, Reply
+from tests.support.http.downloads import CONTENT, MD5, NAME, PATH, SHA256, SIZE, leave_part
+from tests.support.http.server import HttpServer, Reply
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -249,13 +249,13 @@ def test_a_file_that_changes_with_every_answer_ends_it(server: HttpServer, model
 def test_a_few_bytes_with_each_connection_are_no_progress(
     server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, min_progress=1000))
+    monkeypatch.setattr(http, "POLICY", replace(http.POLICY, min_progress=1000))
     url = server.add(PATH, CONTENT)
     server.always[PATH] = Reply(close_after=1)
     with pytest.raises(requests.exceptions.ConnectionError):
         download_model(NAME, models, False, url)
-    assert len(server.received) == transport.POLICY.attempts
-    assert (models / f"{NAME}.part").stat().st_size == transport.POLICY.attempts
+    assert len(server.received) == http.POLICY.attempts
+    assert (models / f"{NAME}.part").stat().st_size == http.POLICY.attempts
 
 
 def test_a_call_from_its_own_callback_is_refused(server: HttpServer, models: Path) -> None:

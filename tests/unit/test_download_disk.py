@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all.download import download_model
+from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import DownloadError
-from tests.downloads import CONTENT, MD5, NAME, SIZE
-from tests.http_server import HttpServer, Reply
-from tests.ordinary_user import ordinary_user
+from tests.support.http.downloads import CONTENT, MD5, NAME, SIZE
+from tests.support.http.server import HttpServer, Reply
+from tests.support.ordinary_user import ordinary_user
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 

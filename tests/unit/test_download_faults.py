@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from gpt4all import transport
-from gpt4all.download import Download, download_model, fetch
+from gpt4all.downloads import http
+from gpt4all.downloads.progress import DownloadProgress
+from gpt4all.downloads.transfer import Download, download_model, fetch
 from gpt4all.errors import ChecksumError, DownloadError
-from gpt4all.progress import DownloadProgress
-from tests.downloads import CONTENT, MD5, NAME, PATH, PATIENCE, SIZE, leave_part
-from tests.http_server import HttpServer, Reply, nobody_listening
+from tests.support.http.downloads import CONTENT, MD5, NAME, PATH, PATIENCE, SIZE, leave_part
+from tests.support.http.server import HttpServer, Reply, nobody_listening
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -111,7 +111,7 @@ def test_retry_after_that_is_too_long(server: HttpServer, models: Path, pauses: 
     ],
 )
 def test_retry_after_seconds(value: str | None, seconds: float | None) -> None:
-    assert transport.retry_after_seconds(value, now=1000.0) == seconds
+    assert http.retry_after_seconds(value, now=1000.0) == seconds
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_compressed_data_is_not_undone_at_once(server: HttpServer, models: Path)
 def test_a_head_that_comes_byte_by_byte_is_an_error(
     server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, read_timeout=0.3, attempts=1))
+    monkeypatch.setattr(http, "POLICY", replace(http.POLICY, read_timeout=0.3, attempts=1))
     url = server.add(PATH, CONTENT)
     server.always[PATH] = Reply(trickle_head=0.01)
     with pytest.raises(requests.exceptions.ReadTimeout):
@@ -309,7 +309,7 @@ def test_silence_is_an_error(server: HttpServer, models: Path, monkeypatch: pyte
     server.always[PATH] = Reply(hold_after=1000, ignore_range=True)
     part = models / f"{NAME}.part"
     for seconds in PATIENCE:
-        monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, read_timeout=seconds, attempts=1))
+        monkeypatch.setattr(http, "POLICY", replace(http.POLICY, read_timeout=seconds, attempts=1))
         with pytest.raises(requests.exceptions.RequestException, match="timed out") as caught:
             download_model(NAME, models, False, url)
         if part.exists() and part.read_bytes():
@@ -321,7 +321,7 @@ def test_silence_is_an_error(server: HttpServer, models: Path, monkeypatch: pyte
 def test_silence_before_the_answer_is_an_error(
     server: HttpServer, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "POLICY", replace(transport.POLICY, read_timeout=0.1, attempts=1))
+    monkeypatch.setattr(http, "POLICY", replace(http.POLICY, read_timeout=0.1, attempts=1))
     url = server.add(PATH, CONTENT, Reply(status=200, hold_after=-1))
     with pytest.raises(requests.exceptions.ReadTimeout):
         download_model(NAME, models, False, url)
@@ -331,8 +331,8 @@ def test_a_trickle_is_an_error(server: HttpServer, models: Path, monkeypatch: py
     url = server.add(PATH, CONTENT)
     server.always[PATH] = Reply(trickle=0.01, ignore_range=True)
     for seconds in PATIENCE:
-        policy = replace(transport.POLICY, read_timeout=seconds, min_progress=100_000, attempts=1)
-        monkeypatch.setattr(transport, "POLICY", policy)
+        policy = replace(http.POLICY, read_timeout=seconds, min_progress=100_000, attempts=1)
+        monkeypatch.setattr(http, "POLICY", policy)
         with pytest.raises(requests.exceptions.RequestException) as caught:
             download_model(NAME, models, False, url)
         if "timed out" not in str(caught.value):  # one byte or the next came too late

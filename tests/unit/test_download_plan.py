@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from gpt4all.range_plan import Plan, plan_answer, usable_date, usable_etag
+from gpt4all.downloads.resume import Plan, plan_answer, usable_date, usable_etag
 
 SIZED = {"Content-Length": "100"}
 

@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 
 import gpt4all
-from gpt4all.download import download_model
+from gpt4all.downloads.partfile import exclusive
+from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import DownloadError
-from gpt4all.partfile import exclusive
-from tests.downloads import CONTENT, MD5, NAME, SIZE
-from tests.http_server import HttpServer, Reply
+from tests.support.http.downloads import CONTENT, MD5, NAME, SIZE
+from tests.support.http.server import HttpServer, Reply
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
 # Says how far it is, so that the test need not guess.
 CHILD = """
 import logging, sys
-from gpt4all.download import download_model
+from gpt4all.downloads.transfer import download_model
 logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s", force=True)
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 directory, url, size, md5 = sys.argv[1:]

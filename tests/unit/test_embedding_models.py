@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import EmbeddingError, EmbeddingInputError
-from gpt4all.embedding_models import check_dimensionality, choose_prefix, find, find_by_metadata
+from gpt4all.embeddings.known_models import check_dimensionality, choose_prefix, find, find_by_metadata
 
 PASSAGES = "Represent this sentence for searching relevant passages"
 

@@ -18,9 +18,9 @@ from gpt4all.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from gpt4all.gguf import preflight, read_header
-from tests.gguf_samples import METADATA, TENSORS, changed, one_tensor, one_value, refusal, tiny, u32, u64, write
-from tests.gguf_writer import TYPE_IDS, Tensor, build_gguf, write_gguf
+from gpt4all.gguf.preflight import preflight, read_header
+from tests.support.gguf.samples import METADATA, TENSORS, changed, one_tensor, one_value, refusal, tiny, u32, u64, write
+from tests.support.gguf.writer import TYPE_IDS, Tensor, build_gguf, write_gguf
 
 
 class Bad(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from nativebuild.fetch import cached_source
 
-from gpt4all import _gguf_engine as engine
+from gpt4all.gguf import engine_facts as engine
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gpt4all import _gguf_engine as engine
 from gpt4all.errors import InvalidModelError
-from gpt4all.gguf import preflight
-from tests.gguf_samples import TENSORS
-from tests.gguf_writer import write_gguf
+from gpt4all.gguf import engine_facts as engine
+from gpt4all.gguf.preflight import preflight
+from tests.support.gguf.samples import TENSORS
+from tests.support.gguf.writer import write_gguf
 
 DIVIDED = [(key, architecture) for key, users in engine.DIVISORS.items() for architecture in sorted(users)]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from gpt4all.errors import InvalidModelError, ModelNotFoundError, UnsupportedModelError
-from gpt4all.gguf import preflight, read_header
-from tests import gguf_writer as w
-from tests.gguf_samples import METADATA, TENSORS, refusal
-from tests.gguf_writer import Tensor, Typed, write_gguf
+from gpt4all.gguf.preflight import preflight, read_header
+from tests.support.gguf import writer as w
+from tests.support.gguf.samples import METADATA, TENSORS, refusal
+from tests.support.gguf.writer import Tensor, Typed, write_gguf
 
 
 def split(folder: Path, count: int, **changes: Any) -> list[Path]:

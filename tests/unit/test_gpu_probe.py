@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gpt4all import gpu_probe
-from gpt4all.gpu_probe import SOFTWARE_VARIABLE, combine
-from gpt4all.gpus import Gpu, Probe
+from gpt4all.devices import probe
+from gpt4all.devices.gpu import Gpu, Probe
+from gpt4all.devices.probe import SOFTWARE_VARIABLE, combine
 
 GIB = 1 << 30
 
@@ -180,9 +180,9 @@ def test_what_is_found_is_kept_and_what_is_missing_is_looked_for_again(
         asked.append(backend)
         return nullcontext(lambda: report)
 
-    monkeypatch.setattr(gpu_probe, "_answers", {})
-    monkeypatch.setattr(gpu_probe, "_missing_library", lambda backend: None)
-    monkeypatch.setattr("gpt4all.probe_process.ask", ask)
-    first, second = gpu_probe.probe("kompute"), gpu_probe.probe("kompute")
+    monkeypatch.setattr(probe, "_answers", {})
+    monkeypatch.setattr(probe, "_missing_library", lambda backend: None)
+    monkeypatch.setattr("gpt4all.devices.probe_process.ask", ask)
+    first, second = probe.probe("kompute"), probe.probe("kompute")
     assert first == second
     assert len(asked) == (1 if kept else 2)

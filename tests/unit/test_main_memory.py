@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gpt4all._native.device_memory import MemoryNeed
-from gpt4all.main_memory import Room, rooms
-from gpt4all.memory_fit import too_little_main_memory
+from gpt4all.devices.memory_fit import too_little_main_memory
+from gpt4all.machine.main_memory import Room, rooms
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells by these files")
 

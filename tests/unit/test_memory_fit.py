@@ -8,7 +8,7 @@ import pytest
 
 from gpt4all import InsufficientMemoryError, ModelLoadError
 from gpt4all._native.device_memory import MemoryNeed
-from gpt4all.memory_fit import context_too_long, insufficient_memory, too_large, what_fits
+from gpt4all.devices.memory_fit import context_too_long, insufficient_memory, too_large, what_fits
 
 FREE = 10_000_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpt4all.references import (
+from gpt4all.model_files.names import (
     FileReference,
     HubReference,
     Reference,

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import requests
 
-from gpt4all import catalog, model_store
+from gpt4all.downloads.partfile import exclusive
+from gpt4all.downloads.progress import DownloadProgress
 from gpt4all.errors import CatalogError, ChecksumError, DownloadError, ModelNotFoundError
-from gpt4all.partfile import exclusive
-from gpt4all.progress import DownloadProgress
-from tests.http_server import HttpServer, Reply, nobody_listening
-from tests.offline import forbid_sockets
-from tests.ordinary_user import ordinary_user
+from gpt4all.model_files import catalog, store
+from tests.support.http.offline import forbid_sockets
+from tests.support.http.server import HttpServer, Reply, nobody_listening
+from tests.support.ordinary_user import ordinary_user
 
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
@@ -33,7 +33,7 @@ CATALOG = "/models/models3.json"
 def retrieve(
     name: Any, path: str | Path | None = None, *, default: Path = Path("/nowhere"), **options: Any
 ) -> dict[str, Any]:
-    return model_store.retrieve_model(name, path, default_directory=default, **options)
+    return store.retrieve_model(name, path, default_directory=default, **options)
 
 
 @pytest.fixture
@@ -84,20 +84,20 @@ class TestDirectories:
     def test_environment_comes_first(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (home / ".cache" / "gpt4all").mkdir(parents=True)
         monkeypatch.setenv("GPT4ALL_MODEL_DIR", "~/elsewhere")
-        assert model_store.default_model_directory() == home / "elsewhere"
+        assert store.default_model_directory() == home / "elsewhere"
 
     def test_classic_place_where_it_exists(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         (home / ".cache" / "gpt4all").mkdir(parents=True)
-        assert model_store.default_model_directory() == home / ".cache" / "gpt4all"
+        assert store.default_model_directory() == home / ".cache" / "gpt4all"
 
     def test_platform_cache_otherwise(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import platformdirs
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-        assert model_store.default_model_directory() == platformdirs.user_cache_path("gpt4all", appauthor=False)
+        assert store.default_model_directory() == platformdirs.user_cache_path("gpt4all", appauthor=False)
         if sys.platform == "linux":
-            assert model_store.default_model_directory() == home / "cache" / "gpt4all"
+            assert store.default_model_directory() == home / "cache" / "gpt4all"
         assert list(home.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -110,25 +110,25 @@ class TestDirectories:
     )
     def test_desktop(self, home: Path, monkeypatch: pytest.MonkeyPatch, platform: str, folder: str) -> None:
         monkeypatch.setattr(sys, "platform", platform)
-        assert model_store.desktop_model_directories() == []
+        assert store.desktop_model_directories() == []
         (home / folder).mkdir(parents=True)
-        assert model_store.desktop_model_directories() == [home / folder]
+        assert store.desktop_model_directories() == [home / folder]
 
 
 class TestAllowDownload:
     @pytest.mark.parametrize("value", [True, False])
     def test_bool(self, value: bool) -> None:
-        assert model_store.parse_allow_download(value) is value
+        assert store.parse_allow_download(value) is value
 
     @pytest.mark.parametrize(("value", "meaning"), [("True", True), ("False", False)])
     def test_string(self, value: str, meaning: bool) -> None:
         with pytest.warns(DeprecationWarning, match="bool"):
-            assert model_store.parse_allow_download(value) is meaning
+            assert store.parse_allow_download(value) is meaning
 
     @pytest.mark.parametrize("value", [None, 0, 1, "true", "yes", b"True"])
     def test_anything_else(self, value: object) -> None:
         with pytest.raises(TypeError, match="allow_download"):
-            model_store.parse_allow_download(value)
+            store.parse_allow_download(value)
 
     def test_string_for_retrieval(self, models: Path) -> None:
         with pytest.warns(DeprecationWarning, match="bool"), pytest.raises(ModelNotFoundError):
@@ -262,13 +262,13 @@ class TestWithoutNetwork:
     def test_user_without_a_home_directory(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (models / "x.gguf").write_bytes(CONTENT)
         monkeypatch.chdir(models)
-        default = model_store.default_model_directory()
+        default = store.default_model_directory()
         assert retrieve(str(models / "x.gguf"), default=default)["path"] == str(models / "x.gguf")
         assert retrieve("x", models, default=default)["path"] == str(models / "x.gguf")
         with pytest.raises(ModelNotFoundError):
             retrieve("y", default=default, allow_download=False)
         monkeypatch.setenv("GPT4ALL_MODEL_DIR", str(models))
-        assert retrieve("x", default=model_store.default_model_directory())["path"] == str(models / "x.gguf")
+        assert retrieve("x", default=store.default_model_directory())["path"] == str(models / "x.gguf")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows directories have no such mode")
     def test_home_that_may_not_be_entered(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,10 +279,10 @@ class TestWithoutNetwork:
             home.chmod(0)
             retrieve("x", models)  # imports what it needs while it can
             with ordinary_user(models):
-                default = model_store.default_model_directory()
+                default = store.default_model_directory()
                 assert retrieve(str(models / "x.gguf"), default=default)["path"] == str(models / "x.gguf")
                 assert retrieve("x", models, default=default)["path"] == str(models / "x.gguf")
-                assert model_store.list_local_models([default, models])[0]["filename"] == "x.gguf"
+                assert store.list_local_models([default, models])[0]["filename"] == "x.gguf"
                 with pytest.raises(ModelNotFoundError, match="Permission denied"):
                     retrieve("y", default=default, allow_download=False)
             home.chmod(0o755)
@@ -335,7 +335,7 @@ class TestCatalogueModels:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(DownloadError, match="set GPT4ALL_MODEL_DIR"):
-            retrieve("chat", default=model_store.default_model_directory())
+            retrieve("chat", default=store.default_model_directory())
         assert retrieve("chat", models)["md5sum"] == MD5
         assert not list(tmp_path.glob("~*"))
 
@@ -351,7 +351,7 @@ class TestCatalogueModels:
             served.resources[CATALOG].etag = '"v2"'
             served.script[CATALOG] = [trouble]
             assert retrieve("chat", models)["md5sum"] == MD5
-            model_store.delete_model("chat", models, default_directory=models)
+            store.delete_model("chat", models, default_directory=models)
 
     def test_broken_network_and_no_catalogue(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with nobody_listening() as gone:
@@ -426,9 +426,9 @@ class TestAddresses:
         request.getfixturevalue("no_network")
         for name in (url, url + "#part", url.replace("http://", "HTTP://somebody:secret@")):
             assert retrieve(name, models, allow_download=False)["path"] == config["path"]
-        (listed,) = model_store.list_local_models([models])
+        (listed,) = store.list_local_models([models])
         assert retrieve(listed["model_name"], models)["path"] == config["path"]
-        assert model_store.delete_model(url, models, default_directory=models) == [Path(config["path"])]
+        assert store.delete_model(url, models, default_directory=models) == [Path(config["path"])]
         assert list(models.iterdir()) == []
 
     def test_a_name_does_not_make_it_the_same_file(self, served: HttpServer, models: Path) -> None:
@@ -475,7 +475,7 @@ class TestListing:
         (other / "link.gguf").symlink_to(models / "chat.gguf")
         (other / "dir.gguf").mkdir()
 
-        found = model_store.list_local_models([models, str(other), tmp_path / "nowhere", models])
+        found = store.list_local_models([models, str(other), tmp_path / "nowhere", models])
         assert [(model["model_name"], model["filesize"] // len(CONTENT), model["complete"]) for model in found] == [
             ("chat.gguf", 1, True),
             ("b.gguf", 1, True),
@@ -488,9 +488,9 @@ class TestListing:
         assert found[0]["directory"] == str(models)
         assert "name" not in found[2]
         # One directory is meant, and not those that its characters name.
-        assert model_store.list_local_models(str(models)) == model_store.list_local_models(models) == found[:1]
+        assert store.list_local_models(str(models)) == store.list_local_models(models) == found[:1]
         with pytest.raises(TypeError, match="directories must be a str or a path, not bytes"):
-            model_store.list_local_models(b"/")  # type: ignore[arg-type]
+            store.list_local_models(b"/")  # type: ignore[arg-type]
         for model in found:
             directory = Path(model["directory"])
             assert retrieve(model["model_name"], directory, allow_download=False)["path"] == model["path"]
@@ -500,37 +500,35 @@ class TestVerifying:
     def test_against_the_catalogue(self, served: HttpServer, models: Path, request: pytest.FixtureRequest) -> None:
         retrieve("chat", models)
         request.getfixturevalue("no_network")
-        assert model_store.verify_model("chat", models, default_directory=models) == models / "chat.gguf"
+        assert store.verify_model("chat", models, default_directory=models) == models / "chat.gguf"
         (models / "chat.gguf").write_bytes(CONTENT[:-1] + b"x")
         with pytest.raises(ChecksumError, match=MD5):
-            model_store.verify_model("chat", models, default_directory=models)
+            store.verify_model("chat", models, default_directory=models)
         (models / "chat.gguf").write_bytes(CONTENT[:-1])
         with pytest.raises(ChecksumError, match="bytes"):
-            model_store.verify_model("chat", models, default_directory=models)
+            store.verify_model("chat", models, default_directory=models)
         assert (models / "chat.gguf").exists()
 
     def test_against_a_given_hash(self, models: Path) -> None:
         (models / "x.gguf").write_bytes(CONTENT)
         reports: list[DownloadProgress] = []
-        path = model_store.verify_model(
-            "x", None, default_directory=models, expected_sha256=SHA256, progress=reports.append
-        )
+        path = store.verify_model("x", None, default_directory=models, expected_sha256=SHA256, progress=reports.append)
         assert path == models / "x.gguf"
         assert reports[-1] == DownloadProgress("x.gguf", "verifying", len(CONTENT), len(CONTENT))
         with pytest.raises(ChecksumError):
-            model_store.verify_model("x", models, default_directory=models, expected_md5="0" * 32)
+            store.verify_model("x", models, default_directory=models, expected_md5="0" * 32)
 
     def test_nothing_to_compare_with(self, models: Path) -> None:
         (models / "x.gguf").write_bytes(CONTENT)
         with pytest.raises(ValueError, match="no hash"):
-            model_store.verify_model("x", models, default_directory=models)
+            store.verify_model("x", models, default_directory=models)
         with pytest.raises(ModelNotFoundError):
-            model_store.verify_model("y", models, default_directory=models)
+            store.verify_model("y", models, default_directory=models)
 
 
 class TestDeleting:
     def delete(self, name: str, models: Path) -> list[str]:
-        deleted = model_store.delete_model(name, models, default_directory=models)
+        deleted = store.delete_model(name, models, default_directory=models)
         return [path.relative_to(models).as_posix() for path in deleted]
 
     def test_file_and_leftovers(self, models: Path) -> None:
@@ -593,5 +591,5 @@ class TestDeleting:
         folder.mkdir(parents=True)
         (folder / "desk.gguf").write_bytes(CONTENT)
         with pytest.raises(ModelNotFoundError):
-            model_store.delete_model("desk", default_directory=models)
+            store.delete_model("desk", default_directory=models)
         assert os.listdir(folder) == ["desk.gguf"]

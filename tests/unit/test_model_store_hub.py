@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from gpt4all import model_store
 from gpt4all.errors import ChecksumError, DownloadError
-from tests.http_server import HttpServer, Reply, nobody_listening
+from gpt4all.model_files import store
+from tests.support.http.server import HttpServer, Reply, nobody_listening
 
 pytest.importorskip("huggingface_hub")
 pytestmark = pytest.mark.usefixtures("home", "pauses")
@@ -62,7 +62,7 @@ def hub(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> HttpServer:
 
 
 def retrieve(name: str, models: Path) -> dict[str, Any]:
-    return model_store.retrieve_model(name, models, default_directory=models)
+    return store.retrieve_model(name, models, default_directory=models)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all import catalog, model_store
-from gpt4all.download import download_model
+from gpt4all.downloads.own_files import open_own, open_regular, read_own, write_own
+from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import DownloadError
-from gpt4all.own_files import open_own, open_regular, read_own, write_own
-from tests.downloads import CONTENT, MD5, NAME, PATH, SIZE
-from tests.http_server import HttpServer, Reply
+from gpt4all.model_files import catalog, store
+from tests.support.http.downloads import CONTENT, MD5, NAME, PATH, SIZE
+from tests.support.http.server import HttpServer, Reply
 
 pytestmark = [
     pytest.mark.usefixtures("home", "pauses"),
@@ -77,7 +77,7 @@ def test_a_link_in_the_catalogues_cache(
 def test_a_fifo_with_a_models_name_is_not_waited_for(models: Path) -> None:
     os.mkfifo(models / NAME)
     with pytest.raises(OSError, match="not a regular file"):
-        model_store.verify_model(NAME, models, default_directory=models, expected_md5=MD5)
+        store.verify_model(NAME, models, default_directory=models, expected_md5=MD5)
 
 
 def test_open_own_makes_a_file_or_takes_it(models: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpt4all.reasoning import ChannelSplitter, Splitter, TagSplitter, splitter_for
+from gpt4all.generation.reasoning import ChannelSplitter, Splitter, TagSplitter, splitter_for
 
 THINK = "{{ '<think>' }}...</think>"
 HARMONY = "<|start|>assistant<|channel|>final<|message|>"

@@ -10,7 +10,7 @@ from robustness import mutate, soak
 from robustness.corpora import CORPUS, TARGETS, corpus_files
 
 from gpt4all import gguf
-from tests.gguf_writer import write_gguf
+from tests.support.gguf.writer import write_gguf
 
 MIB = 1 << 20
 

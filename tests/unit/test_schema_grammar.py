@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from gpt4all._options_disjoint import Traits
-from gpt4all._options_document import Document, Node
-from gpt4all._options_keywords import Fuel
-from gpt4all._options_schema import schema_grammar
-from tests.gbnf import Texts
-from tests.schemas import REFUSED, SCHEMAS, check_instance
+from gpt4all.grammars.disjoint import Traits
+from gpt4all.grammars.document import Document, Node
+from gpt4all.grammars.json_schema import schema_grammar
+from gpt4all.grammars.keywords import Fuel
+from tests.support.gbnf import Texts
+from tests.support.schemas import REFUSED, SCHEMAS, check_instance
 
 DRAWS = 60
 #: What only the engine's reader of grammars finds.

@@ -12,8 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gpt4all._options_schema import schema_grammar
-from tests.gbnf import Texts
+from gpt4all.grammars.json_schema import schema_grammar
+from tests.support.gbnf import Texts
 
 DRAWS = 200
 

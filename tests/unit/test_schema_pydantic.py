@@ -19,10 +19,10 @@ import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpt4all._options_pydantic import described
-from gpt4all._options_schema import schema_grammar
-from tests.gbnf import Texts
-from tests.schemas import check_instance
+from gpt4all.grammars.json_schema import schema_grammar
+from gpt4all.grammars.pydantic_models import described
+from tests.support.gbnf import Texts
+from tests.support.schemas import check_instance
 
 DRAWS = 15
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gpt4all._options_schema import schema_grammar
-from tests.gbnf import Texts
-from tests.schemas import ANIMAL, OTHER_ANIMAL, check_instance
+from gpt4all.grammars.json_schema import schema_grammar
+from tests.support.gbnf import Texts
+from tests.support.schemas import ANIMAL, OTHER_ANIMAL, check_instance
 
 DRAWS = 200
 

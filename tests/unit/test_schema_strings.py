@@ -17,10 +17,10 @@ import jsonschema
 import pydantic
 import pytest
 
-from gpt4all._options_formats import FORMATS, SHORT_URI, format_language
-from gpt4all._options_regular import lengths
-from gpt4all._options_schema import schema_grammar
-from tests.gbnf import Texts
+from gpt4all.grammars.formats import FORMATS, SHORT_URI, format_language
+from gpt4all.grammars.json_schema import schema_grammar
+from gpt4all.grammars.regular import lengths
+from tests.support.gbnf import Texts
 
 DRAWS = 150
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from gpt4all.vectors import mean_direction, normalized, shortened
+from gpt4all.embeddings.vectors import mean_direction, normalized, shortened
 
 np = pytest.importorskip("numpy")
 

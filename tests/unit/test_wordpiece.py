@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from gpt4all._native.backend import WordPiece
-from gpt4all.wordpiece import MAX_WORD_LENGTH, UNKNOWN, normalize, split_unknown
+from gpt4all.engine.wordpiece import MAX_WORD_LENGTH, UNKNOWN, normalize, split_unknown
 
 UNCASED = WordPiece(lowercase=True, strip_accents=True)
 CASED = WordPiece(lowercase=False, strip_accents=False)

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from gpt4all import workers
-from gpt4all.workers import Call, Worker
-from tests.native_helpers import Task, wait_until
+from gpt4all.engine import workers
+from gpt4all.engine.workers import Call, Worker
+from tests.support.fake.helpers import Task, wait_until
 
 
 class Held(Call):

@@ -1,0 +1,1 @@
+"""GPU drivers, asked without any backend."""

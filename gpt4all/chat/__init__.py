@@ -1,0 +1,1 @@
+"""Conversations: templates, histories, and the prompts they become."""

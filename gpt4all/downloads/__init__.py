@@ -1,0 +1,1 @@
+"""Files from servers: resumed, verified, and only then given their names."""

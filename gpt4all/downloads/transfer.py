@@ -1,0 +1,245 @@
+"""Download a model file: resumed where it broke off, verified, and only then given its name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin
+
+from gpt4all.downloads import http
+from gpt4all.downloads.checksums import Expected, check_file
+from gpt4all.downloads.partfile import PartFile, exclusive
+from gpt4all.downloads.progress import DownloadCallback, Reporter
+from gpt4all.downloads.resume import Plan, plan_answer
+from gpt4all.errors import ChecksumError, DownloadError
+from gpt4all.model_files import catalog
+from gpt4all.model_files.names import check_filename
+from gpt4all.options import check_path
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Download", "default_url", "download_model", "fetch"]
+
+logger = logging.getLogger("gpt4all.download")
+
+
+def download_model(
+    model_filename: str,
+    model_path: str | os.PathLike[str],
+    verbose: bool = True,
+    url: str | None = None,
+    expected_size: int | None = None,
+    expected_md5: str | None = None,
+    *,
+    expected_sha256: str | None = None,
+    progress: DownloadCallback | None = None,
+) -> Path:
+    """Download `model_filename` into the directory `model_path` and return the path of the finished file.
+
+    `url` defaults to `models/gguf/<model_filename>` on the catalogue's host. `expected_size` is in bytes, the hashes
+    are hexadecimal. A file that is already there is kept if it is as expected and replaced if it is not. Bytes go to
+    `<model_filename>.part`; whatever ends the call, the next one resumes there if the server has said which version of
+    the file they belong to, or a hash is expected. A ChecksumError removes them. `verbose` always
+    shows the tqdm bar; otherwise it is shown on a terminal or in a notebook. `progress` gets a
+    `DownloadProgress` for every block and stops the download by returning False.
+
+    Raises ValueError for an unsafe name or a malformed hash, FileNotFoundError for a missing directory,
+    DownloadError for what the server or the disk refuses, ChecksumError for wrong bytes, CancellationError after
+    `progress` returned False, and `requests.exceptions` for a network that fails.
+    """
+    directory = Path(os.path.expanduser(check_path("model_path", model_path)))
+    final = directory / check_filename(model_filename)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(f"the model directory {directory} does not exist")
+    if url is None:
+        url = default_url(model_filename)
+    expected = Expected(expected_size, expected_md5, expected_sha256)
+    return fetch(Download(url, final, expected, verbose=verbose, progress=progress))
+
+
+def default_url(model_filename: str) -> str:
+    """Where the catalogue's host keeps a model that says nothing else: `models/gguf/<model_filename>`."""
+    return urljoin(catalog.catalog_url(), "/models/gguf/" + quote(model_filename))
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file to fetch. `token` is a bearer token for the origin of `url`."""
+
+    url: str
+    final: Path
+    expected: Expected = field(default_factory=Expected)
+    token: str | None = field(default=None, repr=False)
+    verbose: bool = False
+    progress: DownloadCallback | None = None
+
+
+def fetch(download: Download) -> Path:
+    """Carry out `download`; one process at a time per file, the others wait and use the result."""
+    final = download.final
+    if _already_there(download):
+        return final
+    with exclusive(final):
+        if not _already_there(download):
+            with PartFile(final, download.url, download.expected) as part:
+                part.load()
+                _Transfer(download, part).run()
+                part.publish(verbose=download.verbose, progress=download.progress)
+            logger.info("downloaded %s", final)
+    return final
+
+
+def _already_there(download: Download) -> bool:
+    if not os.path.isfile(download.final):
+        return False
+    try:
+        check_file(download.final, download.expected, verbose=download.verbose, progress=download.progress)
+    except ChecksumError as failure:
+        logger.info("%s; downloading it again", failure)
+        return False
+    return True
+
+
+class _Transfer:
+    """Brings the bytes that `part` lacks, in as many requests as it takes."""
+
+    def __init__(self, download: Download, part: PartFile) -> None:
+        self._download, self._part = download, part
+        self._shown = http.shown(download.url)
+        self._finished = part.size > 0 and part.size == part.total
+        self._answered = False
+        # How far it got with which version, tries since then, and how often the server changed the version.
+        self._furthest, self._version = part.size, part.version
+        self._failures = self._changes = 0
+
+    def run(self) -> None:
+        if self._finished:
+            return
+        self._part.require_space()
+        with (
+            http.open_session() as session,
+            Reporter(
+                self._download.final.name,
+                "downloading",
+                verbose=self._download.verbose,
+                progress=self._download.progress,
+                done=self._part.size,
+                total=self._part.total,
+            ) as reporter,
+        ):
+            while not self._finished:
+                self._try(session, reporter)
+
+    def _try(self, session: requests.Session, reporter: Reporter) -> None:
+        import requests
+
+        try:
+            wait, reason = self._request(session, reporter)
+        except (requests.exceptions.SSLError, requests.exceptions.ProxyError):
+            raise  # neither heals by itself
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as failure:
+            if not self._answered and http.never_connected(failure):
+                raise  # offline, or a wrong address: say so at once
+            self._pause_or_give_up(failure, None)
+        else:
+            if not self._finished:
+                self._pause_or_give_up(DownloadError(f"{self._shown}: {reason}"), wait)
+
+    def _pause_or_give_up(self, problem: Exception, wait: float | None) -> None:
+        if self._part.size >= self._furthest + http.POLICY.min_progress:
+            self._furthest, self._failures = self._part.size, 0
+        else:
+            self._failures += 1
+        if self._failures >= http.POLICY.attempts:
+            logger.info("giving up on %s with %d bytes in its part file", self._shown, self._part.size)
+            raise problem
+        pause = http.POLICY.pause(max(1, self._failures)) if wait is None else wait
+        logger.info("%s; trying again in %g s", problem, pause)
+        http.POLICY.sleep(pause)
+
+    def _request(self, session: requests.Session, reporter: Reporter) -> tuple[float | None, str]:
+        """One request. Returns the pause before the next, None for the usual one, and why there may have to be one."""
+        part, download = self._part, self._download
+        if not part.resumable:
+            part.clear()
+        headers = {"Accept-Encoding": "identity"}
+        if part.size:
+            headers["Range"] = f"bytes={part.size}-"
+            if part.validator is not None:
+                headers["If-Range"] = part.validator
+        with http.get(session, download.url, headers, error=DownloadError, token=download.token) as response:
+            self._answered = True
+            plan = plan_answer(
+                response.status_code,
+                http.printable(response.reason),
+                response.headers,
+                offset=part.size,
+                total=part.total,
+                etag=part.etag,
+            )
+            if plan.action == "fail":
+                raise DownloadError(f"{self._shown}: {plan.reason}")
+            if plan.action == "later":
+                return self._asked_pause(response, plan), plan.reason
+            if plan.action == "discard":
+                part.clear()
+                return 0.0, plan.reason
+            if plan.action == "complete":
+                self._finished = True
+                return None, ""
+            self._prepare(response, plan)
+            reporter.restart(part.size, part.total)
+            self._receive(response, plan, reporter)
+        return None, "the answer ended before the file did"
+
+    def _asked_pause(self, response: requests.Response, plan: Plan) -> float | None:
+        seconds = http.retry_after_seconds(response.headers.get("Retry-After"), time.time())
+        if seconds is not None and seconds > http.POLICY.max_retry_after:
+            raise DownloadError(f"{self._shown}: {plan.reason}; the server asks to come back in {seconds:.0f} s")
+        return seconds
+
+    def _prepare(self, response: requests.Response, plan: Plan) -> None:
+        """Make the part file ready for the body."""
+        part, expected = self._part, self._download.expected
+        if plan.action == "append":
+            part.learn_total(plan.total)
+            return
+        if plan.total is not None and expected.size not in (None, plan.total):
+            part.discard()
+            raise ChecksumError(f"{self._shown} has {plan.total} bytes; {expected.size} were expected")
+        if not plan.delimited and expected.size is None and not expected.hashes():
+            raise DownloadError(
+                f"{self._shown}: the server does not say where the file ends, so half of it could pass for the whole; "
+                "give an expected size or hash"
+            )
+        headers = response.headers
+        part.restart(
+            etag=headers.get("ETag"),
+            last_modified=headers.get("Last-Modified"),
+            total=plan.total,
+            encoded=plan.encoded,
+        )
+        part.require_space()
+        if part.version != self._version and self._furthest:
+            # What had been got of the other version is no measure any more, but this must not go on for ever.
+            self._furthest, self._changes = 0, self._changes + 1
+            if self._changes > http.POLICY.attempts:
+                raise DownloadError(f"{self._shown}: the file changes on the server again and again")
+        self._version = part.version
+
+    def _receive(self, response: requests.Response, plan: Plan, reporter: Reporter) -> None:
+        part = self._part
+        for block in http.body(response):
+            if part.total is not None and part.size + len(block) > part.total:
+                part.discard()
+                raise ChecksumError(f"{self._shown} sends more than the {part.total} bytes the file should have")
+            part.append(block)
+            reporter.advance(len(block))
+        if part.size == 0 and not part.total:
+            raise DownloadError(f"{self._shown}: the file is empty")
+        self._finished = part.total in (None, part.size)

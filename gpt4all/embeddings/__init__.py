@@ -1,0 +1,1 @@
+"""Texts for embedding models, and the vectors they become."""

@@ -1,0 +1,186 @@
+"""From a C callback to strings and generators."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from gpt4all.engine.workers import Job, end_thread_if_exiting
+from gpt4all.errors import CancellationError
+
+if TYPE_CHECKING:
+    from gpt4all._native.backend import CancelFlag, Outcome
+    from gpt4all.options import ResponseCallback
+
+#: Pieces computed ahead of a slow consumer before the engine waits for it.
+BUFFERED_PIECES = 256
+
+
+class Output(Protocol):
+    """Takes what a generation says, on the worker's thread."""
+
+    def token(self, token: int, data: bytes) -> bool:
+        """Takes one token, or -1 with text that no token brings; ``False`` stops."""
+
+    def rest(self, piece: str) -> None:
+        """Takes text at the end that no token brings."""
+
+
+#: Makes the native call, and gives the output what that says.
+Work = Callable[[Output, "CancelFlag"], "Outcome"]
+
+
+class Run(Job):
+    """One generation, from its place in the line to its last piece.
+
+    A stream's callback runs on the worker's thread, ahead of the consumer. The
+    callback of a call that returns a text runs on the calling thread, as it
+    did in 2.8: it may use what belongs to that thread.
+
+    Args:
+        work: makes the native call and gives this run what it says.
+        cancel: stops that call.
+        callback: the caller's own, or ``None``.
+        finished: called on the worker's thread with the outcome, if there is one.
+        streaming: whether :meth:`next_piece` or :meth:`take` will be used, or :meth:`text`.
+        on_news: called on any thread when :meth:`take` would find something.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Output], Outcome],
+        cancel: CancelFlag,
+        callback: ResponseCallback | None,
+        finished: Callable[[Outcome], None],
+        *,
+        streaming: bool,
+        on_news: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._make_call = work
+        self._cancel = cancel
+        self._callback = callback
+        self._finished = finished
+        self._streaming = streaming
+        self._on_news = on_news
+        self._bounded = streaming
+        self._model_closes = False
+        self._cut_short = False
+        self._texts: list[str] = []
+        # Released to let a worker look again whether there is room.
+        self._room = threading.Lock()
+        self._room.acquire()
+
+    def others_wait(self) -> None:
+        """Stops waiting for the consumer: the rest of the answer goes to memory."""
+        self._bounded = False
+        self._look_for_room()
+
+    def model_closes(self) -> None:
+        self._model_closes = True
+        super().model_closes()
+
+    def cancel(self) -> None:
+        self._cancel.set()
+        super().cancel()
+        self._look_for_room()
+
+    def next_piece(self) -> str | None:
+        """Waits for the next piece; ``None`` is the end, where it raises what the worker met."""
+        return self._taken(self._next())
+
+    def take(self) -> str | None:
+        """As :meth:`next_piece`, without waiting.
+
+        Raises:
+            queue.Empty: there is none yet.
+        """
+        return self._taken(self._news.get_nowait())
+
+    def _taken(self, piece: str | None) -> str | None:
+        if piece is None:
+            self.check_end()
+        else:
+            self._look_for_room()
+        return piece
+
+    def text(self) -> str:
+        """Waits for the end and returns the whole text."""
+        self._waiter = threading.get_ident()
+        try:
+            while (event := self._next()) is not None:
+                self._answers.put(self._answer(*event))
+        finally:
+            self._waiter = None
+        self.check_end()
+        return self.text_so_far()
+
+    def text_so_far(self) -> str:
+        """The text that a run without streaming has got by now."""
+        return "".join(self._texts)
+
+    def check_end(self) -> None:
+        """Raises what ended a run too soon, if anything did."""
+        if self._cancel.is_set():
+            end_thread_if_exiting()
+        if self._cut_short:
+            raise CancellationError("the model was closed during this call, so the answer is not complete")
+        self._raise_error()
+
+    def _work(self) -> None:
+        try:
+            outcome = self._make_call(self)
+        except CancellationError:
+            self._cut_short = self._model_closes
+            raise
+        self._cut_short = self._model_closes and outcome.finish_reason == "cancelled"
+        self._finished(outcome)
+
+    def _forget(self) -> None:
+        del self._make_call, self._finished
+
+    def token(self, token: int, data: bytes) -> bool:
+        piece = data.decode("utf-8", "replace")
+        # What is left at the end is no token's; the callback has had all of them.
+        if self._callback is None or token < 0:
+            go_on = True
+        elif self._streaming:
+            go_on = self._call_back(token, piece)
+        else:
+            go_on = self._ask((token, piece))
+        self.rest(piece)
+        return go_on
+
+    def rest(self, piece: str) -> None:
+        if not piece:
+            return
+        if not self._streaming:
+            self._texts.append(piece)
+            return
+        self._tell(piece)
+        while self._bounded and self._news.qsize() >= BUFFERED_PIECES and not self._cancel.is_set():
+            self._room.acquire()
+
+    def _tell(self, news: object) -> None:
+        super()._tell(news)
+        if self._on_news is not None:
+            self._on_news()
+
+    def _answer(self, token: int, piece: str) -> bool | BaseException:
+        """What the callback says, or raises: that goes back to the worker and through the engine, as when streaming."""
+        try:
+            return self._call_back(token, piece)
+        except BaseException as error:
+            return error
+
+    def _call_back(self, token: int, piece: str) -> bool:
+        assert self._callback is not None
+        return self._callback(token, piece) is not False
+
+    def _look_for_room(self) -> None:
+        if self._room.locked():
+            # Another thread may be faster, which is as good.
+            with contextlib.suppress(RuntimeError):
+                self._room.release()

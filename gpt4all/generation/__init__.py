@@ -1,0 +1,1 @@
+"""One call of ``generate``: what it sends, the answer, and what stays."""

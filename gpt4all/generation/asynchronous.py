@@ -1,0 +1,136 @@
+"""Generation for asyncio: awaited for the whole text, or iterated for its pieces.
+
+No thread waits for it: the model's own tells the event loop that there is something to take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator
+from queue import Empty
+from typing import TYPE_CHECKING
+
+from gpt4all.engine.workers import interrupt_again
+from gpt4all.errors import GenerationError
+
+if TYPE_CHECKING:
+    from gpt4all.engine.runs import Run
+    from gpt4all.generation.exchange import ChatTurn, PromptTurn
+
+
+class AsyncGeneration(AsyncIterator[str]):
+    """What :meth:`gpt4all.GPT4All.agenerate` returns; used once, by ``await`` or by ``async for``.
+
+    Nothing runs before that. Cancelling the task, or :meth:`aclose`, stops the
+    engine within a token and never blocks the event loop; a session's history
+    then keeps the answer as far as it was seen.
+    """
+
+    #: Until it is made: Ctrl-C may come meanwhile, and then ``__del__`` has nothing to stop.
+    _over = True
+
+    def __init__(
+        self,
+        new_run: Callable[[Callable[[], None]], Run],
+        submit: Callable[[Run], None],
+        turn: ChatTurn | PromptTurn,
+    ) -> None:
+        self._new_run = new_run
+        self._submit = submit
+        self._turn = turn
+        self._run: Run | None = None
+        self._news = asyncio.Event()
+        self._seen: list[str] = []
+        self._used = False
+        self._waiting = False
+        self._over = False
+
+    def __await__(self) -> Generator[object, None, str]:
+        self._use()
+        return self._text().__await__()
+
+    async def _text(self) -> str:
+        try:
+            while True:
+                await self.__anext__()
+        except StopAsyncIteration:
+            return "".join(self._seen)
+
+    def __aiter__(self) -> AsyncGeneration:
+        self._use()
+        return self
+
+    async def __anext__(self) -> str:
+        if self._waiting:
+            raise GenerationError("this agenerate() object is being read by another task; call agenerate() for each")
+        self._waiting = True
+        try:
+            piece = await self._next()
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            self._waiting = False
+        if piece is None:
+            self._over = True
+            raise StopAsyncIteration
+        self._seen.append(piece)
+        return piece
+
+    async def aclose(self) -> None:
+        """Stops the engine and waits for that; what has come so far counts as the answer."""
+        self._used = True
+        self._stop()
+        while self._run is not None and not self._run.has_ended():
+            self._news.clear()
+            if not self._run.has_ended():
+                await self._news.wait()
+
+    def __del__(self) -> None:
+        try:
+            self._stop()
+        except KeyboardInterrupt:
+            # Python would lose it here.
+            interrupt_again()
+
+    def _use(self) -> None:
+        if self._used:
+            raise GenerationError("an agenerate() object gives its answer once; call agenerate() again")
+        self._used = True
+
+    async def _next(self) -> str | None:
+        if self._over:
+            return None
+        if self._run is None:
+            run = self._run = self._new_run(_notifier(asyncio.get_running_loop(), self._news))
+            try:
+                self._submit(run)
+            except BaseException:
+                self._run = None
+                run.drop()
+                raise
+        while True:
+            self._news.clear()
+            with contextlib.suppress(Empty):
+                return self._run.take()
+            await self._news.wait()
+
+    def _stop(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._run is not None:
+            self._turn.keep("".join(self._seen))
+            self._run.drop()
+
+
+def _notifier(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> Callable[[], None]:
+    """Knows nothing of the generation, so that a forgotten one can end."""
+
+    def notify() -> None:
+        # An event loop that is closed refuses; then nobody listens any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(news.set)
+
+    return notify

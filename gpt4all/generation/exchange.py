@@ -1,0 +1,164 @@
+"""One turn of a chat: the prompt it sends, the answer it gets, and what of both stays in the history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gpt4all.chat.history import ChatSession, Conversation, Formatted, Message, PromptBuilder
+from gpt4all.errors import CancellationError
+from gpt4all.generation.reasoning import Splitter, splitter_for
+
+if TYPE_CHECKING:
+    from gpt4all._native.backend import CancelFlag, Outcome
+    from gpt4all.engine.loaded_model import ModelSession
+    from gpt4all.engine.runs import Output
+    from gpt4all.options import GenerationOptions, ReasoningCallback
+
+
+class PromptTurn:
+    """A call outside a session: the prompt as it is, from an empty context."""
+
+    def __init__(self, session: ModelSession, prompt: str, options: GenerationOptions, parse_special: bool) -> None:
+        self._session = session
+        self._prompt = prompt
+        self._options = options
+        self._parse_special = parse_special
+
+    def work(self, output: Output, cancel: CancelFlag) -> Outcome:
+        """Generates; on the worker's thread."""
+        session = self._session
+        tokens = session.prompt_tokens(self._prompt, parse_special=self._parse_special, cancel=cancel)
+        session.check_fits(len(tokens))
+        return session.generate(tokens, self._options, output.token, cancel, n_keep=1 if session.info.add_bos else 0)
+
+    def keep(self, seen: str) -> None:
+        """Nothing is kept of such a call."""
+
+
+class ChatTurn:
+    """Made when a session's ``generate`` is called; works when the model is free.
+
+    One rule says what stays in the history. A call that ends by itself leaves
+    message and answer. One that its caller ends (``break``, ``close()``,
+    ``False``, Ctrl-C, a cancelled task) leaves the message and the answer as
+    far as the caller has seen it, if its turn had come. An exception of the
+    engine or of a callback leaves nothing.
+
+    The worker and the caller may both come to a decision. Whoever is first
+    makes the entry; of an entry that is there, the caller may cut the answer.
+    """
+
+    def __init__(
+        self,
+        session: ModelSession,
+        chat: ChatSession,
+        prompt: str,
+        options: GenerationOptions,
+        reasoning_callback: ReasoningCallback | None,
+        format_message: Callable[[list[Message], str], str] | None,
+    ) -> None:
+        self._session = session
+        self._chat = chat
+        self._prompt = prompt
+        self._options = options
+        self._reasoning_callback = reasoning_callback
+        self._format_message = format_message
+        self._answer: list[str] = []
+        self._reasoning: list[str] = []
+        self._go_on = True
+        # What the turn belongs to, once it has begun.
+        self._conversation: Conversation | None = None
+        self._left_out: int | None = None
+        self._formatted: Formatted = {}
+        # One entry at most, as dict.setdefault is one step; ``None`` in it: the call failed.
+        self._entry: dict[str, tuple[Message, Message] | None] = {}
+
+    def work(self, output: Output, cancel: CancelFlag) -> Outcome:
+        """Builds the prompt from the history as it is now and generates; on the worker's thread."""
+        try:
+            outcome = self._generate(output, cancel)
+        except BaseException as error:
+            if isinstance(error, CancellationError) and cancel.is_set():
+                self._commit()
+            else:
+                self._entry.setdefault("entry", None)
+            raise
+        self._commit()
+        return outcome
+
+    def keep(self, seen: str) -> None:
+        """The caller ends the call, having seen this much of the answer; on any thread."""
+        entry = self._add(seen)
+        if entry is not None:
+            entry[1]["content"] = seen
+
+    def _commit(self) -> None:
+        self._add("".join(self._answer))
+
+    def _add(self, answer: str) -> tuple[Message, Message] | None:
+        """The turn's entry, made now if there is none; ``None`` if there will be none."""
+        conversation = self._conversation
+        if conversation is None:
+            return None
+        mine: tuple[Message, Message] = (
+            {"role": "user", "content": self._prompt},
+            {"role": "assistant", "content": answer},
+        )
+        entry = self._entry.setdefault("entry", mine)
+        if entry is mine:
+            conversation.add(mine, self._left_out, self._formatted)
+        return entry
+
+    def _generate(self, output: Output, cancel: CancelFlag) -> Outcome:
+        self._conversation = self._chat.conversation
+        if self._format_message is not None:
+            self._formatted = self._conversation.format(self._prompt, self._format_message)
+        prompt = PromptBuilder(self._session, self._chat, cancel).build(self._prompt, self._formatted)
+        self._left_out = prompt.left_out
+        splitter = splitter_for(self._template_text(), prompt.ending)
+
+        def observe(token: int, data: bytes) -> bool:
+            if splitter is None:
+                self._answer.append(data.decode("utf-8", "replace"))
+                return output.token(token, data)
+            thinking, answer = splitter.feed(data.decode("utf-8", "replace"))
+            self._think(thinking)
+            self._answer.append(answer)
+            return output.token(token, answer.encode()) and self._go_on
+
+        outcome = self._session.generate(
+            prompt.tokens,
+            self._options,
+            observe,
+            cancel,
+            n_keep=prompt.n_keep,
+            keep_context=True,
+            render_special=splitter is not None and splitter.control,
+            thinking=splitter.marks if splitter is not None else None,
+        )
+        if splitter is not None:
+            self._finish(splitter, output)
+            outcome = dataclasses.replace(outcome, reasoning="".join(self._reasoning))
+        return outcome
+
+    def _finish(self, splitter: Splitter, output: Output) -> None:
+        """What the splitter held back; its tokens have been reported."""
+        thinking, answer = splitter.finish()
+        self._think(thinking)
+        self._answer.append(answer)
+        output.rest(answer)
+
+    def _think(self, text: str) -> None:
+        if not text:
+            return
+        self._reasoning.append(text)
+        if self._reasoning_callback is not None and self._go_on:
+            self._go_on = self._reasoning_callback(text) is not False
+
+    def _template_text(self) -> str:
+        template = self._chat.template
+        if template.legacy:
+            return ""
+        return template.text if template.text is not None else self._session.info.chat_template or ""

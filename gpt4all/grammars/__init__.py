@@ -1,0 +1,1 @@
+"""What an answer may be: JSON Schemas, patterns and formats as grammars."""

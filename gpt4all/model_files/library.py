@@ -1,0 +1,191 @@
+"""The part of :class:`gpt4all.GPT4All` that has to do with model files: finding, listing, fetching, deleting them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpt4all.downloads.progress import DownloadCallback
+
+ConfigType = dict[str, Any]
+PathArgument = str | os.PathLike[str]
+
+
+class ModelLibrary:
+    """Class methods over the model directory and the catalogue; they load no model."""
+
+    @staticmethod
+    def _default_directory() -> Path:
+        from gpt4all import gpt4all
+
+        return gpt4all.DEFAULT_MODEL_DIRECTORY
+
+    @staticmethod
+    def list_models() -> list[ConfigType]:
+        """The catalogue as the server has it now, one dict per model.
+
+        Raises:
+            CatalogError: the server's answer is no catalogue, or an HTTP error.
+            requests.exceptions.RequestException: the network failed.
+        """
+        from gpt4all.model_files import catalog
+
+        return catalog.list_models()
+
+    @staticmethod
+    def search_models(
+        text: str = "",
+        *,
+        model_type: str | None = None,
+        max_memory: int | None = None,
+        models: Iterable[ConfigType] | None = None,
+    ) -> list[ConfigType]:
+        """Catalogue entries whose name holds every word of ``text``.
+
+        Args:
+            text: words to look for; upper and lower case are the same.
+            model_type: compared with the entry's ``type``.
+            max_memory: bytes; leaves out models that need more, or don't say.
+            models: entries to search instead of :meth:`list_models`.
+        """
+        from gpt4all.model_files import catalog
+
+        entries = catalog.list_models() if models is None else models
+        return catalog.search_models(entries, text, model_type=model_type, max_memory=max_memory)
+
+    @classmethod
+    def retrieve_model(
+        cls,
+        model_name: PathArgument,
+        model_path: PathArgument | None = None,
+        allow_download: bool = True,
+        verbose: bool = False,
+        *,
+        download_progress: DownloadCallback | None = None,
+    ) -> ConfigType:
+        """Finds a model file, downloading it where it is missing and allowed.
+
+        Args:
+            model_name: file name of a catalogue model or of a file in ``model_path``,
+                a path, an http(s) address, or a Hugging Face reference such as
+                ``hf://owner/repo/file.gguf`` or ``owner/repo:Q4_K_M``.
+            model_path: the directory it is in or goes to; must exist when given.
+            allow_download: ``False`` never opens a socket.
+            verbose: always shows the progress bar.
+            download_progress: called with a ``DownloadProgress`` for every block;
+                ``False`` stops with a ``CancellationError``.
+
+        Returns:
+            A dict with ``path`` and ``filename``, and for a catalogue model the rest of its entry.
+
+        Raises:
+            FileNotFoundError: no such directory, or no file and no download allowed.
+            CatalogError, DownloadError, ChecksumError: what went wrong with fetching it.
+        """
+        from gpt4all.model_files import store
+
+        return store.retrieve_model(
+            model_name,
+            model_path,
+            allow_download,
+            verbose,
+            default_directory=cls._default_directory(),
+            progress=download_progress,
+        )
+
+    @staticmethod
+    def download_model(
+        model_filename: str,
+        model_path: PathArgument,
+        verbose: bool = True,
+        url: str | None = None,
+        expected_size: int | None = None,
+        expected_md5: str | None = None,
+        *,
+        expected_sha256: str | None = None,
+        download_progress: DownloadCallback | None = None,
+    ) -> Path:
+        """Downloads a file into ``model_path``, resuming an earlier try, and verifies it.
+
+        Args:
+            model_filename: the name the file gets; also where it is on the catalogue's host without ``url``.
+            model_path: an existing directory.
+            verbose: always shows the progress bar.
+            url: where the file is; http or https.
+            expected_size: bytes.
+            expected_md5: hexadecimal.
+            expected_sha256: hexadecimal.
+            download_progress: as for :meth:`retrieve_model`.
+
+        Returns:
+            The path of the finished file.
+        """
+        from gpt4all.downloads import transfer
+
+        return transfer.download_model(
+            model_filename,
+            model_path,
+            verbose,
+            url,
+            expected_size,
+            expected_md5,
+            expected_sha256=expected_sha256,
+            progress=download_progress,
+        )
+
+    @classmethod
+    def list_local_models(cls, directories: PathArgument | Sequence[PathArgument] | None = None) -> list[ConfigType]:
+        """Models on this disk, without opening a socket.
+
+        Args:
+            directories: where to look, one or several; without them in the default directory
+                and in the desktop application's.
+
+        Returns:
+            Dicts with ``filename``, ``path``, ``directory``, ``model_name``, ``filesize`` in bytes,
+            ``complete``, and what the cached catalogue knows.
+        """
+        from gpt4all.model_files import store
+
+        if directories is None:
+            directories = [cls._default_directory(), *store.desktop_model_directories()]
+        return store.list_local_models(directories)
+
+    @classmethod
+    def delete_model(cls, model_name: PathArgument, model_path: PathArgument | None = None) -> list[Path]:
+        """Deletes a model's files from the model directory, and nothing outside it; returns them."""
+        from gpt4all.model_files import store
+
+        return store.delete_model(model_name, model_path, default_directory=cls._default_directory())
+
+    @classmethod
+    def verify_model(
+        cls,
+        model_name: PathArgument,
+        model_path: PathArgument | None = None,
+        *,
+        expected_size: int | None = None,
+        expected_md5: str | None = None,
+        expected_sha256: str | None = None,
+        verbose: bool = False,
+    ) -> Path:
+        """Compares a file on the disk with the hash given, or else the cached catalogue's; returns its path.
+
+        Raises:
+            ChecksumError: the file differs.
+            ValueError: no hash of it is known.
+        """
+        from gpt4all.model_files import store
+
+        return store.verify_model(
+            model_name,
+            model_path,
+            default_directory=cls._default_directory(),
+            expected_size=expected_size,
+            expected_md5=expected_md5,
+            expected_sha256=expected_sha256,
+            verbose=verbose,
+        )
