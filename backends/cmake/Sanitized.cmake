@@ -12,7 +12,9 @@ if(GPT4ALL_SANITIZE)
 else()
   set(GPT4ALL_SANITIZED_SHIM gpt4all-shim-sanitized)
   gpt4all_add_common(gpt4all-common-sanitized)
-  gpt4all_add_shim(gpt4all-shim-sanitized gpt4all-common-sanitized)
+  gpt4all_add_grammar(gpt4all-grammar-sanitized ${GPT4ALL_ENGINE_INCLUDES})
+  set_target_properties(gpt4all-grammar-sanitized PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
+  gpt4all_add_shim(gpt4all-shim-sanitized gpt4all-common-sanitized gpt4all-grammar-sanitized)
   set_target_properties(gpt4all-shim-sanitized PROPERTIES
     EXCLUDE_FROM_ALL ON
     EXPORT_COMPILE_COMMANDS OFF # the same sources again
@@ -20,7 +22,7 @@ else()
     # Not stripped, and with the shared C++ runtime, whose exceptions the sanitizer has to see.
     LINK_OPTIONS "LINKER:--gc-sections;LINKER:--exclude-libs,ALL;LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/exports.map")
   target_compile_definitions(gpt4all-shim-sanitized PRIVATE GPT4ALL_SANITIZED)
-  foreach(target gpt4all-common-sanitized gpt4all-shim-sanitized)
+  foreach(target gpt4all-common-sanitized gpt4all-grammar-sanitized gpt4all-shim-sanitized)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer -O1 -g1)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
   endforeach()
@@ -51,11 +53,16 @@ foreach(name chat generate grammar text)
   add_dependencies(gpt4all-fuzz fuzz-${name})
 endforeach()
 
-# The grammar's own sources, over a vocabulary that the program makes up.
-target_sources(fuzz-grammar PRIVATE ${GPT4ALL_GRAMMAR_SOURCES})
-target_include_directories(fuzz-grammar PRIVATE fuzz/listed src)
+# The grammar by itself, over a vocabulary that the program makes up.
+gpt4all_add_grammar(gpt4all-grammar-listed "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/listed")
+set_target_properties(gpt4all-grammar-listed PROPERTIES EXPORT_COMPILE_COMMANDS OFF) # the same sources again
+target_link_libraries(fuzz-grammar PRIVATE gpt4all-grammar-listed)
 # The fuzzers' customary name for limits that an input of theirs can reach.
-target_compile_definitions(fuzz-grammar PRIVATE FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
+target_compile_definitions(gpt4all-grammar-listed PUBLIC FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
+if(NOT GPT4ALL_SANITIZE)
+  target_compile_options(gpt4all-grammar-listed PRIVATE -fsanitize=address,undefined -O1 -g1)
+endif()
 if(GPT4ALL_FUZZER_FLAGS)
+  target_compile_options(gpt4all-grammar-listed PRIVATE -fsanitize=fuzzer-no-link)
   target_compile_options(fuzz-grammar PRIVATE -fsanitize=fuzzer-no-link)
 endif()

@@ -19,22 +19,33 @@ function(gpt4all_add_common target)
   target_compile_definitions(${target} PRIVATE NDEBUG)
 endfunction()
 
-# Needs no more of the engine than the vocabulary's texts, so tests compile it without.
-set(GPT4ALL_GRAMMAR_SOURCES
-  src/grammar/character_class.cpp
-  src/grammar/check.cpp
-  src/grammar/constraint.cpp
-  src/grammar/grammar_vocabulary.cpp
-  src/grammar/matcher.cpp
-  src/grammar/reader.cpp
-  src/tokens/vocabulary.cpp)
+# Needs no more of the engine than the vocabulary's texts, so a fuzzer links it
+# over a list of texts; `ARGN` are the folders that have a llama.h for it.
+function(gpt4all_add_grammar target)
+  add_library(${target} STATIC EXCLUDE_FROM_ALL
+    src/grammar/character_class.cpp
+    src/grammar/check.cpp
+    src/grammar/constraint.cpp
+    src/grammar/grammar_vocabulary.cpp
+    src/grammar/matcher.cpp
+    src/grammar/reader.cpp
+    src/tokens/vocabulary.cpp)
+  target_include_directories(${target} PUBLIC include src)
+  target_include_directories(${target} SYSTEM PUBLIC ${ARGN})
+  gpt4all_warn(${target})
+endfunction()
 
 set(GPT4ALL_SHIM_SOURCES
-  ${GPT4ALL_GRAMMAR_SOURCES}
   src/api/chat.cpp
   src/api/devices.cpp
   src/api/embeddings.cpp
+  src/api/generation.cpp
+  src/api/grammars.cpp
+  src/api/handle.cpp
+  src/api/library.cpp
+  src/api/models.cpp
   src/api/text.cpp
+  src/base/guard.cpp
   src/base/log.cpp
   src/chat/messages.cpp
   src/chat/sandbox/nesting.cpp
@@ -44,6 +55,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/embed/bert/encoder.cpp
   src/embed/bert/team.cpp
   src/embed/embedder.cpp
+  src/embed/lane.cpp
   src/embed/plan.cpp
   src/engine/memory_need.cpp
   src/engine/placement.cpp
@@ -54,11 +66,16 @@ set(GPT4ALL_SHIM_SOURCES
   src/generate/options.cpp
   src/generate/prefix_cache.cpp
   src/generate/sampler.cpp
+  src/generate/sequence.cpp
   src/generate/text_stream.cpp
   src/generate/top_logits.cpp
+  src/model/facts.cpp
+  src/model/load_options.cpp
+  src/model/memory.cpp
   src/model/model.cpp
   src/tokens/marks.cpp
-  src/tokens/part_tokenizer.cpp)
+  src/tokens/part_tokenizer.cpp
+  src/tokens/tokenizer.cpp)
 
 # BERT's arithmetic, compiled once for every kind of processor that is told
 # apart at run time; other compilers leave it to the engine.
@@ -86,16 +103,14 @@ elseif(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   set(GPT4ALL_BERT_DEFINITION GPT4ALL_NEON_KERNELS)
 endif()
 
-function(gpt4all_add_shim target common)
+function(gpt4all_add_shim target common grammar)
   add_library(${target} SHARED ${GPT4ALL_SHIM_SOURCES} ${GPT4ALL_BERT_OBJECTS})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}")
   target_include_directories(${target} PRIVATE include src)
-  target_link_libraries(${target} PRIVATE ${common} llama ggml)
+  target_link_libraries(${target} PRIVATE ${grammar} ${common} llama ggml)
   # As system headers: warnings are for our own files.
   target_include_directories(${target} SYSTEM PRIVATE
-    "${LLAMA_CPP_SOURCE_DIR}/src"
-    "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
-    "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
+    "${LLAMA_CPP_SOURCE_DIR}/src" ${GPT4ALL_ENGINE_INCLUDES})
   target_compile_definitions(${target} PRIVATE
     "GPT4ALL_BUILD_INFO=\"${GPT4ALL_BACKEND} llama.cpp ${LLAMA_CPP_COMMIT}\"" ${GPT4ALL_BERT_DEFINITION})
   if(GPT4ALL_ALL_CPU_VARIANTS)
@@ -126,7 +141,11 @@ function(gpt4all_warn target)
 endfunction()
 
 gpt4all_add_common(gpt4all-common)
-gpt4all_add_shim(gpt4all-shim gpt4all-common)
+set(GPT4ALL_ENGINE_INCLUDES
+  "$<TARGET_PROPERTY:llama,INTERFACE_INCLUDE_DIRECTORIES>"
+  "$<TARGET_PROPERTY:ggml,INTERFACE_INCLUDE_DIRECTORIES>")
+gpt4all_add_grammar(gpt4all-grammar ${GPT4ALL_ENGINE_INCLUDES})
+gpt4all_add_shim(gpt4all-shim gpt4all-common gpt4all-grammar)
 if(GPT4ALL_SANITIZE)
   target_compile_definitions(gpt4all-shim PRIVATE GPT4ALL_SANITIZED)
 endif()

@@ -361,6 +361,8 @@ GPT4ALL_API gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, co
                                                   int64_t n_parts, int32_t flags, const int32_t *cancel,
                                                   int32_t *tokens, int32_t capacity, int32_t *count);
 
+/* Chats */
+
 /* Renders a conversation, a JSON array of objects with "role" and "content",
  * with a Jinja template: `chat_template`, or the model's own where it is NULL.
  * `args_json` is an object of further variables, or NULL. A begin token that

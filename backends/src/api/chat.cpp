@@ -1,14 +1,12 @@
+#include "api/handle.h"
+#include "base/guard.h"
 #include "chat/messages.h"
-#include "chat/state.h"
-#include "model/model.h"
+#include "chat/template.h"
 #include "tokens/vocabulary.h"
 
 #include <cstring>
 
 namespace gpt4all {
-
-std::shared_ptr<ChatState> make_chat_state() { return std::make_shared<ChatState>(); }
-
 namespace {
 
 common_json parse_args(const char *args_json) {
@@ -36,12 +34,12 @@ gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_
         const common_json messages = parse_json(messages_json, "messages_json");
         check_messages(messages);
         const common_json args = parse_args(args_json);
-        const std::string source = chat_template == nullptr ? model->facts.chat_template : chat_template;
+        const std::string source = chat_template == nullptr ? model->model.facts.chat_template : chat_template;
         if (chat_template == nullptr && source.empty()) {
             throw Error(GPT4ALL_ERROR_TEMPLATE, "the model brings no chat template");
         }
         const std::size_t bytes = std::strlen(messages_json) + (args_json == nullptr ? 0 : std::strlen(args_json));
-        const llama_vocab *vocab = model->vocab;
+        const llama_vocab *vocab = model->model.vocab;
         const RenderInput input = {messages,
                                    args,
                                    bytes,
@@ -50,7 +48,7 @@ gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_
                                    token_text(vocab, llama_vocab_eos(vocab), true),
                                    llama_vocab_get_add_bos(vocab),
                                    llama_vocab_get_add_eos(vocab)};
-        const std::vector<RenderedPart> parts = model->chat->templates.get(source, cancel)->render(input, cancel);
+        const std::vector<RenderedPart> parts = model->model.templates->get(source, cancel)->render(input, cancel);
         for (const RenderedPart &part : parts) {
             const auto length = static_cast<int64_t>(part.text.size());
             if (callback(part.text.data(), length, part.from_message ? 1 : 0, payload) != 0) break;

@@ -1,4 +1,4 @@
-#include "base/guard.h"
+#include "base/structs.h"
 #include "engine/start.h"
 #include "engine/vulkan_devices.h"
 

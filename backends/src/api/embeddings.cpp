@@ -1,7 +1,10 @@
+#include "api/buffers.h"
+#include "api/handle.h"
+#include "base/structs.h"
 #include "embed/embedder.h"
 #include "tokens/vocabulary.h"
 
-#include <limits>
+#include <string>
 
 namespace gpt4all {
 namespace {
@@ -12,7 +15,7 @@ gpt4all_embed_options default_embed_options() {
     return options;
 }
 
-void check_can_embed(const gpt4all_model &model) {
+void check_can_embed(const Model &model) {
     if (model.embedder != nullptr) return;
     const std::string what = model.facts.pooling == LLAMA_POOLING_TYPE_RANK
                                  ? "scores pairs of texts (a reranker) and makes no embeddings"
@@ -21,7 +24,7 @@ void check_can_embed(const gpt4all_model &model) {
 }
 
 // Checks every text and finds where each begins.
-EmbedTexts read_texts(const gpt4all_model &model, const int32_t *tokens, const int32_t *lengths, int64_t n_texts) {
+EmbedTexts read_texts(const Model &model, const int32_t *tokens, const int32_t *lengths, int64_t n_texts) {
     const int32_t limit = model.embedder->settings().max_tokens;
     EmbedTexts texts = {tokens, lengths, {}};
     texts.starts.reserve(static_cast<std::size_t>(n_texts));
@@ -35,7 +38,7 @@ EmbedTexts read_texts(const gpt4all_model &model, const int32_t *tokens, const i
                                                             " tokens");
         }
         texts.starts.push_back(total);
-        for (int64_t i = total; i < total + lengths[text]; i++) check_token(model.vocab, tokens[i]);
+        check_tokens(model.vocab, tokens + total, lengths[text]);
         total += lengths[text];
     }
     return texts;
@@ -57,33 +60,29 @@ gpt4all_status gpt4all_embed(gpt4all_model *model, const int32_t *tokens, const 
         require(model, "model");
         const gpt4all_embed_options checked = read_options(options, default_embed_options(), "options");
         if (n_texts < 0) invalid_argument("n_texts must not be negative");
-        check_can_embed(*model);
+        check_can_embed(model->model);
         if (n_texts == 0) return;
         require(tokens, "tokens");
         require(lengths, "lengths");
         require(vectors, "vectors");
-        const int32_t width = llama_model_n_embd_out(model->weights.get());
-        if (capacity / width < n_texts) {
-            throw Error(GPT4ALL_ERROR_BUFFER_TOO_SMALL, std::to_string(n_texts) + " vectors of " +
-                                                            std::to_string(width) + " numbers do not fit into " +
-                                                            std::to_string(capacity));
-        }
+        const int32_t width = llama_model_n_embd_out(model->model.weights.get());
+        require_room(n_texts, capacity / width, "the call makes", "vectors of " + std::to_string(width) + " numbers");
         EmbedWork work = {};
-        work.texts = read_texts(*model, tokens, lengths, n_texts);
+        work.texts = read_texts(model->model, tokens, lengths, n_texts);
         int64_t n_tokens = 0;
         for (int64_t text = 0; text < n_texts; text++) n_tokens += lengths[text];
 
         // Before the plan, which goes by how many threads there are.
         Claim claim(*model);
         work.batches =
-            plan_batches(lengths, static_cast<std::size_t>(n_texts), model->embedder->batch_budget(n_tokens));
+            plan_batches(lengths, static_cast<std::size_t>(n_texts), model->model.embedder->batch_budget(n_tokens));
         work.normalize = checked.normalize != 0;
         work.vectors = vectors;
         work.cancel = checked.cancel;
         work.callback = callback;
         work.payload = payload;
         try {
-            model->embedder->run(work);
+            model->model.embedder->run(work);
         } catch (const EngineAbort &) {
             model->broken = true;
             throw;

@@ -20,11 +20,9 @@ std::shared_mutex callback_mutex;
 gpt4all_log_callback callback = nullptr;
 void *callback_payload = nullptr;
 
-thread_local int abort_scopes = 0;
 thread_local int mutes = 0;
 thread_local bool in_log_callback = false;
 thread_local ErrorCapture *capture = nullptr;
-thread_local std::string last_error;
 
 int32_t level_of(ggml_log_level level) {
     switch (level) {
@@ -70,7 +68,7 @@ void on_log(ggml_log_level level, const char *text, void *) {
 // Every thread that computes can be unwound; on a driver's own, ggml goes on to abort().
 void on_abort(const char *message) {
     if (capture != nullptr) capture->set_abort(message);
-    if (abort_scopes > 0) throw EngineAbort(std::string("the engine refused to go on: ") + message);
+    if (AbortScope::is_open()) throw EngineAbort(std::string("the engine refused to go on: ") + message);
     emit_line(GGML_LOG_LEVEL_ERROR, message);
 }
 
@@ -84,17 +82,6 @@ void renew_lock_in_children() {
 }
 
 } // namespace
-
-void set_last_error(const char *message) noexcept {
-    try {
-        last_error = message;
-    } catch (...) {
-        last_error.clear();
-    }
-}
-
-AbortScope::AbortScope() { abort_scopes++; }
-AbortScope::~AbortScope() { abort_scopes--; }
 
 ErrorCapture::ErrorCapture() : previous_(capture) { capture = this; }
 ErrorCapture::~ErrorCapture() { capture = previous_; }
@@ -123,17 +110,11 @@ void install_log_hooks() {
     ggml_set_abort_callback(on_abort);
 }
 
-} // namespace gpt4all
-
-const char *gpt4all_last_error(void) { return gpt4all::last_error.c_str(); }
-
-gpt4all_status gpt4all_set_log_callback(gpt4all_log_callback callback, void *payload) {
-    return gpt4all::guarded([&] {
-        if (gpt4all::in_log_callback) {
-            throw gpt4all::Error(GPT4ALL_ERROR_BUSY, "the log callback cannot be replaced while it runs");
-        }
-        std::unique_lock lock(gpt4all::callback_mutex);
-        gpt4all::callback = callback;
-        gpt4all::callback_payload = payload;
-    });
+void set_log_callback(gpt4all_log_callback given, void *payload) {
+    if (in_log_callback) throw Error(GPT4ALL_ERROR_BUSY, "the log callback cannot be replaced while it runs");
+    std::unique_lock lock(callback_mutex);
+    callback = given;
+    callback_payload = payload;
 }
+
+} // namespace gpt4all

@@ -1,12 +1,17 @@
 // Takes llama.cpp's and ggml's log output and abort messages.
 #pragma once
 
+#include "gpt4all_backend.h"
+
 #include <string>
 
 namespace gpt4all {
 
 // Installs the hooks; once, from gpt4all_init.
 void install_log_hooks();
+
+// Where lines go; NULL is nowhere. Returns after the last use of the one before.
+void set_log_callback(gpt4all_log_callback callback, void *payload);
 
 // Collects this thread's error lines while it lives: llama.cpp tells why a
 // call failed only in its log.

@@ -1,9 +1,10 @@
-#include "embed/embedder.h"
+#include "embed/plan.h"
 
 #include <algorithm>
 #include <numeric>
 
 namespace gpt4all {
+
 std::vector<EmbedBatch> plan_batches(const int32_t *lengths, std::size_t n_texts, int32_t budget) {
     std::vector<std::size_t> order(n_texts);
     std::iota(order.begin(), order.end(), std::size_t{0});

@@ -54,7 +54,7 @@ void check_cpu() {
 
 #endif
 
-void initialize() {
+void prepare() {
     install_log_hooks();
     // Where ggml is linked in, its first use below registers its backends.
     const VisibleVulkanDevices visible;
@@ -69,6 +69,14 @@ void initialize() {
 
 } // namespace
 
+void start_engine() {
+    static std::mutex mutex;
+    std::lock_guard lock(mutex);
+    if (initialized.load(std::memory_order_acquire)) return;
+    prepare();
+    initialized.store(true, std::memory_order_release);
+}
+
 void require_initialized() {
     if (!initialized.load(std::memory_order_acquire)) {
         throw Error(GPT4ALL_ERROR_INVALID_ARGUMENT, "gpt4all_init has not been called");
@@ -76,17 +84,3 @@ void require_initialized() {
 }
 
 } // namespace gpt4all
-
-int32_t gpt4all_abi_version(void) { return GPT4ALL_ABI_VERSION; }
-
-const char *gpt4all_build_info(void) { return GPT4ALL_BUILD_INFO; }
-
-gpt4all_status gpt4all_init(void) {
-    return gpt4all::guarded([] {
-        static std::mutex mutex;
-        std::lock_guard lock(mutex);
-        if (gpt4all::initialized.load(std::memory_order_acquire)) return;
-        gpt4all::initialize();
-        gpt4all::initialized.store(true, std::memory_order_release);
-    });
-}

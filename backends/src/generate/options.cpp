@@ -1,18 +1,21 @@
 #include "generate/options.h"
 
+#include "tokens/vocabulary.h"
+
 #include <cmath>
+#include <utility>
 
 namespace gpt4all {
 namespace {
 
 constexpr int32_t MAX_TOP_LOGPROBS = 1000;
 
-void check_biases(const gpt4all_generate_options &options, const gpt4all_model &model) {
+void check_biases(const gpt4all_generate_options &options, const llama_vocab *vocab) {
     if (options.n_logit_bias < 0) invalid_argument("n_logit_bias must not be negative");
     if (options.n_logit_bias > 0) require(options.logit_bias, "logit_bias");
     for (int64_t i = 0; i < options.n_logit_bias; i++) {
         const gpt4all_token_bias &bias = options.logit_bias[i];
-        check_token(model.vocab, bias.token, "logit_bias: token");
+        check_token(vocab, bias.token, "logit_bias: token");
         // Minus infinity bans a token; plus infinity would make all others impossible to weigh.
         if (std::isnan(bias.bias) || (std::isinf(bias.bias) && bias.bias > 0)) {
             invalid_argument("logit_bias of token " + std::to_string(bias.token) + " is no number below infinity");
@@ -48,7 +51,7 @@ gpt4all_generate_options default_generate_options() {
     return options;
 }
 
-void check_generate_options(const gpt4all_generate_options &options, const gpt4all_model &model) {
+void check_generate_options(const gpt4all_generate_options &options, const llama_vocab *vocab) {
     if (options.max_tokens < 0) invalid_argument("max_tokens must not be negative");
     if (options.n_batch < 1) invalid_argument("n_batch must be at least 1");
     if (!std::isfinite(options.temperature) || options.temperature < 0)
@@ -62,7 +65,7 @@ void check_generate_options(const gpt4all_generate_options &options, const gpt4a
     if (options.n_keep < 0) invalid_argument("n_keep must not be negative");
     if (options.n_stop < 0) invalid_argument("n_stop must not be negative");
     if (options.n_stop > 0) require(options.stop, "stop");
-    check_biases(options, model);
+    check_biases(options, vocab);
     check_text(options.grammar, "grammar");
     check_text(options.thinking_open, "thinking_open");
     check_text(options.thinking_close, "thinking_close");
@@ -86,25 +89,14 @@ std::vector<std::string> read_stops(const gpt4all_generate_options &options) {
     return stops;
 }
 
-std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, gpt4all_model &model) {
+std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, Model &model) {
     if (options.grammar == nullptr) return nullptr;
     Grammar grammar = parse_grammar(read_text(options.grammar), model.vocab);
     ThinkingMarks marks = {read_text(options.thinking_open), read_text(options.thinking_close)};
-    if (model.vocabulary == nullptr) model.vocabulary = std::make_unique<GrammarVocabulary>(model.vocab);
-    return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(marks), *model.vocabulary, model.vocab,
-                                               options.cancel);
+    if (model.grammar_vocabulary == nullptr)
+        model.grammar_vocabulary = std::make_unique<GrammarVocabulary>(model.vocab);
+    return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(marks), *model.grammar_vocabulary,
+                                               model.vocab, options.cancel);
 }
 
 } // namespace gpt4all
-
-gpt4all_status gpt4all_grammar_check(const gpt4all_model *model, const char *grammar, int64_t grammar_len) {
-    return gpt4all::guarded([&] {
-        using namespace gpt4all;
-        require(model, "model");
-        require(grammar, "grammar");
-        if (grammar_len < 0) invalid_argument("grammar_len must not be negative");
-        const std::string_view text(grammar, static_cast<std::size_t>(grammar_len));
-        // The first expansion shows what could be too ambiguous from the start.
-        GrammarMatcher(parse_grammar(text, model->vocab));
-    });
-}

@@ -13,11 +13,11 @@ namespace gpt4all {
 gpt4all_generate_options default_generate_options();
 
 // Throws GPT4ALL_ERROR_INVALID_ARGUMENT, naming the option.
-void check_generate_options(const gpt4all_generate_options &options, const gpt4all_model &model);
+void check_generate_options(const gpt4all_generate_options &options, const llama_vocab *vocab);
 
 std::vector<std::string> read_stops(const gpt4all_generate_options &options);
 
 // Null without a grammar. Throws Cancelled where the call was stopped.
-std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, gpt4all_model &model);
+std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, Model &model);
 
 } // namespace gpt4all

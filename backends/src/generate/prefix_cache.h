@@ -38,10 +38,7 @@ struct SavedContext {
 // second sequence would be masked out, but still be read, for every token.
 class PrefixCache {
 public:
-    void set_up(std::size_t budget, const MemoryKind &kind) {
-        budget_ = budget;
-        kind_ = kind;
-    }
+    PrefixCache(std::size_t budget, const MemoryKind &kind) : budget_(budget), kind_(kind) {}
 
     std::size_t budget() const { return budget_; }
     const MemoryKind &kind() const { return kind_; }
@@ -59,9 +56,9 @@ private:
     using Place = std::list<SavedContext>::iterator;
     void remove(Place context);
 
-    std::size_t budget_ = 0;
+    const std::size_t budget_;
+    const MemoryKind kind_;
     std::size_t used_ = 0;
-    MemoryKind kind_;
     std::list<SavedContext> saved_; // latest first
 };
 

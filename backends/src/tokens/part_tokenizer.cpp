@@ -1,43 +1,31 @@
-// Tokenising text of which only some parts may hold control tokens.
-//
-// The parts are joined first: only then do words and lines that cross from one
-// part into the next get the tokens they would have as one text. Between two
-// control tokens the joined text is handed to the engine as plain text.
-#include "chat/state.h"
-#include "model/model.h"
-#include "tokens/tokenize_cancel.h"
+#include "tokens/part_tokenizer.h"
+
+#include "tokens/tokenizer.h"
 
 #include <algorithm>
 #include <cctype>
-#include <cstring>
-#include <limits>
+#include <cstddef>
 #include <string>
 #include <utility>
 
 namespace gpt4all {
 namespace {
 
-constexpr int64_t MAX_TEXT = std::numeric_limits<int32_t>::max();
 // A byte that merges with nothing in a sentence-piece vocabulary.
 constexpr const char *ANCHOR = "\x01";
 
 std::vector<llama_token> tokenize_plain(const llama_vocab *vocab, const std::string &text, bool add_special = false) {
     std::vector<llama_token> tokens(text.size() + 8);
-    const auto length = static_cast<int32_t>(text.size());
-    int32_t n = llama_tokenize(vocab, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()),
-                               add_special, false);
-    if (n == std::numeric_limits<int32_t>::min()) invalid_argument("the text has too many tokens");
-    if (n < 0) {
-        tokens.resize(static_cast<std::size_t>(-n));
-        n = llama_tokenize(vocab, text.data(), length, tokens.data(), -n, add_special, false);
-    }
-    tokens.resize(static_cast<std::size_t>(std::max(n, 0)));
+    const int32_t n = tokenize(vocab, text, add_special, false, tokens.data(), static_cast<int32_t>(tokens.size()));
+    const bool fits = static_cast<std::size_t>(n) <= tokens.size();
+    tokens.resize(static_cast<std::size_t>(n));
+    if (!fits) tokenize(vocab, text, add_special, false, tokens.data(), n);
     return tokens;
 }
 
 class PartTokenizer {
 public:
-    explicit PartTokenizer(const gpt4all_model &model) : vocab_(model.vocab), marks_(model.chat->marks) {}
+    PartTokenizer(const llama_vocab *vocab, TokenMarks &marks) : vocab_(vocab), marks_(marks) {}
 
     void add(const std::string &text, bool parse_special) {
         if (!parse_special) {
@@ -123,19 +111,14 @@ private:
     bool strip_next_ = false;
 };
 
-std::vector<llama_token> tokenize_parts(const gpt4all_model &model, const gpt4all_text_part *parts, int64_t n_parts,
-                                        bool add_special) {
-    PartTokenizer tokenizer(model);
+} // namespace
+
+std::vector<llama_token> tokenize_parts(const llama_vocab *vocab, TokenMarks &marks, const gpt4all_text_part *parts,
+                                        int64_t n_parts, bool add_special) {
+    PartTokenizer tokenizer(vocab, marks);
     std::string text;
-    int64_t total = 0;
     for (int64_t i = 0; i < n_parts; i++) {
         const gpt4all_text_part &part = parts[i];
-        const std::string name = "parts[" + std::to_string(i) + "]";
-        if (part.length < 0 || part.length > MAX_TEXT - total)
-            invalid_argument(name + " has a negative length, or one too many");
-        if (part.length > 0) require(part.data, (name + ".data").c_str());
-        if (part.reserved != 0) invalid_argument(name + ".reserved is not 0");
-        total += part.length;
         if (part.length > 0) text.append(part.data, static_cast<std::size_t>(part.length));
         // Neighbours of one kind are one text.
         const bool parse_special = part.parse_special != 0;
@@ -146,30 +129,4 @@ std::vector<llama_token> tokenize_parts(const gpt4all_model &model, const gpt4al
     return tokenizer.finish(add_special);
 }
 
-} // namespace
 } // namespace gpt4all
-
-gpt4all_status gpt4all_tokenize_parts(const gpt4all_model *model, const gpt4all_text_part *parts, int64_t n_parts,
-                                      int32_t flags, const int32_t *cancel, int32_t *tokens, int32_t capacity,
-                                      int32_t *count) {
-    return gpt4all::guarded([&] {
-        using namespace gpt4all;
-        require(model, "model");
-        require(count, "count");
-        *count = 0;
-        if (n_parts < 0) invalid_argument("n_parts must not be negative");
-        if (n_parts > 0) require(parts, "parts");
-        if (capacity < 0) invalid_argument("capacity must not be negative");
-        if (capacity > 0) require(tokens, "tokens");
-        if ((flags & ~GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0) invalid_argument("flags has a bit that parts do not take");
-        const TokenizeCancel scope(cancel);
-        const std::vector<llama_token> made =
-            tokenize_parts(*model, parts, n_parts, (flags & GPT4ALL_TOKENIZE_ADD_SPECIAL) != 0);
-        *count = static_cast<int32_t>(made.size());
-        if (made.size() > static_cast<std::size_t>(capacity)) {
-            throw Error(GPT4ALL_ERROR_BUFFER_TOO_SMALL, "the text has " + std::to_string(made.size()) +
-                                                            " tokens, but only " + std::to_string(capacity) + " fit");
-        }
-        if (!made.empty()) std::memcpy(tokens, made.data(), made.size() * sizeof(llama_token));
-    });
-}

@@ -43,6 +43,10 @@ void check_token(const llama_vocab *vocab, llama_token token, const char *name) 
                      std::to_string(n_vocab));
 }
 
+void check_tokens(const llama_vocab *vocab, const llama_token *tokens, int64_t n_tokens) {
+    for (int64_t i = 0; i < n_tokens; i++) check_token(vocab, tokens[i]);
+}
+
 Vocabulary::Vocabulary(const llama_vocab *vocab)
     : entry_of_(static_cast<std::size_t>(llama_vocab_n_tokens(vocab)), NONE) {
     std::string bytes;

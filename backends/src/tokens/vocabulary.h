@@ -17,6 +17,7 @@ std::string token_text(const llama_vocab *vocab, llama_token token, bool special
 
 // Refuses a caller's token that is none.
 void check_token(const llama_vocab *vocab, llama_token token, const char *name = "token");
+void check_tokens(const llama_vocab *vocab, const llama_token *tokens, int64_t n_tokens);
 
 // All of them at once, as plain text, and as a trie: in order, so that tokens
 // with a common beginning are neighbours. Some 28 bytes a token.

@@ -2,6 +2,7 @@
 
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "llama-model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,9 +10,6 @@
 #include <map>
 #include <string>
 #include <utility>
-
-// Of the engine, from llama-model.h: all tensors of a model by name.
-const std::vector<std::pair<std::string, ggml_tensor *>> &llama_internal_get_tensor_map(const llama_model *model);
 
 namespace gpt4all {
 namespace {

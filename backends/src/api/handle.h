@@ -1,0 +1,34 @@
+// What the ABI calls a model.
+#pragma once
+
+#include "generate/sequence.h"
+#include "model/model.h"
+
+#include <atomic>
+
+struct gpt4all_model {
+    gpt4all_model(const char *path, const gpt4all_load_options &options);
+    ~gpt4all_model();
+
+    gpt4all::Model model;
+    gpt4all::Sequence sequence;
+    std::atomic_flag busy = ATOMIC_FLAG_INIT;
+    // Set when the engine gave up in the middle of a computation.
+    bool broken = false;
+};
+
+namespace gpt4all {
+
+// Claims the model for one call, or throws GPT4ALL_ERROR_BUSY.
+class Claim {
+public:
+    explicit Claim(gpt4all_model &handle);
+    ~Claim();
+    Claim(const Claim &) = delete;
+    Claim &operator=(const Claim &) = delete;
+
+private:
+    gpt4all_model &handle_;
+};
+
+} // namespace gpt4all

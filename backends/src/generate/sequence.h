@@ -1,0 +1,52 @@
+// A place in the model's context: which tokens it holds, and what it held before.
+#pragma once
+
+#include "generate/prefix_cache.h"
+#include "model/model.h"
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+namespace gpt4all {
+
+class Sequence {
+public:
+    // `cache_bytes` of main memory for what others displace.
+    Sequence(Model &model, std::size_t cache_bytes);
+
+    // Makes the memory hold as much of a prompt as is known, and nothing else; never all of it, for the logits of its
+    // last token. How many tokens those are. `keep` says whether this prompt's context is kept once another displaces
+    // it.
+    std::size_t begin(const std::vector<llama_token> &prompt, bool reuse, bool keep);
+
+    std::size_t size() const { return held_.tokens.size(); }
+
+    // Tokens that the engine has computed after those it held.
+    void add(const llama_token *tokens, std::size_t n);
+
+    // Brings this record in line with what the engine kept of a failed batch.
+    void after_interruption();
+
+    // Drops the oldest half of what comes after `keep` tokens. What is to be computed again, from the first token on:
+    // nothing where the memory could be shifted.
+    std::vector<llama_token> drop_oldest(std::size_t keep);
+
+    void forget();
+
+    // Whether the engine still has those of the last token.
+    bool has_logits = false;
+
+private:
+    std::size_t reusable(const std::vector<llama_token> &prompt);
+    const HeldTokens &held();
+    std::optional<SavedContext> save(std::size_t beaten);
+    std::size_t switch_context(const std::vector<llama_token> &prompt);
+
+    Model &model_;
+    HeldTokens held_;
+    bool keep_ = false;
+    PrefixCache displaced_;
+};
+
+} // namespace gpt4all
