@@ -11,7 +11,7 @@ from bench.peers import peers_dir
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(_ROOT))
 
-from tests.support.fake.backend import SOURCE, build_fake, write_fake_model  # noqa: E402
+from tests.support.fake.backend import SOURCES, TEXT_STREAM, build_fake, write_fake_model  # noqa: E402
 
 __all__ = ["fake_backend", "fake_model"]
 
@@ -20,7 +20,8 @@ _WORDS = (" the", " quick", " brown", " fox", " jumps", " over", " the", " lazy"
 
 def fake_backend() -> Path:
     """A directory for ``GPT4ALL_BACKEND_PATH``."""
-    key = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
+    sources = [*sorted(path for path in SOURCES.iterdir() if path.is_file()), TEXT_STREAM]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     directory = peers_dir() / f"fake-{key}"
     if not any(directory.glob("cpu/libgpt4all-*")):
         build_fake(directory, "cpu", "-O2")

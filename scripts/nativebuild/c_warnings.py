@@ -51,5 +51,5 @@ def _plain_c_commands(compilers: Compilers) -> Iterator[tuple[Path, list[str]]]:
     header = str(BACKENDS_DIR / "include" / "gpt4all_backend.h")
     yield BACKENDS_DIR, [str(compilers.cc), "-x", "c", "-std=c11", "-pedantic", *_STRICT, header]
     yield BACKENDS_DIR, [str(compilers.cxx), "-x", "c++", "-std=c++17", "-pedantic", *_STRICT, header]
-    for source in [*BACKENDS_DIR.glob("tests/*.c"), *BACKENDS_DIR.glob("fake/*.c")]:
+    for source in [*BACKENDS_DIR.glob("tests/*.c"), *BACKENDS_DIR.glob("fake/**/*.c")]:
         yield BACKENDS_DIR, [str(compilers.cc), "-std=c11", "-D_GNU_SOURCE", include, *_STRICT, str(source)]

@@ -60,7 +60,11 @@ def gpu_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     return library
 
 
-@pytest.fixture(scope="session", params=["fake", *REAL_SUBJECTS, pytest.param("kompute", marks=pytest.mark.gpu)])
+#: All of ``subject`` but the fake, which holds one context and no more.
+ENGINES = (*REAL_SUBJECTS, pytest.param("kompute", marks=pytest.mark.gpu))
+
+
+@pytest.fixture(scope="session", params=["fake", *ENGINES])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     if request.param != "fake":
         on_gpu = request.param == "kompute"

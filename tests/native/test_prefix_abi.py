@@ -1,11 +1,15 @@
-"""What ``gpt4all_generate`` keeps of earlier calls: the fake, and each kind of memory of the real library."""
+"""What ``gpt4all_generate`` keeps of earlier calls: each kind of memory of the real library, and of the one context the
+fake."""
 
 from __future__ import annotations
 
 import pytest
 
 from gpt4all._native import abi
+from tests.native.conftest import ENGINES
 from tests.support.abi.client import N_CTX, Model, Subject
+
+with_an_engine = pytest.mark.parametrize("subject", ENGINES, indirect=True)
 
 
 def test_prefix_is_reused(model: Model, prompt: list[int]) -> None:
@@ -25,6 +29,7 @@ def test_prefix_is_reused(model: Model, prompt: list[int]) -> None:
     assert model.generate(other, max_tokens=1).result.cached_tokens == (2 if goes_back else 0)
 
 
+@with_an_engine
 @pytest.mark.parametrize(("keep", "budget", "back"), [(1, 1 << 26, True), (0, 1 << 26, False), (1, 0, False)])
 def test_displaced_context_comes_back(subject: Subject, keep: int, budget: int, back: bool) -> None:
     with subject.library.load(subject.model, n_ctx=N_CTX, prefix_cache_bytes=budget) as model:
@@ -45,6 +50,7 @@ def test_displaced_context_comes_back(subject: Subject, keep: int, budget: int, 
         assert again.calls == model.generate(longer, max_tokens=5, reuse_prefix=0).calls
 
 
+@with_an_engine
 def test_borrowing_a_beginning_takes_it_from_nobody(subject: Subject) -> None:
     with subject.library.load(subject.model, n_ctx=256, prefix_cache_bytes=1 << 26) as model:
         traits = model.info().traits
@@ -61,6 +67,7 @@ def test_borrowing_a_beginning_takes_it_from_nobody(subject: Subject) -> None:
 
 
 # A sliding window's layers keep all positions of the smaller context, and a part of the larger one's.
+@with_an_engine
 @pytest.mark.parametrize("n_ctx", [256, 9000])
 def test_a_displaced_context_can_be_taken_back(subject: Subject, n_ctx: int) -> None:
     with subject.library.load(subject.model, n_ctx=n_ctx, prefix_cache_bytes=1 << 26) as model:
@@ -86,6 +93,7 @@ def bytes_kept(subject: Subject, tokens: list[int]) -> int:
     return enough
 
 
+@with_an_engine
 def test_rotating_conversations_need_room_for_all_but_one(subject: Subject) -> None:
     """Whoever is continued leaves its place to the one that it displaces."""
     with subject.library.load(subject.model, n_ctx=128) as model:
@@ -102,6 +110,24 @@ def test_rotating_conversations_need_room_for_all_but_one(subject: Subject) -> N
             starts[place] = longer
 
 
+@with_an_engine
+def test_the_budget_drops_what_was_stored_longest_ago(subject: Subject) -> None:
+    with subject.library.load(subject.model, n_ctx=128) as model:
+        if model.info().traits & abi.TRAIT_ENCODER:
+            pytest.skip("an encoder reads the whole prompt")
+        starts = [model.tokenize(text * 40, 0)[:40] for text in ("abc", "xyz", "123", "KLM")]
+    size = bytes_kept(subject, starts[0])
+    with subject.library.load(subject.model, n_ctx=128, prefix_cache_bytes=2 * size + size // 2) as model:
+
+        def comes_back(tokens: list[int]) -> bool:
+            return int(model.generate([*tokens, tokens[0]], max_tokens=0, keep_context=1).result.cached_tokens) == 40
+
+        for tokens in starts:
+            model.generate(tokens, max_tokens=0, keep_context=1)
+        # The first had to go for the third; who comes back gives its place to the fourth.
+        assert [comes_back(starts[place]) for place in (1, 0, 3)] == [True, False, True]
+
+
 def test_full_context_drops_its_older_half(subject: Subject) -> None:
     with subject.library.load(subject.model, n_ctx=32) as model:
         prompt = (model.tokenize("Once upon a time there was") * 2)[:10]
@@ -116,6 +142,7 @@ def test_full_context_drops_its_older_half(subject: Subject) -> None:
         assert model.generate(prompt, max_tokens=1).result.cached_tokens == (5 if goes_back else 0)
 
 
+@with_an_engine
 def test_a_context_that_was_full_is_kept(subject: Subject) -> None:
     with subject.library.load(subject.model, n_ctx=N_CTX, prefix_cache_bytes=1 << 26) as model:
         traits = model.info().traits

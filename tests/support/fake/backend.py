@@ -5,24 +5,30 @@
 A fake model is a GGUF file that the package's preflight accepts, with a script behind it. Positional arguments say what
 is generated: ``str`` and ``bytes`` are one token each, ``text("...")`` is one token per byte, ``ECHO`` repeats the
 prompt, ``END`` ends the model's turn, ``TURN`` begins what the next call generates. Keywords are the other directives
-of ``backends/fake/fake_backend.c``, which explains them all: a tuple gives several words, a list several lines.
+of ``backends/fake/script.c``, which explains them all: a tuple gives several words, a list several lines.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support.gguf.writer import Tensor, build_gguf
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCE = ROOT / "backends" / "fake" / "fake_backend.c"
+SOURCES = ROOT / "backends" / "fake"
+NATIVE = ROOT / "backends" / "src"
+TEXT_STREAM = NATIVE / "generate" / "text_stream.cpp"
+EXPORTS = ROOT / "backends" / "exports.map"
 C_TEST = ROOT / "backends" / "tests" / "test_abi.c"
 GRAMMAR_MASKS = ROOT / "backends" / "tests" / "grammar_masks.cpp"
 FAIL_MALLOC = ROOT / "backends" / "tests" / "fail_malloc.c"
@@ -79,13 +85,37 @@ def build_fake(directory: Path, backend: str = "cpu", *flags: str, **defines: ob
 
     ``defines`` are its compile-time macros: ``FAKE_ABI_VERSION=99``, ``FAKE_DEVICES='{...},'``.
     """
-    suffix = ".dylib" if sys.platform == "darwin" else ".so"
-    library = directory / backend / f"libgpt4all-{backend}{suffix}"
+    macos = sys.platform == "darwin"
+    library = directory / backend / f"libgpt4all-{backend}{'.dylib' if macos else '.so'}"
     library.parent.mkdir(parents=True, exist_ok=True)
     macros = {"FAKE_BACKEND_NAME": f'"{backend}"', **defines}
-    arguments = ["-shared", "-fPIC", "-fvisibility=hidden", "-std=c11", "-O1", "-g", *flags]
-    _compile(SOURCE, library, *arguments, *(f"-D{name}={value}" for name, value in macros.items()), "-lpthread", "-lm")
+    compile_flags = tuple(flag for flag in flags if flag.startswith(("-f", "-O")))  # the others are the linker's
+    exports = "-Wl,-exported_symbol,_gpt4all_*" if macos else f"-Wl,--version-script={EXPORTS}"
+    _compile(
+        SOURCES / "library.c",
+        library,
+        *("-shared", *_FAKE_FLAGS, "-std=c11", *(f"-D{name}={value}" for name, value in macros.items())),
+        *(*flags, *map(str, _fake_objects(compile_flags)), exports, "-lstdc++", "-lpthread", "-lm"),
+    )
     return library
+
+
+_FAKE_FLAGS = ("-fPIC", "-fvisibility=hidden", "-O1", "-g")
+
+
+@cache
+def _fake_objects(flags: tuple[str, ...]) -> list[Path]:
+    """What no macro changes, compiled once for a process: all but the library and its devices."""
+    directory = Path(tempfile.mkdtemp(prefix="gpt4all-fake-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    objects = []
+    for source in [*sorted(SOURCES.glob("*.c")), SOURCES / "shown_text.cpp", TEXT_STREAM]:
+        if source.name == "library.c":
+            continue
+        standard = "-std=c11" if source.suffix == ".c" else "-std=c++17"
+        objects.append(directory / f"{source.stem}.o")
+        _compile(source, objects[-1], "-c", *_FAKE_FLAGS, standard, f"-I{NATIVE}", *flags)
+    return objects
 
 
 def build_fake_driver(directory: Path) -> Path:
@@ -93,11 +123,11 @@ def build_fake_driver(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     arguments = ("-shared", "-fPIC", "-std=c11", "-O1", "-g")
     for source, library in (
-        ("fake_vulkan.c", "libvulkan.so.1"),
-        ("fake_cuda.c", "libcuda.so.1"),
-        ("fake_cuda.c", "libnvidia-ml.so.1"),
+        ("vulkan.c", "libvulkan.so.1"),
+        ("cuda.c", "libcuda.so.1"),
+        ("cuda.c", "libnvidia-ml.so.1"),
     ):
-        _compile(SOURCE.with_name(source), directory / library, *arguments)
+        _compile(SOURCES / "drivers" / source, directory / library, *arguments)
     return directory
 
 
@@ -110,9 +140,8 @@ def build_c_test(program: Path, *flags: str) -> Path:
 def build_grammar_masks(program: Path) -> Path:
     """Compile ``backends/tests/grammar_masks.cpp`` with the grammar's sources and without the engine; returns the
     program."""
-    source = ROOT / "backends" / "src"
-    sources = [*(source / "grammar").glob("*.cpp"), source / "tokens" / "vocabulary.cpp"]
-    folders = (f"-I{source}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
+    sources = [*(NATIVE / "grammar").glob("*.cpp"), NATIVE / "tokens" / "vocabulary.cpp"]
+    folders = (f"-I{NATIVE}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
     _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *folders, *map(str, sources), "-lstdc++", "-lm")
     return program
 

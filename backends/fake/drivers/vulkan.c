@@ -1,7 +1,7 @@
 /*
- * fake_vulkan.c - a Vulkan loader with a scripted driver behind it, for tests of the GPU probe
+ * A Vulkan loader with a scripted driver behind it, for tests of the GPU probe
  *
- *     cc -shared -fPIC -std=c11 -D_GNU_SOURCE fake_vulkan.c -o libvulkan.so.1
+ *     cc -shared -fPIC -std=c11 -D_GNU_SOURCE vulkan.c -o libvulkan.so.1
  *
  * The environment says how the driver behaves:
  *     FAKE_DRIVER=crash      it dies of SIGSEGV

@@ -1,8 +1,8 @@
 /*
- * fake_cuda.c - NVIDIA's driver and its management library with scripted GPUs, for tests of the GPU probe
+ * NVIDIA's driver and its management library with scripted GPUs, for tests of the GPU probe
  *
- *     cc -shared -fPIC -std=c11 -D_GNU_SOURCE fake_cuda.c -o libcuda.so.1
- *     cc -shared -fPIC -std=c11 -D_GNU_SOURCE fake_cuda.c -o libnvidia-ml.so.1
+ *     cc -shared -fPIC -std=c11 -D_GNU_SOURCE cuda.c -o libcuda.so.1
+ *     cc -shared -fPIC -std=c11 -D_GNU_SOURCE cuda.c -o libnvidia-ml.so.1
  *
  * The environment says how the driver behaves:
  *     FAKE_DRIVER=crash      cuInit dies of SIGSEGV

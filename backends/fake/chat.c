@@ -1,5 +1,5 @@
 /*
- * fake_chat.h - the chat half of fake_backend.c: no template engine, one fixed form
+ * Chats: no template engine, one fixed form.
  *
  * Whatever the template, each message becomes "[role]", its content and a line
  * end, and the generation prompt is "[assistant]"; of these only the content
@@ -12,11 +12,8 @@
  *
  * Content in parts is not known here, nor are tools.
  */
-#include "gpt4all_backend.h"
+#include "fake.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,4 +230,39 @@ static bool read_args(const char *json, bool *thinks) {
     }
     json_space(&r);
     return valid && *r.at == '\0';
+}
+
+static gpt4all_status check_template(const char *text) {
+    static const char refusal[] = "raise_exception('";
+    const char *at = strstr(text, refusal), *block = strstr(text, "{%");
+    if (strcmp(text, "broken") == 0 || (block != NULL && strstr(block, "%}") == NULL))
+        return fail(GPT4ALL_ERROR_TEMPLATE, "the chat template is broken: a block has no end");
+    if (at == NULL) return GPT4ALL_OK;
+    at += sizeof refusal - 1;
+    return fail(GPT4ALL_ERROR_TEMPLATE, "the chat template refuses the conversation: %.*s", (int)strcspn(at, "'"), at);
+}
+
+gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const char *chat_template, const char *messages_json,
+                                   const char *args_json, int32_t add_generation_prompt, const int32_t *cancel,
+                                   gpt4all_part_callback callback, void *payload) {
+    forget_error();
+    if (model == NULL) return null_argument("model");
+    if (messages_json == NULL) return null_argument("messages_json");
+    if (callback == NULL) return null_argument("callback");
+    bool thinks = true;
+    if (!read_messages(messages_json, NULL))
+        return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "messages_json is no list of messages");
+    if (!read_args(args_json, &thinks)) return fail(GPT4ALL_ERROR_INVALID_ARGUMENT, "args_json is no object");
+    const char *template = chat_template == NULL ? model->chat_template : chat_template;
+    if (template == NULL || (chat_template == NULL && *template == '\0'))
+        return fail(GPT4ALL_ERROR_TEMPLATE, "the model brings no chat template");
+    gpt4all_status status = check_template(template);
+    if (status != GPT4ALL_OK) return status;
+    if (is_set(cancel)) return fail(GPT4ALL_ERROR_CANCELLED, "the call was stopped");
+
+    part_sink sink = {callback, payload, false};
+    if (!read_messages(messages_json, &sink)) return out_of_memory();
+    if (add_generation_prompt == 0) return GPT4ALL_OK;
+    send_text(&sink, thinks && strstr(template, "<think>") != NULL ? "[assistant]<think>\n" : "[assistant]");
+    return GPT4ALL_OK;
 }
