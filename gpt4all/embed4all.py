@@ -10,15 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, overload
 
 from gpt4all import gguf
-from gpt4all.checks import check_callback, check_flag, check_integer, check_text
-from gpt4all.deprecation import warn_caller
+from gpt4all.checks import check_callback, check_flag, check_integer, check_text, refuse_unknown
 from gpt4all.embeddings import known_models
 from gpt4all.embeddings.output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
 from gpt4all.embeddings.texts import Framing, Window, limit_for_atlas
 from gpt4all.embeddings.vectors import mean_direction, shortened
 from gpt4all.errors import CancellationError, GPT4AllError
 from gpt4all.gpt4all import GPT4All
-from gpt4all.unknown_arguments import refuse_unknown
+from gpt4all.notices import warn_caller
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overloa
 
 from gpt4all.chat.history import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
 from gpt4all.chat.session import ChatMethods
-from gpt4all.deprecation import warn_caller
+from gpt4all.checks import check_callback, check_flag, check_text, refuse_unknown
 from gpt4all.devices.request import parse_device
 from gpt4all.engine.workers import interrupt_again
 from gpt4all.generation.exchange import ChatTurn, PromptTurn
 from gpt4all.model_files.library import ConfigType, ModelLibrary
+from gpt4all.notices import hide_log, log_shown, warn_caller
 from gpt4all.options import (
     DEFAULT_REPEAT_PENALTY,
     GenerateArguments,
@@ -25,12 +26,7 @@ from gpt4all.options import (
     ProgressCallback,
     ReasoningCallback,
     ResponseCallback,
-    check_callback,
-    check_flag,
-    check_text,
 )
-from gpt4all.unknown_arguments import refuse_unknown
-from gpt4all.verbosity import hide_log, log_shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

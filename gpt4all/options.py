@@ -1,8 +1,4 @@
-"""Load and generation options, and every check of an argument.
-
-All checks happen here, before any native call, and name the argument as the
-caller wrote it.
-"""
+"""Load and generation options, checked before any native call; errors name the argument as the caller wrote it."""
 
 from __future__ import annotations
 
@@ -11,14 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from gpt4all.checks import INT32_MAX, check_integer, check_number, check_positive, check_probability
-from gpt4all.checks import check_callback as check_callback
-from gpt4all.checks import check_flag as check_flag
-from gpt4all.checks import check_path as check_path
-from gpt4all.checks import check_text as check_text
-from gpt4all.deprecation import warn_caller
+from gpt4all.checks import (
+    INT32_MAX,
+    check_flag,
+    check_integer,
+    check_number,
+    check_positive,
+    check_probability,
+    check_text,
+)
 from gpt4all.grammars.constraint import Constraint, check_logit_bias, check_logprobs, constraint_of
 from gpt4all.machine.cpu_threads import default_thread_count, usable_cpus
+from gpt4all.notices import warn_caller
 
 #: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
 ResponseCallback = Callable[[int, str], "bool | None"]

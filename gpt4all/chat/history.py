@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
-from gpt4all.deprecation import warn_deprecated
+from gpt4all.checks import check_text
 from gpt4all.errors import CancellationError, ContextWindowExceededError
-from gpt4all.options import check_text
+from gpt4all.notices import warn_deprecated
 
 if TYPE_CHECKING:
     from gpt4all._native.backend import CancelFlag

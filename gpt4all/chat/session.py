@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from gpt4all.chat.history import ChatSession, Message, split_legacy
 from gpt4all.chat.history_copy import HistoryCopy
-from gpt4all.deprecation import warn_deprecated
+from gpt4all.checks import refuse_unknown
 from gpt4all.generation.exchange import ChatTurn, PromptTurn
-from gpt4all.unknown_arguments import refuse_unknown
+from gpt4all.notices import warn_deprecated
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
+from gpt4all.checks import check_path
 from gpt4all.downloads import http
 from gpt4all.downloads.checksums import Expected, check_file
 from gpt4all.downloads.partfile import PartFile, exclusive
@@ -18,7 +19,6 @@ from gpt4all.downloads.resume import Plan, plan_answer
 from gpt4all.errors import ChecksumError, DownloadError
 from gpt4all.model_files import catalog
 from gpt4all.model_files.names import check_filename
-from gpt4all.options import check_path
 
 if TYPE_CHECKING:
     import requests

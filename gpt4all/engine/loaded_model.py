@@ -21,6 +21,7 @@ from gpt4all._native.backend import (
     OnToken,
     Outcome,
 )
+from gpt4all.checks import check_text
 from gpt4all.engine import wordpiece
 from gpt4all.engine.embedding_run import EmbeddingRun
 from gpt4all.engine.mapped_file import MappedFile
@@ -39,7 +40,6 @@ from gpt4all.errors import CancellationError, ContextWindowExceededError, Genera
 from gpt4all.options import (
     GenerationOptions,
     ResponseCallback,
-    check_text,
     check_thread_count,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from gpt4all.deprecation import warn_caller
+from gpt4all.notices import warn_caller
 
 #: As many lines as a reader takes in; the rest is counted.
 _MAX_SHOWN = 20

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
-from gpt4all.deprecation import warn_deprecated
+from gpt4all.checks import check_path
 from gpt4all.downloads.checksums import Expected, check_file
 from gpt4all.errors import CatalogError, DownloadError, ModelNotFoundError
 from gpt4all.model_files import catalog
@@ -29,7 +29,7 @@ from gpt4all.model_files.names import (
     parse_reference,
     split_names,
 )
-from gpt4all.options import check_path
+from gpt4all.notices import warn_deprecated
 
 # Downloading is not imported by those whose model is there.
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gpt4all import Embed4All, GPT4All
+from gpt4all.checks import _ELSEWHERE, refuse_unknown
 from gpt4all.options import GenerateArguments
-from gpt4all.unknown_arguments import _ELSEWHERE, refuse_unknown
 from tests.support.fake.backend import END, FakeModel
 from tests.support.fake.helpers import LoadFake
 

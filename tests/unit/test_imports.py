@@ -41,7 +41,7 @@ LEAVES = (
     "machine.cpu_threads",
     "machine.cgroups",
     "_native.processors",  # counts; imported where a model is loaded
-    "deprecation",
+    "notices",
 )
 HEAVY = (
     *("requests", "tqdm", "platformdirs", "filelock", "click", "numpy", "asyncio", "urllib.request", "http.client"),

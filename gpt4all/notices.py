@@ -1,16 +1,42 @@
-"""The lines of the ``gpt4all`` logger on stderr, while a model with ``verbose=True`` is open."""
+"""What is told to whoever runs the program: warnings, at the line they are about, and with ``verbose=True`` the log."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import sys
+import warnings
 import weakref
 from collections.abc import Iterator
 
 logger = logging.getLogger("gpt4all")
 # Silent unless somebody wants to hear: without this, logging itself prints warnings.
 logger.addHandler(logging.NullHandler())
+
+# A context manager's body runs below contextlib, and that below the caller.
+_PASSED_OVER = frozenset({"gpt4all", "contextlib"})
+
+
+def warn_deprecated(message: str) -> None:
+    """A ``DeprecationWarning`` at the caller's line.
+
+    Python shows one only where it points into the main program or a test, so one that points into this package is
+    never seen.
+    """
+    warn_caller(message, DeprecationWarning)
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warns at the line outside this package that made the call."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _package(frame.f_globals) in _PASSED_OVER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package(namespace: dict[str, object]) -> str:
+    return str(namespace.get("__name__", "")).partition(".")[0]
+
 
 #: Models that are open and verbose, by id.
 _talkative: dict[int, weakref.ref[object]] = {}
