@@ -47,3 +47,10 @@ def test_private_headers_of_the_engine_stay_in_their_places(source: Path) -> Non
     assert not private or folder in PRIVATE
     # Names without a folder are the engine's: a file of ours is included from src/.
     assert {name for name in private if not re.match(r"llama-[a-z-]+\.h$", name)} == set()
+
+
+def test_the_files_that_the_map_tells_of_exist() -> None:
+    named = re.findall(r"`((?:[\w-]+/)+[\w-]+\.\w+)`", (BACKENDS / "README.md").read_text(encoding="utf-8"))
+    roots = (SRC, BACKENDS, BACKENDS.parent)
+    assert {name for name in named if not any((root / name).is_file() for root in roots)} == set()
+    assert named

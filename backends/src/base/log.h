@@ -7,7 +7,7 @@
 
 namespace gpt4all {
 
-// Installs the hooks; once, from gpt4all_init.
+// Installs the hooks; once, when the engine starts.
 void install_log_hooks();
 
 // Where lines go; NULL is nowhere. Returns after the last use of the one before.

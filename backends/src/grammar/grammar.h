@@ -1,7 +1,8 @@
 // A GBNF grammar, read, checked and bounded. The language is llama.cpp's; the
 // reader is our own because a grammar may come from anywhere: llama.cpp's
-// prints what it refuses on stderr, multiplies repetitions out without a bound,
-// and misses left recursion behind rules that are empty indirectly.
+// prints what it refuses on stderr, refuses repetitions that schemas have (more
+// than 2,000 rules once they are multiplied out), and misses left recursion
+// behind rules that are empty indirectly.
 #pragma once
 
 #include "base/guard.h"
