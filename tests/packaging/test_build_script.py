@@ -152,7 +152,7 @@ def test_the_number_of_jobs_changes_nothing(sources: Path) -> None:
 def test_every_source_counts_for_being_up_to_date(sources: Path) -> None:
     first = BuildArea.find(CPU, VARIANTS, Path("/engine"), COMPILERS)
     before = first.inputs()
-    (sources / "src" / "library.cpp").write_text("// changed\n")
+    (sources / "src" / "api" / "library.cpp").write_text("// changed\n")
     assert first.inputs() != before
 
 
@@ -162,8 +162,8 @@ def test_the_mirror_touches_only_what_changed(sources: Path, tmp_path: Path) -> 
     old = {path: path.stat().st_mtime_ns for path in target.rglob("*") if path.is_file()}
     for path in sources.rglob("*"):
         os.utime(path, (1, 1))
-    changed = target / "src" / "library.cpp"
-    (sources / "src" / "library.cpp").write_text("// changed\n")
+    changed = target / "src" / "api" / "library.cpp"
+    (sources / "src" / "api" / "library.cpp").write_text("// changed\n")
     assert not area.mirror(target)
     assert changed.read_text() == "// changed\n"
     assert all(path.stat().st_mtime_ns == time for path, time in old.items() if path != changed)
@@ -179,9 +179,9 @@ def test_the_mirror_tells_when_cmake_has_to_run_again(sources: Path, tmp_path: P
 
 def test_the_mirror_drops_what_is_gone(sources: Path, tmp_path: Path) -> None:
     area.mirror(tmp_path / "mirror")
-    (sources / "src" / "library.cpp").unlink()
+    (sources / "src" / "api" / "library.cpp").unlink()
     assert area.mirror(tmp_path / "mirror")
-    assert not (tmp_path / "mirror" / "src" / "library.cpp").exists()
+    assert not (tmp_path / "mirror" / "src" / "api" / "library.cpp").exists()
 
 
 @pytest.fixture
