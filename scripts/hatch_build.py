@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from nativebuild.report import BuildError
-from nativebuild.wheel_tag import platform_tag
+from wheels.tag import platform_tag
 
 _LIBRARIES = Path("gpt4all", "_native", "lib")
 #: Packed by distributions of their own.
@@ -50,7 +50,7 @@ class NativeLibraryHook(BuildHookInterface[Any]):
 
     @staticmethod
     def _build_cpu(root: Path) -> None:
-        command = [sys.executable, str(root / "scripts" / "nativebuild"), "cpu", "--native"]
+        command = [sys.executable, str(root / "scripts" / "commands"), "build", "cpu", "--native"]
         if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode != 0:
             raise BuildError("the CPU backend could not be built; the reason stands above")
 

@@ -1,6 +1,6 @@
 # The shim under AddressSanitizer and UndefinedBehaviorSanitizer over the
 # engine's usual objects, and programs that feed it hostile input. None of it is
-# built by default; scripts/sanitize and scripts/fuzz ask for it by name.
+# built by default; scripts/dev sanitize and scripts/dev fuzz ask for it by name.
 
 if(WIN32 OR APPLE OR GPT4ALL_ALL_CPU_VARIANTS OR GPT4ALL_SANITIZE STREQUAL "thread")
   return()

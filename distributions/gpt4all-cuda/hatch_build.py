@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from nativebuild.report import BuildError  # noqa: E402
-from nativebuild.wheel_tag import platform_tag  # noqa: E402
+from wheels.tag import platform_tag  # noqa: E402
 
 _LIBRARIES = ROOT / "gpt4all" / "_native" / "lib" / "cuda"
 _ADVICE = "./build_backends.sh cuda --variants all"

@@ -1,6 +1,6 @@
 """``backends/include/gpt4all_backend.h`` as ctypes, in the header's order.
 
-``scripts/check_abi`` compares every size, offset and constant with what a C
+``scripts/dev abi`` compares every size, offset and constant with what a C
 compiler makes of the header.
 """
 

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _MAX_REDIRECTS = 10
-# Large enough that Python's cost per block vanishes beside copying and hashing it; see scripts/bench/bench_download.py.
+# Large enough that Python's cost per block vanishes beside copying and hashing it; see scripts/bench/downloads.py.
 _BLOCK_SIZE = 1 << 18
 
 

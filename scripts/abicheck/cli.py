@@ -1,11 +1,10 @@
-"""Command line of ``scripts/check_abi``."""
+"""Command line of ``scripts/dev abi``."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,6 @@ them, and exported symbols. Exit status 0 when all is equal, 1 when it is not.""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    sys.path.insert(0, str(ROOT))
     from gpt4all._native import abi
     from gpt4all._native.prototypes import PROTOTYPES
 
@@ -52,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="check_abi", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/dev abi", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "libraries", nargs="*", type=Path, help="libraries, or directories of them (default: what is built here)"

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nativebuild.elf import ElfError, read_elf
+from wheels.elf import ElfError, read_elf
 
 from abicheck.header import Function, Header, Parameter
 

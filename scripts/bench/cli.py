@@ -1,4 +1,4 @@
-"""Command line of ``scripts/bench/run``."""
+"""Command line of ``scripts/dev bench``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nativebuild.report import BuildError, say
+from nativebuild.report import say
 
 from bench.children import wait_until_quiet
 from bench.peers import set_up
@@ -41,15 +41,9 @@ that makes llama-bench's own calls on the same libraries.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 1 when ``--check`` is given and a target was missed."""
     options = _parser().parse_args(arguments)
-    try:
-        subject = from_wheel(options.wheel) if options.wheel else from_clone(options.backend_path)
-        bench = Bench(subject, set_up(), options.threads)
-        results = _measure(bench, options.only, options.rounds, 60 * options.max_wait)
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    subject = from_wheel(options.wheel) if options.wheel else from_clone(options.backend_path)
+    bench = Bench(subject, set_up(), options.threads)
+    results = _measure(bench, options.only, options.rounds, 60 * options.max_wait)
     print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}\n")
     print(figures_table(results))
     print()
@@ -71,7 +65,7 @@ def _row_names(text: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="run",
+        prog="scripts/dev bench",
         description=_DESCRIPTION.format(rows=", ".join(ROWS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

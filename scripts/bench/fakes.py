@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 from bench.peers import peers_dir
-
-_ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(_ROOT))
-
-from tests.support.fake.backend import SOURCES, TEXT_STREAM, build_fake, write_fake_model  # noqa: E402
+from tests.support.fake.backend import SOURCES, TEXT_STREAM, build_fake, write_fake_model
 
 __all__ = ["fake_backend", "fake_model"]
 

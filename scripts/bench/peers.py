@@ -205,9 +205,9 @@ def _run(command: Sequence[str | Path], *, doing: str, env: dict[str, str] | Non
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of ``scripts/bench/setup_peers``."""
+    """Command line of ``scripts/dev bench-peers``."""
     parser = argparse.ArgumentParser(
-        prog="setup_peers",
+        prog="scripts/dev bench-peers",
         description=(
             "Build llama.cpp's own tools and llama-cpp-python from the pinned source, fetch gpt4all 2.8.2, and write "
             "the model that all of them load. Everything lies in the build cache ($GPT4ALL_BUILD_CACHE) under peers/ "
@@ -216,14 +216,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", "-j", type=int, default=0, metavar="N", help="compile N files at a time")
     options = parser.parse_args(arguments)
-    try:
-        peers = set_up(options.jobs)
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; what is finished is kept")
-        return 130
-    for name, path in vars(peers).items():
+    for name, path in vars(set_up(options.jobs)).items():
         print(f"{name:17} {path}")
     return 0

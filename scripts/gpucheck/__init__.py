@@ -1,1 +1,1 @@
-"""Shows on a machine with a GPU whether a backend works there, and how fast: what ``scripts/check_cuda`` runs."""
+"""Shows on a machine with a GPU whether a backend works there, and how fast: what ``scripts/dev gpu`` runs."""

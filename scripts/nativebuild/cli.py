@@ -1,9 +1,8 @@
-"""Command line of ``build_backends.sh``."""
+"""Command line of ``build_backends.sh``, which is ``scripts/dev build``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from nativebuild.build import build_backend
@@ -103,15 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         backends = backends_named(options.backend)
     except BuildError as error:
         parser.error(str(error))
-    try:
-        for backend in backends:
-            build_backend(backend, how, clean=options.clean)
-        if options.reference:
-            build_reference(BuildOptions(jobs=options.jobs))
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; what is compiled is kept", file=sys.stderr)
-        return 130
+    for backend in backends:
+        build_backend(backend, how, clean=options.clean)
+    if options.reference:
+        build_reference(BuildOptions(jobs=options.jobs))
     return 0

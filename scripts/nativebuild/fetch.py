@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import sys
 import tarfile
 import tempfile
 import time
@@ -24,7 +23,7 @@ _NEEDED_BYTES = 2_000_000_000
 _MARKER = ".gpt4all-sdist-sha256"
 _OFFLINE_ADVICE = (
     "Without a network, set LLAMA_CPP_SOURCE_DIR to an unpacked llama.cpp of that commit, "
-    "or fetch the source distribution elsewhere and name it with scripts/fetch_llama_cpp --sdist FILE."
+    "or fetch the source distribution elsewhere and name it with scripts/dev fetch-llama-cpp --sdist FILE."
 )
 
 
@@ -184,18 +183,14 @@ def _check_tree(path: Path, where: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of ``scripts/fetch_llama_cpp``: prints the directory on stdout."""
+    """Command line of ``scripts/dev fetch-llama-cpp``: prints the directory on stdout."""
     parser = argparse.ArgumentParser(
-        prog="fetch_llama_cpp",
+        prog="scripts/dev fetch-llama-cpp",
         description="Fetch the pinned llama.cpp into the build cache ($GPT4ALL_BUILD_CACHE) and print where it is.",
         epilog="LLAMA_CPP_SOURCE_DIR names a local source tree to use instead.",
     )
     parser.add_argument("--sdist", type=Path, metavar="FILE", help="a local copy of the pinned source distribution")
     parser.add_argument("--lock", type=Path, default=LOCK_FILE, metavar="FILE", help="another lock file")
     options = parser.parse_args(arguments)
-    try:
-        print(llama_cpp_source(options.lock, options.sdist))
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    print(llama_cpp_source(options.lock, options.sdist))
     return 0

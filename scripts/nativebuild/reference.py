@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from nativebuild.build import Build, compile_targets, configure
 from nativebuild.cache import lock
 from nativebuild.options import BACKENDS, Backend, BuildOptions
-from nativebuild.report import BuildError
 from nativebuild.tools import find_build_tools
 
 __all__ = ["PROGRAMS", "build_reference", "reference_directory"]
@@ -39,17 +37,3 @@ def build_reference(
         configure(build, tools)
         compile_targets(build, tools, programs, what=f"llama.cpp's own {' and '.join(programs)}, to compare with")
     return build.area.build / "bin"
-
-
-def main() -> int:
-    """Command line of ``python -m nativebuild.reference``: prints the directory on stdout."""
-    try:
-        print(build_reference())
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

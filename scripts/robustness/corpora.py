@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CORPUS", "TARGETS", "corpus_files"]
+__all__ = ["CORPUS", "FINDINGS", "TARGETS", "corpus_files"]
 
-CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corpus"
+_ROOT = Path(__file__).resolve().parents[2]
+CORPUS = _ROOT / "tests" / "corpus"
+#: Where inputs are left that broke something.
+FINDINGS = _ROOT / "build" / "fuzz"
 #: Entry points of the shim, each with a program in ``backends/fuzz``.
 TARGETS = {
     "chat": "gpt4all_chat_render: templates and conversations",

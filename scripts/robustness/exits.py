@@ -1,11 +1,10 @@
-"""Command line of ``scripts/exits``: interpreters that end in the middle of a generation."""
+"""Command line of ``scripts/dev exits``: interpreters that end in the middle of a generation."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,7 +88,8 @@ def _end(way: Way, model: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """End so many interpreters, each way in turn; any noise is printed."""
     parser = argparse.ArgumentParser(
-        prog="exits", description="End interpreters in the middle of a generation: right exit code, no word, no hang."
+        prog="scripts/dev exits",
+        description="End interpreters in the middle of a generation: right exit code, no word, no hang.",
     )
     parser.add_argument("count", nargs="?", type=int, default=100, help="how many (default: 100)")
     count = parser.parse_args(arguments).count
@@ -101,7 +101,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{way.name}: {problem}")
     print(f"{count} exits, {failures} of them not clean")
     return int(bool(failures))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

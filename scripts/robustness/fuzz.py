@@ -1,4 +1,4 @@
-"""Command line of ``scripts/fuzz``."""
+"""Command line of ``scripts/dev fuzz``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nativebuild.report import BuildError
+from nativebuild.cache import cache_dir, lock
+from nativebuild.report import run_quietly
 from nativebuild.sanitized import Sanitized, build_sanitized
+from nativebuild.venvs import child_environment, ensure_venv, pip_install
 
-from robustness.corpora import CORPUS, TARGETS
+from robustness.corpora import CORPUS, FINDINGS, TARGETS
 from robustness.sanitizers import ROOT, program_environment, python_environment, read_reports
 
-FINDINGS = ROOT / "build" / "fuzz"
 #: Seconds after which one input counts as a hang.
 TIMEOUT = 60
 #: Targets whose inputs are texts of some language have its words in a file of their name.
@@ -105,35 +106,69 @@ def _mutate_until(deadline: float, path: Path, seed: int, environment: dict[str,
     return f"exit code {process.returncode}\n{stderr[-4000:]}"
 
 
+def _fuzz_gguf(seconds: int) -> bool:
+    """Python's fuzzer on the header preflight, in an environment of its own."""
+    python = _atheris()
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder, "found")
+        found.mkdir()
+        command = [python, Path(__file__).with_name("gguf_target.py"), f"-max_total_time={seconds}", "-max_len=4096"]
+        command += ["-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1", f"-artifact_prefix={FINDINGS}/"]
+        done = subprocess.run(
+            ["nice", *map(str, command), found, CORPUS / "gguf"],
+            env={**child_environment(), "FUZZ_DIRECTORY": folder},
+            check=False,
+        )
+    return done.returncode == 0
+
+
+def _atheris() -> Path:
+    """A Python that has it."""
+    venv = cache_dir() / f"fuzz-py{sys.version_info.major}.{sys.version_info.minor}"
+    with lock(venv.name):
+        python = ensure_venv(venv)
+        if run_quietly([python, "-c", "import atheris"], env=child_environment()).returncode != 0:
+            pip_install(python, ["atheris>=3,<4"], doing=f"installing atheris into {venv}")
+    return python
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzz one target, or all in turn; findings are left in ``build/fuzz``."""
-    targets = {**TARGETS, "load": "model files with mistakes, through the preflight and the loader"}
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["models"]:
+        # Not for a number of seconds, and with options of its own.
+        from robustness import model_trials
+
+        os.nice(10)
+        return model_trials.main(words[1:])
+    targets = {
+        **TARGETS,
+        "load": "model files with mistakes, through the preflight and the loader",
+        "gguf": "the header preflight by itself, which is Python",
+    }
     parser = argparse.ArgumentParser(
-        prog="fuzz",
-        description="Fuzz the native library under AddressSanitizer and UndefinedBehaviorSanitizer, from tests/corpus. "
-        "An input that breaks it is left in build/fuzz; mend the cause and move the file into the corpus.",
+        prog="scripts/dev fuzz",
+        description="Fuzz what reads foreign input, from tests/corpus, the native library under AddressSanitizer and "
+        "UndefinedBehaviorSanitizer. An input that breaks it is left in build/fuzz; mend the cause and move the file "
+        "into the corpus.",
         epilog="\n".join(f"{name:9} {what}" for name, what in targets.items())
-        + "\n\nscripts/fuzz_gguf fuzzes the header preflight, which is Python.",
+        + "\nall       each of these in turn"
+        + "\nmodels    broken copies of models, each used in a process of its own; see fuzz models --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("target", choices=[*targets, "all"])
+    parser.add_argument("target", choices=[*targets, "all", "models"])
     parser.add_argument("seconds", nargs="?", type=int, default=60, help="for each target (default: 60)")
     parser.add_argument("--keep", action="store_true", help="add what reaches something new to the corpus")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     FINDINGS.mkdir(parents=True, exist_ok=True)
-    try:
-        build = build_sanitized("address")
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    chosen = list(targets) if options.target == "all" else [options.target]
+    build = build_sanitized("address") if chosen != ["gguf"] else None
     sound = True
-    for target in targets if options.target == "all" else [options.target]:
-        if target == "load":
+    for target in chosen:
+        if target == "gguf" or build is None:
+            sound &= _fuzz_gguf(options.seconds)
+        elif target == "load":
             sound &= _fuzz_load(build, options.seconds)
         else:
             sound &= _fuzz_native(build, target, options.seconds, options.keep)
     return int(not sound)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,7 +24,7 @@ import testmodels
 from gpt4all import GPT4All, gguf
 from gpt4all._native.backend import load_backend
 from gpt4all.errors import GPT4AllError
-from robustness.fuzz import FINDINGS
+from robustness.corpora import FINDINGS
 from robustness.model_mutants import Mutant, mutants, read_model
 
 __all__ = ["Ending", "main", "sampled", "try_file"]
@@ -155,9 +155,9 @@ def try_model(path: Path, folder: Path, options: argparse.Namespace) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of ``scripts/fuzz_models``."""
+    """Command line of ``scripts/dev fuzz models``."""
     parser = argparse.ArgumentParser(
-        prog="fuzz_models",
+        prog="scripts/dev fuzz models",
         description="Load and use broken copies of models, each in a process of its own: every metadata key and every "
         "tensor changed in every way, then several at random. What ends or hangs its process is kept in build/fuzz.",
         epilog="llama.cpp's own program test-llama-archs writes tiny models of most architectures.",

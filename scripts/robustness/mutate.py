@@ -1,4 +1,4 @@
-"""What ``scripts/fuzz load`` runs in a process of its own: broken model files, as far as the preflight lets them.
+"""What ``scripts/dev fuzz load`` runs in a process of its own: broken model files, as far as the preflight lets them.
 
     python -m robustness.mutate FILE SEED
 

@@ -1,4 +1,4 @@
-"""Command line of ``scripts/soak``: long use, with memory watched."""
+"""Command line of ``scripts/dev soak``: long use, with memory watched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import ctypes
 import gc
 import itertools
 import statistics
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -162,7 +161,9 @@ def judge(name: str, samples: Sequence[int]) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run both and tell whether memory stayed flat."""
-    parser = argparse.ArgumentParser(prog="soak", description="Long use of the real library with its memory watched.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/dev soak", description="Long use of the real library with its memory watched."
+    )
     parser.add_argument("--calls", type=int, default=10_000, help="short calls on one model (default: 10000)")
     parser.add_argument("--loads", type=int, default=500, help="load/close cycles (default: 500)")
     options = parser.parse_args(arguments)
@@ -175,7 +176,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if left:
         print(f"threads that are left: {', '.join(left)}")
     return int(not flat or bool(left))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

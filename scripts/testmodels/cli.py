@@ -1,4 +1,4 @@
-"""The command line of ``scripts/test_models``."""
+"""The command line of ``scripts/dev models``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="test_models", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/dev models", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(MODELS), help="only these; see --list")
     parser.add_argument("--tiny", action="store_true", help="only the tiny ones, which need no network")

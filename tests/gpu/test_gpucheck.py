@@ -1,4 +1,4 @@
-"""``scripts/check_cuda`` on the kompute backend: what someone with a GPU runs must not fail for reasons of its own."""
+"""``scripts/dev gpu`` on the kompute backend: what someone with a GPU runs must not fail for reasons of its own."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_a_file_that_is_cut_short_while_it_is_loaded(model_file: Callable[[str],
 
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-jamba", "tiny-t5", "tiny-bert"])
 def test_a_sample_of_broken_models(model_file: Callable[[str], Path], name: str) -> None:
-    """What scripts/fuzz_models does with all of them: no copy ends or hangs the process that uses it."""
+    """What scripts/dev fuzz models does with all of them: no copy ends or hangs the process that uses it."""
     command = [sys.executable, "-m", "robustness.model_trials", "--every", "150", "--rounds", "300"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts")))}
     done = subprocess.run(

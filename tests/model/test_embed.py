@@ -1,6 +1,6 @@
 """``Embed4All`` with real weights, and with tiny random ones of every kind of embedding model.
 
-Each vector is compared with BERT as NumPy computes it from the same file; ``scripts/bench/embeddings`` compares with
+Each vector is compared with BERT as NumPy computes it from the same file; ``scripts/dev bench-vectors`` compares with
 sentence-transformers.
 """
 

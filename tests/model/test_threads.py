@@ -1,4 +1,4 @@
-"""The real library under threads; with a sanitizer, ``scripts/sanitize thread`` looks into it while this runs."""
+"""The real library under threads; with a sanitizer, ``scripts/dev sanitize thread`` looks into it while this runs."""
 
 from __future__ import annotations
 

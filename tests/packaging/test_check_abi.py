@@ -1,4 +1,4 @@
-"""Each gate of ``scripts/check_abi`` passes as things are, and fails for every kind of mismatch."""
+"""Each gate of ``scripts/dev abi`` passes as things are, and fails for every kind of mismatch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def rows() -> list[dict[str, Any]]:
 @needs_compiler
 def test_the_command_finds_nothing_wrong(tmp_path: Path) -> None:
     library = build_fake(tmp_path)
-    command = [sys.executable, str(ROOT / "scripts" / "check_abi"), str(library.parent)]
+    command = [sys.executable, str(ROOT / "scripts" / "commands"), "abi", str(library.parent)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stderr == ""
     prototypes, numbers, exports = done.stdout.splitlines()
@@ -72,7 +72,7 @@ def test_the_command_finds_nothing_wrong(tmp_path: Path) -> None:
     assert numbers.startswith("layout: ")
     assert exports == f"exports of {library.name}: as they should be"
     assert done.returncode == 0
-    assert subprocess.run([*command[:2], str(tmp_path / "none")], capture_output=True).returncode == 1
+    assert subprocess.run([*command[:3], str(tmp_path / "none")], capture_output=True).returncode == 1
 
 
 # The header

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nativebuild.check_wheel import check_wheel, header_functions
+from wheels.check import check_wheel, header_functions
 
 from tests.support.elf_writer import AARCH64, build_elf
 

@@ -211,7 +211,15 @@ def test_looking_into_an_empty_cache_fetches_nothing() -> None:
 
 def test_the_program_prints_nothing_but_the_directory(pinned: Pinned) -> None:
     lock, sdist = pinned()
-    command = [sys.executable, str(ROOT / "scripts" / "fetch_llama_cpp"), "--lock", str(lock), "--sdist", str(sdist)]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "commands"),
+        "fetch-llama-cpp",
+        "--lock",
+        str(lock),
+        "--sdist",
+        str(sdist),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert Path(done.stdout.rstrip("\n")).is_dir()
     assert "unpacking" in done.stderr
@@ -220,7 +228,15 @@ def test_the_program_prints_nothing_but_the_directory(pinned: Pinned) -> None:
 def test_the_program_explains_a_failure_without_a_traceback(pinned: Pinned, tmp_path: Path) -> None:
     _, sdist = pinned()
     lock = write_lock(tmp_path / "other")
-    command = [sys.executable, str(ROOT / "scripts" / "fetch_llama_cpp"), "--lock", str(lock), "--sdist", str(sdist)]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "commands"),
+        "fetch-llama-cpp",
+        "--lock",
+        str(lock),
+        "--sdist",
+        str(sdist),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from nativebuild.elf import ElfError, read_elf
 from nativebuild.report import BuildError
-from nativebuild.wheel_tag import linux_tag
+from wheels.elf import ElfError, read_elf
+from wheels.tag import linux_tag
 
 from tests.support.elf_writer import AARCH64, build_elf
 

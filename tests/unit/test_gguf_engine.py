@@ -15,7 +15,7 @@ from gpt4all.gguf import engine_facts as engine
 def source() -> Path:
     folder = cached_source()
     if folder is None:
-        pytest.skip("the engine's source is not in the build cache; scripts/fetch_llama_cpp puts it there")
+        pytest.skip("the engine's source is not in the build cache; scripts/dev fetch-llama-cpp puts it there")
     return folder
 
 

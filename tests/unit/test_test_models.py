@@ -18,7 +18,7 @@ from testmodels.registry import MODELS, Memory, ModelFile, ModelSpec, Wheel
 
 tiny = pytest.importorskip("testmodels.tiny", reason="needs the extra test-models")
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "test_models"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 PARTS = (b"first part " * 1000, b"second part " * 1000)
 
 
@@ -271,8 +271,11 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_give_one_file(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), "--only", "tiny-llama", "--dir", str(tmp_path)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    command = [sys.executable, "-m", "testmodels.cli", "--only", "tiny-llama", "--dir", str(tmp_path)]
+    runs = [
+        subprocess.Popen(command, cwd=SCRIPTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     answers = [run.communicate(timeout=60) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], answers
     assert {out.strip() for out, _ in answers} == {str(tmp_path / "tiny-llama.gguf")}
@@ -314,7 +317,7 @@ def test_tiny_selects_what_needs_no_network(tmp_path: Path, monkeypatch: pytest.
 
 def test_fetching_smollm2_needs_the_standard_library_only() -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import testmodels.cli; "
+        f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import testmodels.cli; "
         "print(*sorted({'filelock', 'gguf', 'numpy', 'safetensors', 'tqdm'} & set(sys.modules)))"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

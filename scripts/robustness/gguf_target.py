@@ -1,4 +1,4 @@
-"""What ``scripts/fuzz_gguf`` calls with each input; it runs in an environment of its own."""
+"""What ``scripts/dev fuzz gguf`` calls with each input; it runs in an environment of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> None:

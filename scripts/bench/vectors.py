@@ -1,27 +1,22 @@
-#!/usr/bin/env python3
-"""Compares vectors with those of sentence-transformers on the same weights: ``scripts/bench/embeddings --help``.
+"""Command line of ``scripts/dev bench-vectors``: vectors beside those of sentence-transformers on the same weights.
 
-Run it with the Python that has the package: ``.venv/bin/python scripts/bench/embeddings``. Fails where a cosine is
-below 0.9999. The first run installs sentence-transformers and PyTorch into the build cache.
+Fails where a cosine is below 0.9999. The first run installs sentence-transformers and PyTorch into the build cache.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from nativebuild.report import BuildError
 from nativebuild.venvs import child_environment
 
 from bench.children import run_driver
 from bench.drivers.embedding_texts import hard_texts
 from bench.peers import embedding_peer
 from gpt4all import Embed4All
+
+__all__ = ["main"]
 
 _LEAST = 0.9999
 
@@ -30,18 +25,17 @@ def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return math.fsum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Compare Embed4All with sentence-transformers, text by text.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status is 0 where all of them agree."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/dev bench-vectors", description="Compare Embed4All with sentence-transformers, text by text."
+    )
     parser.add_argument("--count", type=int, default=500, help="how many texts (500)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     texts = hard_texts(options.count)
-    try:
-        file, python = embedding_peer()
-        spec = {"threads": 2, "count": options.count}
-        theirs, _ = run_driver(python, "sentence_transformers", {**spec, "task": "vectors"}, child_environment())
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    file, python = embedding_peer()
+    spec = {"threads": 2, "count": options.count}
+    theirs, _ = run_driver(python, "sentence_transformers", {**spec, "task": "vectors"}, child_environment())
     with Embed4All(str(file)) as model:
         # sentence-transformers cuts what is too long.
         ours = model.embed(texts, long_text_mode="truncate")
@@ -50,7 +44,3 @@ def main() -> int:
     for cosine, text in cosines[:5]:
         print(f"  {cosine:.7f}  {text}")
     return int(cosines[0][0] < _LEAST)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

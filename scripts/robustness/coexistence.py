@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Our backends and other packages with llama.cpp inside, in one process; see ``scripts/check_coexistence --help``."""
+"""Command line of ``scripts/dev coexistence``: ours and others' llama.cpp, in one process."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nativebuild.build import INSTALL_ROOT
@@ -18,7 +17,9 @@ from nativebuild.report import BuildError, say
 from nativebuild.venvs import pip_install
 from testmodels import ensure
 
-ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["main"]
+
+ROOT = Path(__file__).resolve().parents[2]
 OURS = ("cpu", "kompute")
 # Prebuilt, with a llama.cpp of about the same age inside.
 PEER = "xllamacpp==2026.10.11549"
@@ -125,22 +126,14 @@ def _check(peer: str, python: str) -> int:
     return 0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status is 0 where all of them get along."""
     parser = argparse.ArgumentParser(
-        prog="check_coexistence",
+        prog="scripts/dev coexistence",
         description="Load our built backends and another package that bundles llama.cpp into one process, in every "
-        "order, and compare what ours generate with what they generate alone. Run it with .venv/bin/python.",
+        "order, and compare what ours generate with what they generate alone.",
     )
     parser.add_argument("--peer", choices=("xllamacpp", "llama_cpp"), default="xllamacpp")
     parser.add_argument("--python", default=sys.executable, help="one that has llama_cpp and our dependencies")
-    options = parser.parse_args()
-    try:
-        return _check(options.peer, options.python)
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    options = parser.parse_args(arguments)
+    return _check(options.peer, options.python)

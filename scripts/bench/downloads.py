@@ -1,4 +1,6 @@
-"""How fast a file comes over the loopback interface: one connection, as downloads use, or several.
+"""Command line of ``scripts/dev bench-downloads``.
+
+How fast a file comes over the loopback interface: one connection, as downloads use, or several.
 
 Prints a table and, with --json, writes the figures. Everything is measured in turn within one run and the best round
 counts, because machines are shared. What a download costs besides the network is hashing and the disk, so each is
@@ -19,7 +21,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -157,13 +159,16 @@ def measure(megabytes: int, rounds: int, directory: Path) -> dict[str, Cost]:
     return best
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure all ways and print their figures."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/dev bench-downloads", description=(__doc__ or "").partition("\n\n")[2]
+    )
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where the files are written (default: the temporary directory)")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         costs = measure(options.megabytes, options.rounds, Path(directory))
     print(f"| {options.megabytes} MB over loopback, best of {options.rounds} | MB/s | CPU s/GB |")
@@ -173,7 +178,4 @@ def main() -> None:
     if options.json:
         figures = {name: asdict(cost) for name, cost in costs.items()}
         options.json.write_text(json.dumps({"megabytes": options.megabytes, "ways": figures}, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -9,8 +9,9 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from nativebuild.elf import ElfError, is_elf, read_elf
 from nativebuild.report import BuildError
+
+from wheels.elf import ElfError, is_elf, read_elf
 
 __all__ = ["linux_tag", "platform_tag"]
 

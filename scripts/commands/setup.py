@@ -1,6 +1,6 @@
 """Sets the clone up for work: ``.venv`` with the package in it, and the CPU backend built.
 
-What ``scripts/setup`` runs. Fast where nothing changed, and without network then.
+Fast where nothing changed, and without network then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from nativebuild.build import BUILD_RECORD, INSTALL_ROOT, build_backend
 from nativebuild.options import BACKENDS, BuildOptions
-from nativebuild.report import BuildError, say
 from nativebuild.venvs import ensure_venv, pip_install
 
 __all__ = ["EXTRAS", "main", "set_up"]
@@ -74,25 +73,14 @@ def _installed_extras(facts: str) -> set[str] | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of ``scripts/setup``."""
+    """Set up, with what the arguments name."""
     parser = argparse.ArgumentParser(
-        prog="setup",
+        prog="scripts/setup",
         description="Build the CPU backend and install the package, editable, into .venv; quick where nothing changed.",
     )
     parser.add_argument("extra", nargs="*", metavar="EXTRA", help=f"what else to install: {', '.join(EXTRAS)}")
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.extra) - set(EXTRAS)):
         parser.error(f"unknown extra {unknown[0]!r}; known: {', '.join(EXTRAS)}")
-    try:
-        set_up(options.extra)
-    except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; the next run goes on from here")
-        return 130
+    set_up(options.extra)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

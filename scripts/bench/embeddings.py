@@ -1,31 +1,31 @@
-#!/usr/bin/env python3
-"""How embedding scales: a table over texts, tokens of each, and threads; ``scripts/bench/embed_scaling --help``.
-
-Run it with the Python that has the package: ``.venv/bin/python scripts/bench/embed_scaling MODEL``.
-"""
+"""Command line of ``scripts/dev bench-embeddings``: a table over texts, tokens of each, and threads."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.drivers.common import megabytes
 from bench.drivers.embedding_texts import equal_texts
 from gpt4all import Embed4All
 
+__all__ = ["main"]
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Time Embed4All over numbers of texts, their lengths and threads.")
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and print a row as soon as it is known."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/dev bench-embeddings",
+        description="Time Embed4All over numbers of texts, their lengths and threads.",
+    )
     parser.add_argument("model", type=Path, help="a GGUF file of an embedding model")
     parser.add_argument("--texts", type=int, nargs="+", default=[1, 10, 100, 1000, 10_000, 100_000])
     parser.add_argument("--tokens", type=int, nargs="+", default=[8, 32, 128, 512, 2048, 8192])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--most", type=int, default=500_000, help="tokens of one measurement; larger ones are left out")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     print("| texts | words each | threads | seconds | texts/s | tokens/s | resident, MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for threads in options.threads:
@@ -45,7 +45,3 @@ def main() -> int:
                         flush=True,
                     )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,12 +9,11 @@ import hashlib
 import io
 import json
 import re
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from nativebuild.elf import ElfError, ElfLibrary, read_elf
+from wheels.elf import ElfError, ElfLibrary, read_elf
 
 __all__ = ["check_wheel", "header_functions", "main"]
 
@@ -187,8 +186,10 @@ def _check_tag(platform: str, elf: dict[str, ElfLibrary]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of ``scripts/check_wheel``."""
-    parser = argparse.ArgumentParser(prog="check_wheel", description="Check built wheels without installing them.")
+    """Command line of ``scripts/dev wheel-check``."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/dev wheel-check", description="Check built wheels without installing them."
+    )
     parser.add_argument("wheel", nargs="+", type=Path)
     parser.add_argument("--allow-native", action="store_true", help="accept libraries for this machine's processor")
     parser.add_argument("--limit-mb", type=float, default=_DEFAULT_LIMIT_MB, help="largest size (default: %(default)s)")
@@ -201,7 +202,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in problems:
             print(f"  {problem}")
     return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Runs the tests, with everything they need made before."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nativebuild.reference import build_reference
+from nativebuild.report import BuildError
+from testmodels import MODELS, ModelError, ensure
+
+__all__ = ["main"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fetch the models, build the programs that tests compare with, and become pytest."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        usage="%(prog)s [--all] [ARGUMENT FOR PYTEST ...]",
+        description="Run the tests with real models: without --all or a -m of your own, all but those marked slow.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--all", action="store_true", help="the slow ones too, as CI does")
+    options, words = parser.parse_known_args(arguments)
+    try:
+        for name in MODELS:
+            ensure(name)
+        reference = build_reference()
+    except ModelError as error:
+        raise BuildError(str(error)) from error
+    # Before the others: pytest takes the last -m.
+    chosen = [] if options.all else ["-m", "not slow"]
+    os.environ["GPT4ALL_REFERENCE_DIR"] = str(reference)
+    os.chdir(_ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *chosen, *words])
