@@ -9,26 +9,40 @@
 Importing this package loads no native library and opens no socket.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from gpt4all import errors
+from gpt4all._native.outcome import Outcome
 from gpt4all._version import __version__
 from gpt4all.errors import *  # noqa: F403
+from gpt4all.generation.asynchronous import AsyncGeneration
+from gpt4all.generation.streaming import Generation
 from gpt4all.gpt4all import GPT4All
 
 if TYPE_CHECKING:
+    from gpt4all.downloads.progress import DownloadProgress
     from gpt4all.embed4all import Embed4All
 
-__all__ = ["Embed4All", "GPT4All", "__version__", *errors.__all__]
+__all__ = [
+    "AsyncGeneration",
+    "DownloadProgress",
+    "Embed4All",
+    "GPT4All",
+    "Generation",
+    "Outcome",
+    "__version__",
+    *errors.__all__,
+]
+
+# Imported by those who use them: a fifth of what importing the package would cost.
+_LAZY = {"Embed4All": "gpt4all.embed4all", "DownloadProgress": "gpt4all.downloads.progress"}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported by those who use it: a fifth of what importing the package would cost.
-    if name == "Embed4All":
-        from gpt4all.embed4all import Embed4All
-
-        globals()[name] = Embed4All
-        return Embed4All
+    if name in _LAZY:
+        value = globals()[name] = getattr(importlib.import_module(_LAZY[name]), name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

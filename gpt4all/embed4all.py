@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,17 @@ from gpt4all.errors import CancellationError, GPT4AllError
 from gpt4all.gpt4all import GPT4All
 from gpt4all.notices import warn_caller
 
+if sys.version_info >= (3, 11):
+    from typing import Self, Unpack
+else:
+    from typing_extensions import Self, Unpack
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from typing_extensions import Unpack
 
     from gpt4all._native.backend import OnBatch
-    from gpt4all.engine.loaded_model import ModelSession
+    from gpt4all.engine.loaded_model import LoadedModel
 
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2.gguf2.f16.gguf"
 
@@ -80,9 +85,9 @@ class Embed4All:
         if model_name is None:
             model_name = DEFAULT_EMBEDDING_MODEL
         self.gpt4all = GPT4All(model_name, n_threads=n_threads, device=device, **kwargs)
-        info = self.gpt4all.model.info
+        info = self.gpt4all._loaded.info
         try:
-            self.gpt4all.model.check_can_embed()
+            self.gpt4all._loaded.check_can_embed()
         except BaseException:
             self.gpt4all.close()
             raise
@@ -93,8 +98,8 @@ class Embed4All:
     def __repr__(self) -> str:
         return f"Embed4All({self._name!r}, gpt4all={self.gpt4all!r})"
 
-    def __enter__(self) -> Embed4All:
-        self.gpt4all.model.check_open()
+    def __enter__(self) -> Self:
+        self.gpt4all._loaded.check_open()
         return self
 
     def __exit__(
@@ -223,7 +228,7 @@ class Embed4All:
             ValueError, TypeError: an argument makes no sense; the message names it.
         """
         refuse_unknown(Embed4All.embed, unknown)
-        self.gpt4all.model.check_can_embed()
+        self.gpt4all._loaded.check_can_embed()
         options = _Options(
             prefix=self._choose_prefix(prefix),
             size=self._choose_size(dimensionality),
@@ -247,7 +252,7 @@ class Embed4All:
                     n_prompt_tokens += window.n_text_tokens
         except (CancellationError, ValueError) as error:
             # Stopped by that, or found closed between two windows.
-            if self.gpt4all.model.closed:
+            if self.gpt4all._loaded.closed:
                 raise CancellationError("the model was closed while it computed embeddings") from error
             raise
         embeddings = collected.result(single=isinstance(text, str))
@@ -255,7 +260,7 @@ class Embed4All:
 
     @property
     def _full_size(self) -> int:
-        return self.gpt4all.model.info.n_embd_out
+        return self.gpt4all._loaded.info.n_embd_out
 
     def _choose_prefix(self, prefix: str | None) -> str:
         if prefix is not None:
@@ -306,13 +311,13 @@ class Embed4All:
             # One at a time is what programs use, or a few: nothing that could grow for ever.
             if len(self._readers) > 16:
                 self._readers.clear()
-            self._readers[prefix] = _Reader(self.gpt4all.model, prefix)
+            self._readers[prefix] = _Reader(self.gpt4all._loaded, prefix)
         return self._readers[prefix]
 
     def _compute(self, window: Window, options: _Options, on_batch: OnBatch | None) -> Iterator[Sequence[float]]:
         """A vector for each text of the window."""
         whole = options.size is None
-        rows = self.gpt4all.model.embed(window.tokens, window.lengths, normalize=whole, on_batch=on_batch)
+        rows = self.gpt4all._loaded.embed(window.tokens, window.lengths, normalize=whole, on_batch=on_batch)
         # Apart: out of a generator, a callback's StopIteration would come as another error.
         return self._vectors(rows, window, options)
 
@@ -339,7 +344,7 @@ class _Options:
 class _Reader:
     """Reads texts with one prefix."""
 
-    def __init__(self, model: ModelSession, prefix: str) -> None:
+    def __init__(self, model: LoadedModel, prefix: str) -> None:
         self._model = model
         self._lead = f"{prefix}:" if prefix else ""
         self._lead_tokens = model.tokenize(self._lead) if prefix else []

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
 
-from gpt4all.chat.history import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
+from gpt4all._native.outcome import Outcome
 from gpt4all.chat.session import ChatMethods
-from gpt4all.checks import check_callback, check_flag, check_text, refuse_unknown
+from gpt4all.chat.template import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
+from gpt4all.checks import check_flag, refuse_unknown
 from gpt4all.devices.request import parse_device
-from gpt4all.engine.workers import interrupt_again
-from gpt4all.generation.exchange import ChatTurn, PromptTurn
+from gpt4all.generation.asynchronous import AsyncGeneration
+from gpt4all.generation.streaming import Generation
 from gpt4all.model_files.library import ConfigType, ModelLibrary
 from gpt4all.notices import hide_log, log_shown, warn_caller
 from gpt4all.options import (
     DEFAULT_REPEAT_PENALTY,
     GenerateArguments,
-    GenerationOptions,
     LoadOptions,
     ProgressCallback,
     ReasoningCallback,
     ResponseCallback,
 )
+from gpt4all.options import empty_response_callback as empty_response_callback
+
+if sys.version_info >= (3, 11):
+    from typing import Self, Unpack
+else:
+    from typing_extensions import Self, Unpack
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from gpt4all._native.backend import CancelFlag, Outcome
-    from gpt4all.engine.loaded_model import ModelSession
-    from gpt4all.engine.runs import Output, Run, Work
-    from gpt4all.generation.asynchronous import AsyncGeneration
+    from gpt4all.generation.call import Call
 
 MessageType = dict[str, str]
 
 logger = logging.getLogger("gpt4all")
-
-
-def empty_response_callback(token_id: int, response: str) -> bool:
-    """The default ``callback``: goes on."""
-    return True
 
 
 class GPT4All(ModelLibrary, ChatMethods):
@@ -112,6 +108,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         refuse_unknown(GPT4All.__init__, unknown)
         # Files' headers, ctypes and all that is native, for those who load a model: importing the package stays cheap.
         from gpt4all import gguf
+        from gpt4all.engine.handle import ModelHandle
         from gpt4all.engine.placement import Placement
 
         super().__init__()
@@ -135,12 +132,14 @@ class GPT4All(ModelLibrary, ChatMethods):
             )
             path = Path(self.config["path"])
             header = gguf.preflight(path)
-            self.model: ModelSession = placement.open(path, header.context_length)
+            self._loaded = placement.open(path, header.context_length)
+        #: The loaded model underneath.
+        self.model = ModelHandle(self._loaded)
         #: Why the model is not where ``device`` wanted it most, ``None`` where it is.
         self.fallback_reason: str | None = placement.fallback_reason
         #: How the last call of :meth:`generate` ended, ``None`` before the first.
         self.last_generation: Outcome | None = None
-        info = self.model.info
+        info = self._loaded.info
         if info.can_generate and info.n_ctx > info.n_ctx_train > 0:
             warn_caller(
                 f"n_ctx={info.n_ctx} is more than the {info.n_ctx_train} tokens this model was trained with; "
@@ -150,12 +149,12 @@ class GPT4All(ModelLibrary, ChatMethods):
     @property
     def backend(self) -> str:
         """Name of the backend in use: ``"cpu"``, ``"kompute"``, ``"cuda"`` or ``"metal"``."""
-        return self.model.backend
+        return self._loaded.backend
 
     @property
     def device(self) -> str | None:
         """Name of the GPU in use, without its backend; ``None`` on the CPU and with Metal."""
-        return self.model.device
+        return self._loaded.device
 
     @staticmethod
     def list_gpus() -> list[str]:
@@ -172,7 +171,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             return []
 
     def __repr__(self) -> str:
-        model = getattr(self, "model", None)
+        model = getattr(self, "_loaded", None)
         if model is None:
             return "<GPT4All that failed to load>"
         what = f"backend={model.backend!r}, device={model.device!r}, n_ctx={model.info.n_ctx}"
@@ -185,8 +184,8 @@ class GPT4All(ModelLibrary, ChatMethods):
             "pages; threads and tasks can share the object itself"
         )
 
-    def __enter__(self) -> GPT4All:
-        self.model.check_open()
+    def __enter__(self) -> Self:
+        self._loaded.check_open()
         return self
 
     def __exit__(
@@ -199,12 +198,12 @@ class GPT4All(ModelLibrary, ChatMethods):
 
         Closing twice is fine.
         """
-        self.model.close()
+        self._loaded.close()
         hide_log(self)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, read as plain text: no special tokens are added or recognised."""
-        return self.model.tokenize(text)
+        return self._loaded.tokenize(text)
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids. Bytes that are no valid UTF-8 become U+FFFD.
@@ -212,7 +211,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         Raises:
             ValueError, TypeError: one of them is no token of this model.
         """
-        return self.model.detokenize(ids)
+        return self._loaded.detokenize(ids)
 
     @overload
     def generate(
@@ -222,12 +221,10 @@ class GPT4All(ModelLibrary, ChatMethods):
     @overload
     def generate(
         self, prompt: str, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
-    ) -> Iterator[str]: ...
+    ) -> Generation: ...
 
     @overload
-    def generate(
-        self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]
-    ) -> str | Iterator[str]: ...
+    def generate(self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]) -> str | Generation: ...
 
     def generate(
         self,
@@ -253,7 +250,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         parse_special: bool = True,
         reasoning_callback: ReasoningCallback | None = None,
         **unknown: NoReturn,
-    ) -> str | Iterator[str]:
+    ) -> str | Generation:
         """Continues a prompt, or inside :meth:`chat_session` answers a message.
 
         Outside a session every call starts from an empty context; a prefix
@@ -310,7 +307,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         """
         refuse_unknown(GPT4All.generate, unknown)
         streaming = check_flag("streaming", streaming)
-        turn, work, wanted = self._prepare(
+        call = self._new_call(
             prompt,
             max_tokens=max_tokens,
             temp=temp,
@@ -331,7 +328,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             parse_special=parse_special,
             reasoning_callback=reasoning_callback,
         )
-        return self._stream(turn, work, wanted) if streaming else self._complete(turn, work, wanted)
+        return Generation(call) if streaming else call.text()
 
     def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
         """:meth:`generate` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
@@ -343,87 +340,18 @@ class GPT4All(ModelLibrary, ChatMethods):
         """
         known = GenerateArguments.__annotations__
         refuse_unknown(GPT4All.agenerate, [name for name in arguments if name not in known], ("prompt", *known))
-        # asyncio is too heavy to import for those who don't use it.
-        from gpt4all.generation.asynchronous import AsyncGeneration
+        return AsyncGeneration(self._new_call(prompt, **arguments))
 
-        turn, work, wanted = self._prepare(prompt, **arguments)
-        return AsyncGeneration(
-            lambda on_news: self._new_run(work, wanted, streaming=True, on_news=on_news), self.model.submit, turn
-        )
+    def _new_call(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> Call:
+        # With the engine, which is loaded by now.
+        from gpt4all.generation.call import Call
 
-    def _prepare(
-        self, prompt: str, **arguments: Unpack[GenerateArguments]
-    ) -> tuple[ChatTurn | PromptTurn, Work, ResponseCallback | None]:
-        """Checks every argument; what is left to do, the work, is done when the call's turn comes."""
-        callback = arguments.pop("callback", empty_response_callback)
-        reasoning_callback = arguments.pop("reasoning_callback", None)
-        parse_special = check_flag("parse_special", arguments.pop("parse_special", True))
-        check_text("prompt", prompt)
-        check_callback("callback", callback)
-        if reasoning_callback is not None:
-            check_callback("reasoning_callback", reasoning_callback)
-        self.model.check_can_generate()
         chat = self._current_chat()
-        options = GenerationOptions.create(
-            legacy_stops=chat is None or chat.template.legacy,
-            **arguments,  # type: ignore[misc]
-        )
-        self.model.check_options(options)
-        turn = self._turn(chat, prompt, options, parse_special, reasoning_callback)
-        context = contextvars.copy_context()
+        format_message = None if chat is None else self._own_format()
+        return Call.prepare(self._loaded, chat, format_message, self._remember, prompt, **arguments)
 
-        def work(output: Output, cancel: CancelFlag) -> Outcome:
-            # In the caller's context: callbacks and a subclass's formatting see the session that they belong to.
-            return context.run(turn.work, output, cancel)
-
-        # The default would cost a call per token and change nothing.
-        return turn, work, None if callback is empty_response_callback else callback
-
-    def _complete(self, turn: ChatTurn | PromptTurn, work: Work, callback: ResponseCallback | None) -> str:
-        run = self._new_run(work, callback, streaming=False)
-        try:
-            self.model.submit(run)
-            return run.text()
-        except BaseException:
-            # Ctrl-C, if it is no error of the run: then nothing is kept.
-            turn.keep(run.text_so_far())
-            run.leave()
-            raise
-
-    def _stream(self, turn: ChatTurn | PromptTurn, work: Work, callback: ResponseCallback | None) -> Iterator[str]:
-        seen: list[str] = []
-        run = self._new_run(work, callback, streaming=True)
-        try:
-            self.model.submit(run)
-            while (piece := run.next_piece()) is not None:
-                seen.append(piece)
-                yield piece
-        except GeneratorExit:
-            try:
-                turn.keep("".join(seen))
-                run.leave()
-            except KeyboardInterrupt:
-                # Python would lose it here if nobody called close(), but the stream was dropped.
-                run.drop()
-                interrupt_again()
-            raise
-        except BaseException:
-            turn.keep("".join(seen))
-            run.leave()
-            raise
-
-    def _new_run(
-        self,
-        work: Work,
-        callback: ResponseCallback | None,
-        *,
-        streaming: bool,
-        on_news: Callable[[], None] | None = None,
-    ) -> Run:
-        def finished(outcome: Outcome) -> None:
-            self.last_generation = outcome
-
-        return self.model.new_run(work, callback, finished, streaming=streaming, on_news=on_news)
+    def _remember(self, outcome: Outcome) -> None:
+        self.last_generation = outcome
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,13 @@ from gpt4all.notices import warn_caller
 
 #: Called with a token's id and its text; ``False`` stops the generation, ``None`` goes on.
 ResponseCallback = Callable[[int, str], "bool | None"]
+
+
+def empty_response_callback(token_id: int, response: str) -> bool:
+    """The default ``callback``: goes on."""
+    return True
+
+
 ProgressCallback = Callable[[float], "bool | None"]
 #: Called with each piece of thinking; ``False`` stops the generation.
 ReasoningCallback = Callable[[str], "bool | None"]

@@ -12,8 +12,9 @@ from gpt4all._native.c_strings import to_str
 from gpt4all._native.callbacks import CancelFlag, OnBatch, OnProgress, OnToken, Stored
 from gpt4all._native.device_memory import Device, MemoryNeed, count_devices, list_devices, measure_model, read_device
 from gpt4all._native.load_options import LoadArguments, load_options
-from gpt4all._native.model import NativeModel, Outcome
+from gpt4all._native.model import NativeModel
 from gpt4all._native.model_info import ModelInfo, WordPiece
+from gpt4all._native.outcome import Outcome
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -4,29 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 from gpt4all._native import abi
-
-
-class TopLogprob(TypedDict):
-    """A token, the natural logarithm of its probability, and its bytes: alone they may be no valid UTF-8."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprob(TopLogprob):
-    """A token of the answer, and the likeliest ones in its place."""
-
-    top_logprobs: list[TopLogprob]
-
-
-class Logprobs(TypedDict):
-    """One entry for each token of the answer, in order."""
-
-    content: list[TokenLogprob]
+from gpt4all._native.outcome import TokenLogprob, TopLogprob
 
 
 def collector(content: list[TokenLogprob], failed: Callable[[BaseException], None]) -> Any:

@@ -9,14 +9,14 @@ import weakref
 from array import array
 from collections.abc import Mapping, Sequence
 from ctypes import byref, c_int32, c_int64, c_void_p
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpt4all._native import abi
 from gpt4all._native.callbacks import CancelFlag, OnBatch, OnToken, Stored
 from gpt4all._native.generate_options import GenerateArguments, generate_options
-from gpt4all._native.logprobs import Logprobs, TokenLogprob, collector
+from gpt4all._native.logprobs import collector
 from gpt4all._native.model_info import read_model_info
+from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.errors import ChatTemplateError
 
 if TYPE_CHECKING:
@@ -29,30 +29,13 @@ _FINISH_REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a generation ended, what it processed, and the seconds it took."""
-
-    finish_reason: str
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    context_shifts: int
-    prompt_seconds: float
-    completion_seconds: float
-    #: What a reasoning model thought before it answered, ``None`` for others.
-    reasoning: str | None = None
-    #: How likely each token was, ``None`` unless asked for.
-    logprobs: Logprobs | None = None
-
-
 class NativeModel:
-    """A model handle. Not thread-safe: the session above it queues calls."""
+    """A model handle. Not thread-safe: the model above it queues calls."""
 
     def __init__(self, cdll: ctypes.CDLL, handle: int) -> None:
         self._cdll = cdll
         self._handle = c_void_p(handle)
-        # Holds the handle, not this object; at exit the session closes in time.
+        # Holds the handle, not this object; at exit the model above closes in time.
         self._finalizer = weakref.finalize(self, _free_model, cdll, self._handle, os.getpid())
         self._finalizer.atexit = False
         self.info = read_model_info(cdll, self._handle)

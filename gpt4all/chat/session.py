@@ -10,17 +10,16 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from gpt4all.chat.history import ChatSession, Message, split_legacy
+from gpt4all.chat.history import ChatSession, Message
 from gpt4all.chat.history_copy import HistoryCopy
+from gpt4all.chat.template import split_legacy
 from gpt4all.checks import refuse_unknown
-from gpt4all.generation.exchange import ChatTurn, PromptTurn
 from gpt4all.notices import warn_deprecated
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from gpt4all.engine.loaded_model import ModelSession
-    from gpt4all.options import GenerationOptions, ReasoningCallback
+    from gpt4all.engine.loaded_model import LoadedModel
 
 
 #: The sessions entered in this context, of any model and perhaps left since; the innermost is the last.
@@ -58,7 +57,7 @@ class ChatMethods:
     """Sessions, and what subclasses written for 2.8 override."""
 
     config: dict[str, Any]
-    model: ModelSession
+    _loaded: LoadedModel
 
     def __init__(self) -> None:
         self._entered_contexts: list[weakref.ref[ChatContext]] = []
@@ -97,9 +96,9 @@ class ChatMethods:
             ValueError, TypeError: a template or a message makes no sense.
         """
         refuse_unknown(ChatMethods.chat_session, unknown)
-        self.model.check_open()
+        self._loaded.check_open()
         chat = ChatSession.create(
-            self.config, self.model.info.chat_template, system_prompt, prompt_template, messages, template_args
+            self.config, self._loaded.info.chat_template, system_prompt, prompt_template, messages, template_args
         )
         return cast("AbstractContextManager[Self]", ChatContext(self, chat))
 
@@ -127,7 +126,7 @@ class ChatMethods:
         chat = self._current_chat()
         if chat is None:
             return "{0}"
-        return chat.template.text or self.model.info.chat_template or ""
+        return chat.template.text or self._loaded.info.chat_template or ""
 
     def _format_chat_prompt_template(
         self, messages: list[Message], default_prompt_header: str = "", default_prompt_footer: str = ""
@@ -176,18 +175,6 @@ class ChatMethods:
         around = [context.outer for context in open_ones]
         innermost = [context for context in open_ones if context not in around]
         return innermost[0] if len(innermost) == 1 else None
-
-    def _turn(
-        self,
-        chat: ChatSession | None,
-        prompt: str,
-        options: GenerationOptions,
-        parse_special: bool,
-        reasoning_callback: ReasoningCallback | None,
-    ) -> ChatTurn | PromptTurn:
-        if chat is None:
-            return PromptTurn(self.model, prompt, options, parse_special)
-        return ChatTurn(self.model, chat, prompt, options, reasoning_callback, self._own_format())
 
     def _own_format(self) -> Callable[[list[Message], str], str] | None:
         """A subclass's formatting, with the warning it deserves."""

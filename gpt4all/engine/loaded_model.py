@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import operator
 import os
 import threading
-import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,20 +20,11 @@ from gpt4all._native.backend import (
     Outcome,
 )
 from gpt4all.checks import check_text
-from gpt4all.engine import wordpiece
-from gpt4all.engine.embedding_run import EmbeddingRun
+from gpt4all.engine import at_exit, wordpiece
+from gpt4all.engine.at_exit import end_thread_if_exiting
 from gpt4all.engine.mapped_file import MappedFile
-from gpt4all.engine.runs import Output, Run, Work
-from gpt4all.engine.workers import (
-    CLOSED,
-    FORKED,
-    Call,
-    Job,
-    Worker,
-    end_thread_if_exiting,
-    interrupts_ignored,
-    stop_all,
-)
+from gpt4all.engine.runs import EmbeddingRun, Output, Run, Work
+from gpt4all.engine.workers import CLOSED, FORKED, Call, Job, Worker
 from gpt4all.errors import CancellationError, ContextWindowExceededError, GenerationError, UnsupportedModelError
 from gpt4all.options import (
     GenerationOptions,
@@ -46,14 +35,9 @@ from gpt4all.options import (
 #: Room a prompt leaves for the answer, as in 2.8.
 MIN_ANSWER_ROOM = 4
 
-# Keyed by id: unlike those of a WeakSet, its references can be listed while other threads add some.
-_open_sessions: weakref.WeakValueDictionary[int, ModelSession] = weakref.WeakValueDictionary()
-#: The process that loads models with each.
-backends_in_use: dict[Backend, int] = {}
 
-
-class ModelSession:
-    """The ``model`` attribute of :class:`gpt4all.GPT4All`.
+class LoadedModel:
+    """A model's native handle and the thread that works for it.
 
     Attributes:
         model_path: the model's file.
@@ -79,14 +63,13 @@ class ModelSession:
         self._native = native
         self._n_threads = n_threads
         self._mapped = mapped
-        # The model's thread and the line of calls before it.
-        self._turns = worker
+        self._worker = worker
         self._closed = False
         # One for each thread that has called what runs beside a generation, held
         # meanwhile. Only freeing the model waits for them.
         self._beside: dict[int, threading.RLock] = {}
         self._pid = os.getpid()
-        _open_sessions[id(self)] = self
+        at_exit.open_models[id(self)] = self
 
     def set_thread_count(self, n_threads: int) -> None:
         """Sets the CPU threads; waits for a running call."""
@@ -102,10 +85,6 @@ class ModelSession:
         """CPU threads in use."""
         self._check_open()
         return self._n_threads
-
-    def count_prompt_tokens(self, text: str) -> int:
-        """Tokens of ``text`` as :meth:`GPT4All.generate` would read it."""
-        return len(self.prompt_tokens(text))
 
     def tokenize(
         self, text: str, *, add_special: bool = False, parse_special: bool = False, cancel: CancelFlag | None = None
@@ -261,12 +240,12 @@ class ModelSession:
     def submit(self, job: Job) -> None:
         """Puts a job in the line, without waiting. Whoever this interrupts calls the job's ``leave``."""
         self._check_open()
-        if self._turns.waits_for_this_thread():
+        if self._worker.waits_for_this_thread():
             raise GenerationError(
                 "the model is in the middle of a call that waits for this code to return, so it cannot be called "
                 "from the callback of that call, nor from a signal handler"
             )
-        self._turns.submit(job)
+        self._worker.submit(job)
 
     def embed(
         self, tokens: array[int], lengths: array[int], *, normalize: bool, on_batch: OnBatch | None = None
@@ -293,18 +272,18 @@ class ModelSession:
         """Stops a running call, frees the model; closing twice is fine."""
         self._closed = True
         # The engine's threads did not survive a fork, so nothing may touch it there.
-        if os.getpid() != self._pid or self._turns.is_over():
+        if os.getpid() != self._pid or self._worker.is_over():
             return
-        running = self._turns.holder()
+        running = self._worker.holder()
         if running is not None:
             running.model_closes()
         freeing = Call(self._free)
-        self._turns.submit(freeing)
+        self._worker.submit(freeing)
         # From a callback, or a signal handler or finalizer in the middle of a
         # call, waiting for that call would be waiting for ever.
-        if not self._turns.is_current() and not self._is_in_use_here():
+        if not self._worker.is_current() and not self._is_in_use_here():
             freeing.wait()
-            self._turns.join()
+            self._worker.join()
 
     def _free(self) -> None:
         for lock in list(self._beside.values()):
@@ -312,7 +291,7 @@ class ModelSession:
             with lock:
                 pass
         self._native.close()
-        self._turns.end()
+        self._worker.end()
 
     def _in_use(self) -> threading.RLock:
         """To be held, after which :meth:`_check_open` tells whether the model is still there."""
@@ -356,7 +335,7 @@ class ModelSession:
             self._mapped.check()
 
     def _check_open(self) -> None:
-        if self._closed and self._turns.is_current():
+        if self._closed and self._worker.is_current():
             # In the middle of a call, for which the model stays until it ends.
             raise CancellationError(CLOSED)
         self._begin()
@@ -412,25 +391,3 @@ def _token_id(token: object, n_vocab: int) -> int:
     if not 0 <= number < n_vocab:
         raise ValueError(f"ids holds {number}, which is outside the vocabulary of {n_vocab} tokens")
     return number
-
-
-# A second Ctrl-C would end the wait, and a thread that comes back from the engine into an interpreter that is gone ends
-# the process with SIGABRT.
-@interrupts_ignored()
-def _close_all() -> None:
-    sessions = [session for reference in _open_sessions.valuerefs() if (session := reference()) is not None]
-    for session in sessions:
-        # From here on, daemon threads that call end without a sound.
-        session._closed = True
-    stop_all()
-    for session in sessions:
-        # A callback that never returns keeps its model.
-        if session._turns.is_over():
-            session._free()
-    for backend, pid in backends_in_use.items():
-        if pid == os.getpid():
-            backend.silence()
-
-
-# Runs while threads still do, so that no native call is left when the interpreter is torn down.
-atexit.register(_close_all)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt4all._native.backend import Backend, ModelInfo, NativeModel, OnProgress, load_backend
-from gpt4all.engine.loaded_model import ModelSession, backends_in_use
+from gpt4all.engine.at_exit import backends_in_use, end_thread_if_exiting
+from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.mapped_file import MappedFile
-from gpt4all.engine.workers import LEAVE_PATIENCE, Job, Worker, end_thread_if_exiting
+from gpt4all.engine.workers import LEAVE_PATIENCE, Job, Worker
 from gpt4all.errors import CancellationError
 from gpt4all.options import LoadOptions, ProgressCallback
 
@@ -105,7 +106,7 @@ class Location:
 
 def open_model(
     backend_name: str, path: Path, options: LoadOptions, locate: Callable[[Backend, LoadArguments], Location]
-) -> ModelSession:
+) -> LoadedModel:
     """Loads the backend's library, then the model where ``locate`` says."""
     opened: list[tuple[Backend, Location]] = []
     mapped = MappedFile.of(path) if options.use_mmap else None
@@ -132,7 +133,7 @@ def open_model(
     native, worker = _run(load, options.progress)
     ((backend, location),) = opened
     device = location.name(native.info)
-    return ModelSession(backend, native, worker, path, options.n_threads, device, mapped)
+    return LoadedModel(backend, native, worker, path, options.n_threads, device, mapped)
 
 
 def _watch(mapped: MappedFile, on_progress: OnProgress, fraction: float) -> bool:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gpt4all._native.backend import Backend
     from gpt4all._native.device_memory import Device, MemoryNeed
     from gpt4all._native.load_options import LoadArguments
-    from gpt4all.engine.loaded_model import ModelSession
+    from gpt4all.engine.loaded_model import LoadedModel
 
 
 def _probe(backend: str) -> Probe:
@@ -79,7 +79,7 @@ class Placement:
                 raise only.error
             self._candidates = iter([only])
 
-    def open(self, path: Path, n_ctx_train: int | None) -> ModelSession:
+    def open(self, path: Path, n_ctx_train: int | None) -> LoadedModel:
         """Loads the model where it fits.
 
         Raises:
@@ -112,7 +112,7 @@ class Placement:
                 "them; use 'cuda' or 'kompute', with a share of 0 for each GPU that is to be left out"
             )
 
-    def _open_on(self, candidate: Candidate, path: Path, n_ctx_train: int | None) -> ModelSession:
+    def _open_on(self, candidate: Candidate, path: Path, n_ctx_train: int | None) -> LoadedModel:
         if candidate.error is not None:
             raise candidate.error
         if candidate.backend == "cpu":

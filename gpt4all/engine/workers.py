@@ -24,10 +24,12 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from gpt4all.engine import at_exit
+from gpt4all.engine.at_exit import end_thread_if_exiting
 from gpt4all.errors import GenerationError, ModelLoadError
 
 #: Seconds of a wait after which Python looks for signals. On Windows none ends a
@@ -35,8 +37,6 @@ from gpt4all.errors import GenerationError, ModelLoadError
 WAIT_SLICE = 0.2
 #: Seconds that a caller who leaves waits for the engine, which mostly needs a token's time.
 LEAVE_PATIENCE = 1.0
-#: Seconds that the interpreter's exit waits for a callback that does not return.
-EXIT_PATIENCE = 5.0
 #: Bytes of address space for a thread's stack and what Python needs to begin one, twice over.
 _THREAD_MEMORY = 32 << 20
 
@@ -45,9 +45,6 @@ FORKED = (
     "load it in the child, or start workers with multiprocessing's 'spawn' method"
 )
 CLOSED = "the model is closed; load it again"
-
-_workers: dict[int, Worker] = {}
-_exiting = False
 
 
 class Job:
@@ -197,7 +194,7 @@ class Worker:
         self._line: deque[Job] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._over = False
-        # A daemon, because a forgotten stream must not keep the interpreter alive; stop_all ends it at exit.
+        # A daemon, because a forgotten stream must not keep the interpreter alive; at_exit ends it.
         self._thread = threading.Thread(target=self._main, name="GPT4All worker", daemon=True)
 
     def start(self) -> None:
@@ -274,9 +271,9 @@ class Worker:
             self._end(_no_thread(error))
 
     def _main(self) -> None:
-        # Before stop_all lists them, or it has said that it did.
-        _workers[id(self)] = self
-        while not _exiting and self._bell.get():
+        # Before the exit lists them, or it has said that it did.
+        at_exit.workers[id(self)] = self
+        while not at_exit.exiting and self._bell.get():
             while (job := self.holder()) is not None:
                 self._do(job)
         self._end(ValueError(CLOSED))
@@ -292,7 +289,7 @@ class Worker:
     def _end(self, refusal: BaseException) -> None:
         self._over = True
         self._refuse_rest(refusal)
-        _workers.pop(id(self), None)
+        at_exit.workers.pop(id(self), None)
 
     def _refuse_rest(self, error: BaseException) -> None:
         for job in list(self._line):
@@ -316,45 +313,3 @@ def _no_thread(error: BaseException) -> ModelLoadError:
 def interrupt_again() -> None:
     """For a Ctrl-C that met code out of which nothing can be raised: it comes again a moment later."""
     _thread.start_new_thread(_thread.interrupt_main, ())
-
-
-def end_thread_if_exiting() -> None:
-    """Ends a daemon thread that calls while the interpreter exits.
-
-    Its models are closed by then. An error would be printed for nobody to
-    read, and a text cut short could pass for a whole one.
-    """
-    if _exiting and threading.current_thread() is not threading.main_thread():
-        raise SystemExit
-
-
-@contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Where the caller is the main thread, the only one that Ctrl-C comes to."""
-    import signal
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        # None: a handler that Python knows nothing of.
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
-
-
-def stop_all() -> None:
-    """For the interpreter's exit: ends all work, as far as its callbacks return, and begins no more."""
-    global _exiting
-    _exiting = True
-    mine = [worker for worker in list(_workers.values()) if worker._pid == os.getpid()]
-    for worker in mine:
-        worker.end()
-        first = worker.holder()
-        if first is not None:
-            first.model_closes()
-    deadline = time.monotonic() + EXIT_PATIENCE
-    for worker in mine:
-        worker.join(max(0.0, deadline - time.monotonic()))

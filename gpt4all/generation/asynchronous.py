@@ -5,18 +5,19 @@ No thread waits for it: the model's own tells the event loop that there is somet
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
 from queue import Empty
 from typing import TYPE_CHECKING
 
-from gpt4all.engine.workers import interrupt_again
+from gpt4all._native.outcome import Outcome
 from gpt4all.errors import GenerationError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gpt4all.engine.runs import Run
-    from gpt4all.generation.exchange import ChatTurn, PromptTurn
+    from gpt4all.generation.call import Call
 
 
 class AsyncGeneration(AsyncIterator[str]):
@@ -30,21 +31,21 @@ class AsyncGeneration(AsyncIterator[str]):
     #: Until it is made: Ctrl-C may come meanwhile, and then ``__del__`` has nothing to stop.
     _over = True
 
-    def __init__(
-        self,
-        new_run: Callable[[Callable[[], None]], Run],
-        submit: Callable[[Run], None],
-        turn: ChatTurn | PromptTurn,
-    ) -> None:
-        self._new_run = new_run
-        self._submit = submit
-        self._turn = turn
+    def __init__(self, call: Call) -> None:
+        import asyncio
+
+        self._call = call
         self._run: Run | None = None
         self._news = asyncio.Event()
         self._seen: list[str] = []
         self._used = False
         self._waiting = False
         self._over = False
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How this generation ended; ``None`` before, and where it ended with an error."""
+        return self._call.outcome
 
     def __await__(self) -> Generator[object, None, str]:
         self._use()
@@ -92,6 +93,8 @@ class AsyncGeneration(AsyncIterator[str]):
             self._stop()
         except KeyboardInterrupt:
             # Python would lose it here.
+            from gpt4all.engine.workers import interrupt_again
+
             interrupt_again()
 
     def _use(self) -> None:
@@ -103,9 +106,13 @@ class AsyncGeneration(AsyncIterator[str]):
         if self._over:
             return None
         if self._run is None:
-            run = self._run = self._new_run(_notifier(asyncio.get_running_loop(), self._news))
+            import asyncio
+
+            run = self._run = self._call.new_run(
+                streaming=True, on_news=_notifier(asyncio.get_running_loop(), self._news)
+            )
             try:
-                self._submit(run)
+                self._call.submit(run)
             except BaseException:
                 self._run = None
                 run.drop()
@@ -121,7 +128,7 @@ class AsyncGeneration(AsyncIterator[str]):
             return
         self._over = True
         if self._run is not None:
-            self._turn.keep("".join(self._seen))
+            self._call.exchange.keep("".join(self._seen))
             self._run.drop()
 
 

@@ -1,44 +1,52 @@
-"""One turn of a chat: the prompt it sends, the answer it gets, and what of both stays in the history."""
+"""What a call sends, and what of it and of the answer stays in the history."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from gpt4all.chat.history import ChatSession, Conversation, Formatted, Message, PromptBuilder
+from gpt4all._native.backend import CancelFlag, Outcome
+from gpt4all.chat.history import ChatSession, Conversation, Formatted, Message
+from gpt4all.chat.prompt import PromptBuilder
+from gpt4all.engine.loaded_model import LoadedModel
+from gpt4all.engine.runs import Output
 from gpt4all.errors import CancellationError
 from gpt4all.generation.reasoning import Splitter, splitter_for
-
-if TYPE_CHECKING:
-    from gpt4all._native.backend import CancelFlag, Outcome
-    from gpt4all.engine.loaded_model import ModelSession
-    from gpt4all.engine.runs import Output
-    from gpt4all.options import GenerationOptions, ReasoningCallback
+from gpt4all.options import GenerationOptions, ReasoningCallback
 
 
-class PromptTurn:
+class Exchange(Protocol):
+    """A prompt and its answer."""
+
+    def work(self, output: Output, cancel: CancelFlag) -> Outcome:
+        """Generates; on the worker's thread."""
+
+    def keep(self, seen: str) -> None:
+        """The caller ends the call, having seen this much of the answer; on any thread."""
+
+
+class PromptExchange:
     """A call outside a session: the prompt as it is, from an empty context."""
 
-    def __init__(self, session: ModelSession, prompt: str, options: GenerationOptions, parse_special: bool) -> None:
-        self._session = session
+    def __init__(self, model: LoadedModel, prompt: str, options: GenerationOptions, parse_special: bool) -> None:
+        self._model = model
         self._prompt = prompt
         self._options = options
         self._parse_special = parse_special
 
     def work(self, output: Output, cancel: CancelFlag) -> Outcome:
-        """Generates; on the worker's thread."""
-        session = self._session
-        tokens = session.prompt_tokens(self._prompt, parse_special=self._parse_special, cancel=cancel)
-        session.check_fits(len(tokens))
-        return session.generate(tokens, self._options, output.token, cancel, n_keep=1 if session.info.add_bos else 0)
+        model = self._model
+        tokens = model.prompt_tokens(self._prompt, parse_special=self._parse_special, cancel=cancel)
+        model.check_fits(len(tokens))
+        return model.generate(tokens, self._options, output.token, cancel, n_keep=1 if model.info.add_bos else 0)
 
     def keep(self, seen: str) -> None:
         """Nothing is kept of such a call."""
 
 
-class ChatTurn:
-    """Made when a session's ``generate`` is called; works when the model is free.
+class ChatExchange:
+    """A message of a session and its answer; works when the model is free.
 
     One rule says what stays in the history. A call that ends by itself leaves
     message and answer. One that its caller ends (``break``, ``close()``,
@@ -52,14 +60,14 @@ class ChatTurn:
 
     def __init__(
         self,
-        session: ModelSession,
+        model: LoadedModel,
         chat: ChatSession,
         prompt: str,
         options: GenerationOptions,
         reasoning_callback: ReasoningCallback | None,
         format_message: Callable[[list[Message], str], str] | None,
     ) -> None:
-        self._session = session
+        self._model = model
         self._chat = chat
         self._prompt = prompt
         self._options = options
@@ -68,7 +76,7 @@ class ChatTurn:
         self._answer: list[str] = []
         self._reasoning: list[str] = []
         self._go_on = True
-        # What the turn belongs to, once it has begun.
+        # What the exchange belongs to, once it has begun.
         self._conversation: Conversation | None = None
         self._left_out: int | None = None
         self._formatted: Formatted = {}
@@ -89,7 +97,6 @@ class ChatTurn:
         return outcome
 
     def keep(self, seen: str) -> None:
-        """The caller ends the call, having seen this much of the answer; on any thread."""
         entry = self._add(seen)
         if entry is not None:
             entry[1]["content"] = seen
@@ -98,7 +105,7 @@ class ChatTurn:
         self._add("".join(self._answer))
 
     def _add(self, answer: str) -> tuple[Message, Message] | None:
-        """The turn's entry, made now if there is none; ``None`` if there will be none."""
+        """The exchange's entry, made now if there is none; ``None`` if there will be none."""
         conversation = self._conversation
         if conversation is None:
             return None
@@ -115,7 +122,7 @@ class ChatTurn:
         self._conversation = self._chat.conversation
         if self._format_message is not None:
             self._formatted = self._conversation.format(self._prompt, self._format_message)
-        prompt = PromptBuilder(self._session, self._chat, cancel).build(self._prompt, self._formatted)
+        prompt = PromptBuilder(self._model, self._chat, cancel).build(self._prompt, self._formatted)
         self._left_out = prompt.left_out
         splitter = splitter_for(self._template_text(), prompt.ending)
 
@@ -128,7 +135,7 @@ class ChatTurn:
             self._answer.append(answer)
             return output.token(token, answer.encode()) and self._go_on
 
-        outcome = self._session.generate(
+        outcome = self._model.generate(
             prompt.tokens,
             self._options,
             observe,
@@ -161,4 +168,4 @@ class ChatTurn:
         template = self._chat.template
         if template.legacy:
             return ""
-        return template.text if template.text is not None else self._session.info.chat_template or ""
+        return template.text if template.text is not None else self._model.info.chat_template or ""

@@ -55,8 +55,8 @@ def _expect(holds: bool, what: str) -> None:
 
 
 def _logits(model: GPT4All) -> Sequence[float]:
-    session = model.model
-    return logits_after(session._native, session.prompt_tokens(PROMPT))
+    loaded = model._loaded
+    return logits_after(loaded._native, loaded.prompt_tokens(PROMPT))
 
 
 def device_by_index_and_name(subject: Subject) -> str:
@@ -79,12 +79,12 @@ def device_by_index_and_name(subject: Subject) -> str:
 def layers_are_offloaded(subject: Subject) -> str:
     """None, some and all layers are there as was asked for, take of its memory, and give the CPU's logits."""
     with subject.load("cpu") as model:
-        n_layers = model.model.info.n_layer + 1
+        n_layers = model._loaded.info.n_layer + 1
         expected = _logits(model)
     seen = []
     for ngl in (0, n_layers // 2, 100):
         with subject.load(ngl=ngl) as model:
-            info = model.model.info
+            info = model._loaded.info
             _expect(info.n_layers_offloaded == min(ngl, n_layers), f"ngl={ngl} put {info.n_layers_offloaded} there")
             _expect((info.device_bytes > 0) == (ngl > 0), f"ngl={ngl} takes {info.device_bytes} bytes of the device")
             apart = distance(expected, _logits(model))

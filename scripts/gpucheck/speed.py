@@ -47,7 +47,7 @@ def measure(subject: Subject, bench: Path, rounds: int) -> Speeds:
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     with subject.load(n_ctx=2 * (N_PROMPT + N_GENERATE)) as model:
-        index = model.model.info.device
+        index = model._loaded.info.device
         device = load_backend(subject.backend).device(-1 if index is None else index)
         if device is None:
             raise CheckFailedError(f"no layer is on {subject.device}")
@@ -65,7 +65,7 @@ def _ours(model: GPT4All, beginning: str) -> tuple[float, float]:
     text = f"{beginning} {_SENTENCE * N_PROMPT}"
     prompt = model.detokenize(model.tokenize(text)[:N_PROMPT])
     # The answer must not end by itself.
-    end = model.model.info.token_eos
+    end = model._loaded.info.token_eos
     bias = {end: -float("inf")} if end is not None else None
     for _ in model.generate(prompt, max_tokens=N_GENERATE, temp=0, streaming=True, stop=[], logit_bias=bias):
         pass

@@ -67,11 +67,11 @@ def _use(path: Path, n_threads: int) -> int:
     with model:
         try:
             model.detokenize(model.tokenize("hi"))
-            if model.model.info.can_generate:
+            if model._loaded.info.can_generate:
                 model.generate("hi", max_tokens=4, temp=0)
             else:
-                tokens = array("i", model.model.tokenize("hi", add_special=True))
-                model.model.embed(tokens, array("i", [len(tokens)]), normalize=True)
+                tokens = array("i", model._loaded.tokenize("hi", add_special=True))
+                model._loaded.embed(tokens, array("i", [len(tokens)]), normalize=True)
         except GPT4AllError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return _FAILED

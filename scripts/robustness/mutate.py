@@ -177,7 +177,7 @@ def use(path: Path) -> None:
     """Everything a program would do with a model; its errors are what it should get."""
     with GPT4All(path, n_ctx=256, n_threads=1) as model:
         model.detokenize(model.tokenize("Hello <|im_end|> wörld 1234"))
-        if not model.model.info.can_generate:
+        if not model._loaded.info.can_generate:
             return
         model.generate("Hello there", max_tokens=3, seed=1)
         with model.chat_session("Be brief"):

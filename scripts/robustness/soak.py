@@ -132,7 +132,7 @@ def load_and_close(count: int) -> Iterator[int]:
     paths = [testmodels.ensure(name) for name in _LOADED]
     for number, path in zip(range(count), itertools.cycle(paths), strict=False):
         model = GPT4All(path, n_ctx=64, n_threads=1)
-        if model.model.info.can_generate:
+        if model._loaded.info.can_generate:
             model.generate("Hello", max_tokens=2)
         if number % 3:
             model.close()

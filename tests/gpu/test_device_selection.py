@@ -50,8 +50,8 @@ def test_every_way_to_ask_for_it(best: Gpu, tiny_model: Path, how: str) -> None:
         if how == "auto" and model.backend == "cuda":
             pytest.skip("there is a better backend")
         assert (model.backend, model.device) == ("kompute", best.name)
-        assert model.model.info.n_layers_offloaded == model.model.info.n_layer + 1
-        assert model.model.info.device_bytes > 0
+        assert model._loaded.info.n_layers_offloaded == model._loaded.info.n_layer + 1
+        assert model._loaded.info.device_bytes > 0
         assert (model.fallback_reason is None) == (how != "auto")
         assert model.generate("Hello", max_tokens=3) is not None
         assert model.last_generation is not None

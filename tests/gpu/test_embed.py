@@ -63,7 +63,7 @@ def test_real_weights(
     expected = embed_on_cpu("minilm")
     with Embed4All(model_file("minilm"), device="kompute", ngl=ngl, n_threads=1) as embedder:
         assert embedder.gpt4all.backend == "kompute"
-        info = embedder.gpt4all.model.info
+        info = embedder.gpt4all._loaded.info
         # 6, and what comes after them.
         assert info.n_layers_offloaded == min(ngl, 7)
         assert info.device == gpu.index
@@ -78,7 +78,7 @@ def test_every_kind_of_model(
     prefix = None if name == "tiny-nomic-bert" else ""
     expected = embed_on_cpu(name, prefix)
     with Embed4All(model_file(name), device="kompute", n_threads=1) as embedder:
-        info = embedder.gpt4all.model.info
+        info = embedder.gpt4all._loaded.info
         assert info.n_layers_offloaded == info.n_layer + 1
         check_vectors(embedder.embed(TEXTS, prefix=prefix), expected)
 

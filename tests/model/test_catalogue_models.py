@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gpt4all import GPT4All, UnsupportedModelError
-from gpt4all.engine.loaded_model import ModelSession
+from gpt4all.engine.loaded_model import LoadedModel
 from tests.support.chat.models import byte_vocabulary, write_chat_model
 from tests.support.http.offline import forbid_sockets
 from tests.support.http.server import HttpServer
@@ -55,13 +55,13 @@ def catalogue(
 def prompts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The text of every conversation that is sent."""
     seen: list[str] = []
-    tokenize = ModelSession.tokenize_parts
+    tokenize = LoadedModel.tokenize_parts
 
-    def record(session: ModelSession, parts: Any, *cancel: Any) -> list[int]:
+    def record(session: LoadedModel, parts: Any, *cancel: Any) -> list[int]:
         seen.append("".join(text for text, _ in parts))
         return tokenize(session, parts, *cancel)
 
-    monkeypatch.setattr(ModelSession, "tokenize_parts", record)
+    monkeypatch.setattr(LoadedModel, "tokenize_parts", record)
     return seen
 
 

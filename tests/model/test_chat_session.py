@@ -21,7 +21,7 @@ def control_tokens(model: GPT4All) -> set[int]:
     return {
         token
         for text in ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
-        for token in model.model.tokenize(text, parse_special=True)
+        for token in model._loaded.tokenize(text, parse_special=True)
     }
 
 
@@ -47,16 +47,17 @@ def test_parts_are_tokenised_like_the_whole_text(smollm2: GPT4All) -> None:
         {"role": "assistant", "content": "It is 4."},
         {"role": "user", "content": "Thanks,  and\n\tbye"},
     ]
-    parts = smollm2.model.render_chat(messages, None, {})
+    parts = smollm2._loaded.render_chat(messages, None, {})
     whole = "".join(text for text, _ in parts)
-    assert smollm2.model.tokenize_parts(parts) == smollm2.model.prompt_tokens(whole)
+    assert smollm2._loaded.tokenize_parts(parts) == smollm2._loaded.prompt_tokens(whole)
     assert {text for text, special in parts if not special} >= {message["content"] for message in messages}
 
 
 @pytest.mark.parametrize("template", [None, CHATML, DEFAULT_PROMPT_TEMPLATE])
 @pytest.mark.parametrize("role", ["user", "assistant"])
 def test_a_message_cannot_end_its_own_turn(smollm2: GPT4All, template: str | None, role: str) -> None:
-    from gpt4all.chat.history import ChatSession, PromptBuilder
+    from gpt4all.chat.history import ChatSession
+    from gpt4all.chat.prompt import PromptBuilder
 
     def controls(text: str) -> int:
         history = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
@@ -65,8 +66,8 @@ def test_a_message_cannot_end_its_own_turn(smollm2: GPT4All, template: str | Non
             history[1]["content"] = text
         else:
             last = text
-        chat = ChatSession.create({}, smollm2.model.info.chat_template, None, template, history, None)
-        tokens = PromptBuilder(smollm2.model, chat).build(last).tokens
+        chat = ChatSession.create({}, smollm2._loaded.info.chat_template, None, template, history, None)
+        tokens = PromptBuilder(smollm2._loaded, chat).build(last).tokens
         return sum(token in control_tokens(smollm2) for token in tokens)
 
     assert controls(ATTACK) == controls("harmless")
@@ -241,7 +242,7 @@ def test_a_model_without_a_template_warns(tiny: Callable[..., GPT4All]) -> None:
 def test_a_template_without_a_system_role(tiny: Callable[..., GPT4All]) -> None:
     model = tiny("tiny-gemma3")
     with model.chat_session("Be brief."):
-        parts = model.model.render_chat(
+        parts = model._loaded.render_chat(
             [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], None, {}
         )
         assert "Be brief." in "".join(text for text, _ in parts)

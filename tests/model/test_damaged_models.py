@@ -128,11 +128,11 @@ def test_half_precision_converts_exactly(model_file: Callable[[str], Path], tmp_
     for number, change in enumerate((convert, round_only)):
         path = write(tmp_path / f"{number}.gguf", with_tensors(model, change))
         with GPT4All(path, n_ctx=64, n_threads=1) as loaded:
-            if loaded.model.info.can_generate:
+            if loaded._loaded.info.can_generate:
                 results.append(loaded.generate("Hello", max_tokens=8, temp=0))
             else:
-                tokens = array("i", loaded.model.tokenize("Hello", add_special=True))
-                results.append(loaded.model.embed(tokens, array("i", [len(tokens)]), normalize=True))
+                tokens = array("i", loaded._loaded.tokenize("Hello", add_special=True))
+                results.append(loaded._loaded.embed(tokens, array("i", [len(tokens)]), normalize=True))
     assert results[0] == results[1]
 
 

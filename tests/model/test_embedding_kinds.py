@@ -45,7 +45,7 @@ def test_every_kind_of_model(tiny_embedder: Callable[[str], Embed4All], name: st
     model = tiny_embedder(name)
     texts = ["Hello", "the red one is", "yes, no? 123 " * 12, "in the blue there was that", "a", " "] * 3
     together = model.embed(texts, output="numpy", **arguments(name))
-    assert together.shape == (len(texts), model.gpt4all.model.info.n_embd_out)
+    assert together.shape == (len(texts), model.gpt4all._loaded.info.n_embd_out)
     assert np.linalg.norm(together, axis=1) == pytest.approx(1.0, abs=1e-6)
     alone = np.array([model.embed(text, **arguments(name)) for text in texts])
     assert np.abs(together - alone).max() <= 1e-4
@@ -81,7 +81,7 @@ def test_matryoshka(tiny_embedder: Callable[[str], Embed4All]) -> None:
     reader = model._reader("search_document")
     window_tokens = [*reader.framing.before, *reader.tokens("Hello"), *reader.framing.after]
     raw = np.array(
-        model.gpt4all.model.embed(array("i", window_tokens), array("i", [len(window_tokens)]), normalize=False)
+        model.gpt4all._loaded.embed(array("i", window_tokens), array("i", [len(window_tokens)]), normalize=False)
     )
     scaled = (raw - raw.mean()) / np.sqrt(raw.var(ddof=1) + 1e-5)
     cut = scaled[:64] / np.linalg.norm(scaled[:64])

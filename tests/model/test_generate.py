@@ -29,8 +29,8 @@ def test_an_answer_ends_by_itself(smollm2: GPT4All) -> None:
 
 
 def test_control_tokens_are_text_when_asked(smollm2: GPT4All) -> None:
-    parsed = smollm2.model.prompt_tokens(QUESTION.format("Hi"))
-    plain = smollm2.model.prompt_tokens(QUESTION.format("Hi"), parse_special=False)
+    parsed = smollm2._loaded.prompt_tokens(QUESTION.format("Hi"))
+    plain = smollm2._loaded.prompt_tokens(QUESTION.format("Hi"), parse_special=False)
     assert len(plain) > len(parsed)
     assert smollm2.generate(QUESTION.format("Hi"), max_tokens=2, temp=0, parse_special=False)
     assert smollm2.last_generation is not None
@@ -139,9 +139,9 @@ def test_facts(smollm2: GPT4All) -> None:
     assert smollm2.backend == "cpu"
     assert smollm2.device is None
     assert set(smollm2.config) == {"path", "filename"}
-    assert smollm2.model.info.architecture == "llama"
-    assert smollm2.model.info.quantization == "Q4_1"
-    assert smollm2.model.info.n_ctx_train == 8192
+    assert smollm2._loaded.info.architecture == "llama"
+    assert smollm2._loaded.info.quantization == "Q4_1"
+    assert smollm2._loaded.info.n_ctx_train == 8192
     assert smollm2.model.thread_count() >= 1
 
 
@@ -161,7 +161,7 @@ def test_closing_during_a_long_prompt_stops_it(tiny: Callable[..., GPT4All]) -> 
     model = tiny("tiny-llama", n_ctx=2048)
     stream = model.generate("word " * 350, max_tokens=10_000, temp=0, stop=[], streaming=True)
     next(iter(stream))
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert model.last_generation is not None
     assert model.last_generation.finish_reason == "cancelled"
     assert model.generate("Hello", max_tokens=3, temp=0)

@@ -56,7 +56,7 @@ def vocabulary(model_file: Callable[[str], Path], tmp_path_factory: pytest.TempP
         if name not in written:
             written[name] = tmp_path_factory.mktemp("vocabulary") / name
             with GPT4All(model_file(name), n_ctx=64, n_threads=1) as model:
-                texts = [model.model._native.detokenize([token]) for token in range(model.model.info.n_vocab)]
+                texts = [model._loaded._native.detokenize([token]) for token in range(model._loaded.info.n_vocab)]
             written[name].write_bytes(b"".join(struct.pack("=I", len(text)) + text for text in texts))
         return written[name]
 

@@ -91,8 +91,8 @@ def test_pieces_are_the_text(smollm2: GPT4All) -> None:
 
 def test_no_character_begins_with_bytes_that_none_has(smollm2: GPT4All) -> None:
     """0xE0 0x81 begins no character, though the number it stands for so far is one."""
-    bytes_of = smollm2.model._native.detokenize
-    ids = {bytes_of([token]): token for token in range(smollm2.model.info.n_vocab)}
+    bytes_of = smollm2._loaded._native.detokenize
+    ids = {bytes_of([token]): token for token in range(smollm2._loaded.info.n_vocab)}
     biases = {ids[b"\xe0"]: 100.0, ids[b"\x81"]: 50.0}
     text = smollm2.generate(CAPITAL, temp=0, grammar="root ::= [^A-Z] [^A-Z]", logit_bias=biases)
     assert len(text) == 2
@@ -101,7 +101,7 @@ def test_no_character_begins_with_bytes_that_none_has(smollm2: GPT4All) -> None:
 
 def test_it_ends_where_nothing_can_follow(smollm2: GPT4All) -> None:
     """Without an end token, and so also where that is banned."""
-    eos = smollm2.model.info.token_eos
+    eos = smollm2._loaded.info.token_eos
     assert eos is not None
     assert smollm2.generate(CAPITAL, temp=0, grammar='root ::= " Rome"', logit_bias={eos: -math.inf}) == " Rome"
     assert smollm2.last_generation is not None
@@ -109,7 +109,7 @@ def test_it_ends_where_nothing_can_follow(smollm2: GPT4All) -> None:
 
 
 def test_it_does_not_end_before_the_grammar_does(smollm2: GPT4All) -> None:
-    eos = smollm2.model.info.token_eos
+    eos = smollm2._loaded.info.token_eos
     assert eos is not None
     text = smollm2.generate(CAPITAL, temp=0, max_tokens=40, grammar='root ::= [a-z ]{20,25} "."', logit_bias={eos: 100})
     assert re.fullmatch(r"[a-z ]{20,25}\.", text)
@@ -144,7 +144,7 @@ def test_tokens_by_their_names(smollm2: GPT4All) -> None:
         grammar='root ::= <|im_start|> "a"',
         callback=keeping(ids),
     )
-    assert ids == [*smollm2.model.tokenize("<|im_start|>", parse_special=True), *smollm2.tokenize("a")]
+    assert ids == [*smollm2._loaded.tokenize("<|im_start|>", parse_special=True), *smollm2.tokenize("a")]
     text = smollm2.generate(CAPITAL, temp=0, grammar=f"root ::= !<[{rome}]> !<[{rome}]>")
     assert text == " Paris."
     smollm2.generate(CAPITAL, temp=0, grammar='root ::= "<|im_start|>"', callback=keeping(ids))
@@ -152,14 +152,14 @@ def test_tokens_by_their_names(smollm2: GPT4All) -> None:
 
 
 def test_a_grammar_that_the_vocabulary_cannot_follow(smollm2: GPT4All) -> None:
-    biases = dict.fromkeys(range(smollm2.model.info.n_vocab), -math.inf)
+    biases = dict.fromkeys(range(smollm2._loaded.info.n_vocab), -math.inf)
     with pytest.raises(GenerationError, match="logit_bias leaves no token"):
         smollm2.generate(CAPITAL, logit_bias=biases)
     del biases[smollm2.tokenize("x")[0]]
     with pytest.raises(GenerationError, match="no token of the model goes on as the grammar wants"):
         smollm2.generate(CAPITAL, logit_bias=biases, grammar='root ::= "y"')
     # The failure left the computed logits without the biases.
-    assert all(map(math.isfinite, smollm2.model.last_logits()))
+    assert all(map(math.isfinite, smollm2._loaded.last_logits()))
     assert smollm2.generate(CAPITAL, max_tokens=4, temp=0).startswith(" Paris")
 
 
@@ -298,8 +298,8 @@ def constrained(
         "seed": 0,
         "cancel": CancelFlag(),
     }
-    outcome = model.model._native.generate(
-        model.model.prompt_tokens(prompt),
+    outcome = model._loaded._native.generate(
+        model._loaded.prompt_tokens(prompt),
         on_token=on_token,
         grammar=grammar,
         thinking=thinking,
@@ -331,7 +331,7 @@ def test_a_mark_may_be_several_tokens_and_end_within_one(smollm2: GPT4All) -> No
 
 
 def test_thinking_does_not_end_the_turn(smollm2: GPT4All) -> None:
-    eos = smollm2.model.info.token_eos
+    eos = smollm2._loaded.info.token_eos
     assert eos is not None
     text, _ = constrained(smollm2, CAPITAL, 'root ::= "x"', ("", "."), logit_bias=[(eos, 50.0)])
     assert text.strip().endswith("x")
@@ -340,7 +340,7 @@ def test_thinking_does_not_end_the_turn(smollm2: GPT4All) -> None:
 def test_the_answer_after_thinking_may_be_empty(smollm2: GPT4All) -> None:
     text, outcome = constrained(smollm2, CAPITAL, 'root ::= ""', ("", "."))
     assert (text, outcome.finish_reason) == (" Paris.", "stop")
-    eos = smollm2.model.info.token_eos
+    eos = smollm2._loaded.info.token_eos
     assert eos is not None
     text, outcome = constrained(smollm2, CAPITAL, "root ::= [a-z]*", ("", "."), logit_bias=[(eos, 50.0)])
     assert (text, outcome.finish_reason) == (" Paris.", "stop")
@@ -361,7 +361,7 @@ def test_a_bias_bans_or_forces_a_token(smollm2: GPT4All) -> None:
 
 def test_logprobs_are_the_models_own(smollm2: GPT4All) -> None:
     smollm2.generate(CAPITAL, max_tokens=0)
-    logits = list(smollm2.model.last_logits())
+    logits = list(smollm2._loaded.last_logits())
     highest = max(logits)
     log_sum = highest + math.log(math.fsum(math.exp(logit - highest) for logit in logits))
     order = sorted(range(len(logits)), key=lambda token: (-logits[token], token))[:5]

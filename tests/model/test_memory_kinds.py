@@ -23,7 +23,7 @@ PLAIN = [name for name in GENERATING if testmodels.find(name).memory is not Memo
 
 def run(model: GPT4All, tokens: list[int], max_tokens: int, **options: Any) -> tuple[list[int], Outcome]:
     """Greedy tokens, as a chat computes them: what was computed before is used again."""
-    return greedy(model.model._native, tokens, max_tokens, **{"reuse": True, "n_keep": 1, **options})
+    return greedy(model._loaded._native, tokens, max_tokens, **{"reuse": True, "n_keep": 1, **options})
 
 
 @pytest.mark.parametrize("name", GENERATING)
@@ -40,7 +40,7 @@ def test_it_generates_the_same_each_time(tiny: Callable[..., GPT4All], name: str
 def test_a_reused_prefix_gives_the_same_tokens(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name)
     for prompt in GREEDY_PROMPTS:
-        tokens = model.model.prompt_tokens(prompt)
+        tokens = model._loaded.prompt_tokens(prompt)
         fresh, _ = run(model, tokens, 16, reuse=False)
         run(model, [*tokens[: len(tokens) // 2], *tokens], 4)
         reused, _ = run(model, tokens, 16)
@@ -50,7 +50,7 @@ def test_a_reused_prefix_gives_the_same_tokens(tiny: Callable[..., GPT4All], nam
 @pytest.mark.parametrize("name", PLAIN)
 def test_continuing_computes_only_new_tokens(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name)
-    tokens = model.model.prompt_tokens(GREEDY_PROMPTS[0])
+    tokens = model._loaded.prompt_tokens(GREEDY_PROMPTS[0])
     ids, _ = run(model, tokens, 10, reuse=False)
     longer = [*tokens, *ids, *tokens[1:]]
     fresh, _ = run(model, longer, 8, reuse=False)
@@ -64,8 +64,8 @@ def test_continuing_computes_only_new_tokens(tiny: Callable[..., GPT4All], name:
 @pytest.mark.parametrize("name", PLAIN)
 def test_conversations_that_alternate_keep_their_contexts(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name)
-    first = model.model.prompt_tokens(GREEDY_PROMPTS[0] * 6)
-    second = model.model.prompt_tokens(GREEDY_PROMPTS[1] * 6)
+    first = model._loaded.prompt_tokens(GREEDY_PROMPTS[0] * 6)
+    second = model._loaded.prompt_tokens(GREEDY_PROMPTS[1] * 6)
     expected = {}
     for tokens in (first, second):
         ids, _ = run(model, tokens, 6, reuse=False)
@@ -83,7 +83,7 @@ def test_conversations_that_alternate_keep_their_contexts(tiny: Callable[..., GP
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_full_context_slides(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name, n_ctx=64)
-    tokens = model.model.prompt_tokens(GREEDY_PROMPTS[0])[:20]
+    tokens = model._loaded.prompt_tokens(GREEDY_PROMPTS[0])[:20]
     ids, outcome = run(model, tokens, 300, n_keep=4)
     assert len(ids) == 300
     assert outcome.context_shifts >= 3
@@ -100,7 +100,7 @@ def test_a_full_context_slides(tiny: Callable[..., GPT4All], name: str) -> None:
 def test_a_full_context_slides_in_every_type(model_file: Callable[[str], Path], name: str, kv_type: str) -> None:
     # ggml cannot shift bf16; it ended the process when another thread than the first tried to.
     with GPT4All(model_file(name), n_ctx=32, n_threads=2, kv_type=kv_type) as model:
-        ids, outcome = run(model, model.model.prompt_tokens("Hello"), 60)
+        ids, outcome = run(model, model._loaded.prompt_tokens("Hello"), 60)
     assert len(ids) == 60
     assert outcome.context_shifts >= 2
 
@@ -115,8 +115,8 @@ def test_a_full_context_slides_where_every_layer_has_a_window(
     path = tmp_path / "windowed.gguf"
     path.write_bytes(content[:place] + bytes([True] * 3) + content[place + 3 :])
     with GPT4All(path, n_ctx=64, n_threads=1) as model:
-        assert model.model.info.can_shift
-        ids, outcome = run(model, model.model.prompt_tokens("Hello"), 150)
+        assert model._loaded.info.can_shift
+        ids, outcome = run(model, model._loaded.prompt_tokens("Hello"), 150)
     assert len(ids) == 150
     assert outcome.context_shifts >= 3
 
@@ -124,7 +124,7 @@ def test_a_full_context_slides_where_every_layer_has_a_window(
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_cancelled_prompt_leaves_the_memory_in_order(tiny: Callable[..., GPT4All], name: str) -> None:
     model = tiny(name)
-    tokens = (model.model.prompt_tokens(GREEDY_PROMPTS[0]) * 8)[:200]
+    tokens = (model._loaded.prompt_tokens(GREEDY_PROMPTS[0]) * 8)[:200]
     fresh, _ = run(model, tokens, 8, reuse=False)
     cancel = CancelFlag()
     cancel.set()
@@ -162,7 +162,7 @@ def test_any_text_goes_through(tiny: Callable[..., GPT4All], name: str, prompt: 
 @pytest.mark.parametrize("n_ctx", [8, 9, 16])
 def test_the_smallest_contexts(tiny: Callable[..., GPT4All], n_ctx: int) -> None:
     model = tiny("tiny-llama", n_ctx=n_ctx)
-    assert model.model.info.n_ctx == n_ctx
+    assert model._loaded.info.n_ctx == n_ctx
     text = model.generate("a", max_tokens=40, temp=0, stop=[])
     assert model.last_generation is not None
     assert model.last_generation.completion_tokens == 40
@@ -172,7 +172,7 @@ def test_the_smallest_contexts(tiny: Callable[..., GPT4All], n_ctx: int) -> None
 
 @pytest.mark.parametrize("n_ctx", [0, None])
 def test_zero_is_the_trained_length(tiny: Callable[..., GPT4All], n_ctx: int | None) -> None:
-    info = tiny("tiny-llama", n_ctx=n_ctx).model.info
+    info = tiny("tiny-llama", n_ctx=n_ctx)._loaded.info
     assert info.n_ctx == info.n_ctx_train == testmodels.find("tiny-llama").n_ctx_train
 
 
@@ -188,7 +188,7 @@ def test_types_of_the_kv_cache(model_file: Callable[[str], Path], kv_type: str) 
 
 
 def test_model_facts(tiny: Callable[..., GPT4All]) -> None:
-    info = tiny("tiny-llama").model.info
+    info = tiny("tiny-llama")._loaded.info
     spec = testmodels.find("tiny-llama")
     assert info.architecture == spec.architecture
     assert info.n_ctx_train == spec.n_ctx_train
@@ -196,7 +196,7 @@ def test_model_facts(tiny: Callable[..., GPT4All]) -> None:
     assert info.n_params > 0
     assert info.quantization
     assert info.can_shift
-    assert not tiny("tiny-mamba").model.info.can_shift
+    assert not tiny("tiny-mamba")._loaded.info.can_shift
 
 
 def test_generate_on_an_encoder_raises(tiny: Callable[..., GPT4All]) -> None:

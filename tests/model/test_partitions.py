@@ -25,11 +25,11 @@ LONG = (
 
 
 def logits_after(model: GPT4All, tokens: Sequence[int], n_batch: int, *, reuse: bool = False) -> list[float]:
-    return greedy.logits_after(model.model._native, tokens, n_batch, reuse=reuse)
+    return greedy.logits_after(model._loaded._native, tokens, n_batch, reuse=reuse)
 
 
 def prompt_of(model: GPT4All, length: int) -> list[int]:
-    tokens = model.model.prompt_tokens(LONG)
+    tokens = model._loaded.prompt_tokens(LONG)
     assert len(tokens) >= length
     return tokens[:length]
 
@@ -85,6 +85,6 @@ def test_texts_part_only_at_a_near_tie(smollm2: GPT4All) -> None:
         differing = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
         if differing is None:
             continue
-        context = [*smollm2.model.prompt_tokens(prompt), *theirs[:differing]]
+        context = [*smollm2._loaded.prompt_tokens(prompt), *theirs[:differing]]
         best = sorted(logits_after(smollm2, context, 512), reverse=True)
         assert best[0] - best[1] < TOLERANCE["smollm2"]

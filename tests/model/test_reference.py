@@ -63,7 +63,7 @@ def check(program: Path, file: Path, prompt: str, repeat_penalty: float, session
 
 
 def compare(program: Path, model: GPT4All, prompt: str, repeat_penalty: float, session: Path) -> None:
-    tokens = model.model.prompt_tokens(prompt)
+    tokens = model._loaded.prompt_tokens(prompt)
     n_prompt = len(tokens)
 
     def collect(token: int, piece: str) -> bool:

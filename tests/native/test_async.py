@@ -105,13 +105,13 @@ def test_cancelled_callers_that_wait_leave_at_once(loaded: LoadFake) -> None:
         threads = threading.active_count()
         tasks = [asyncio.create_task(await_it(model.agenerate("y"))) for _ in range(50)]
         await asyncio.sleep(0)
-        assert len(model.model._turns._line) == 51
+        assert len(model._loaded._worker._line) == 51
         assert threading.active_count() == threads
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert all(task.cancelled() for task in tasks)
-        assert len(model.model._turns._line) == 1
+        assert len(model._loaded._worker._line) == 1
         # One that waits can be closed without waiting for the one before it.
         waiting = model.agenerate("z")
         task = asyncio.create_task(waiting.__anext__())

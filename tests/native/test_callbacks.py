@@ -147,7 +147,7 @@ def test_the_default_changes_nothing(loaded: LoadFake, answer: Answer) -> None:
         lambda model: model.generate("y"),
         lambda model: next(model.generate("y", streaming=True)),
         lambda model: model.model.set_thread_count(2),
-        lambda model: model.model.last_logits(),
+        lambda model: model._loaded.last_logits(),
     ],
 )
 def test_calling_the_model_inside_its_own_callback(

@@ -28,7 +28,7 @@ PUBLIC_CALLS: dict[str, Callable[[GPT4All], object]] = {
     "count_prompt_tokens": lambda model: model.model.count_prompt_tokens("x"),
     "set_thread_count": lambda model: model.model.set_thread_count(1),
     "thread_count": lambda model: model.model.thread_count(),
-    "last_logits": lambda model: model.model.last_logits(),
+    "last_logits": lambda model: model._loaded.last_logits(),
 }
 
 
@@ -56,7 +56,7 @@ def test_what_a_closed_model_still_tells(loaded: LoadFake) -> None:
     assert model.device is None
     assert model.config["filename"].startswith("fake-")
     assert model.last_generation is not None
-    assert model.model.closed
+    assert model._loaded.closed
 
 
 def test_closing_twice(loaded: LoadFake) -> None:
@@ -75,7 +75,7 @@ def test_the_context_manager(loaded: LoadFake) -> None:
         model.generate("x")
     with pytest.raises(KeyError), loaded("a") as other:
         raise KeyError
-    assert other.model.closed
+    assert other._loaded.closed
 
 
 def test_close_stops_a_call_of_another_thread(loaded: LoadFake, engine_log: EngineLog) -> None:
@@ -107,7 +107,7 @@ def test_close_stops_an_engine_that_waits_for_a_slow_reader(loaded: LoadFake, mo
     model = loaded("a")
     stream = model.generate("x", max_tokens=10**6, streaming=True)
     next(stream)
-    run = next(iter(model.model._turns._line))
+    run = next(iter(model._loaded._worker._line))
     assert isinstance(run, runs.Run)
     wait_until(lambda: run._news.qsize() == 3)
     model.close()
@@ -151,7 +151,7 @@ def test_close_in_a_callback(loaded: LoadFake, streaming_: bool) -> None:
     assert pieces == (["a", "b"] if streaming_ else [])
     assert closed_at == ["b"]
     wait_until(lambda: not worker_threads())
-    assert model.model._native._handle.value is None
+    assert model._loaded._native._handle.value is None
     assert not worker_threads()
 
 
@@ -162,11 +162,11 @@ def test_close_while_others_wait_for_their_turn(loaded: LoadFake, engine_log: En
     waiting = [Task(lambda: model.generate("y")) for _ in range(3)]
     waiting.append(Task(lambda: list(model.generate("y", streaming=True))))
     waiting.append(Task(lambda: model.model.set_thread_count(1)))
-    wait_until(lambda: len(model.model._turns._line) == 6)
+    wait_until(lambda: len(model._loaded._worker._line) == 6)
     closers = [Task(model.close) for _ in range(3)]
     for closer in closers:
         closer.result()
-    assert model.model._native._handle.value is None
+    assert model._loaded._native._handle.value is None
     with pytest.raises(CancellationError, match="closed"):
         first.result()
     for task in waiting:
@@ -185,19 +185,19 @@ def test_a_second_close_waits_for_the_first(loaded: LoadFake, engine_log: Engine
     reader = Task(lambda: list(model.generate("x", streaming=True, callback=hold)))
     assert in_callback.wait(30)
     closers = [Task(model.close), Task(model.close)]
-    wait_until(lambda: len(model.model._turns._line) == 3)
+    wait_until(lambda: len(model._loaded._worker._line) == 3)
     assert not any(closer.done() for closer in closers)
     leave.set()
     for closer in closers:
         closer.result()
-    assert model.model._native._handle.value is None
+    assert model._loaded._native._handle.value is None
     with pytest.raises(CancellationError, match="closed"):
         reader.result()
 
 
 def test_an_interrupted_close_can_be_repeated(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("a", END)
-    queue = model.model._turns
+    queue = model._loaded._worker
 
     def interrupted(job: object) -> None:
         raise KeyboardInterrupt
@@ -208,9 +208,9 @@ def test_an_interrupted_close_can_be_repeated(loaded: LoadFake, monkeypatch: pyt
             model.close()
     with pytest.raises(ValueError, match="closed"):
         model.generate("x")
-    assert model.model._native._handle.value is not None
+    assert model._loaded._native._handle.value is not None
     model.close()
-    assert model.model._native._handle.value is None
+    assert model._loaded._native._handle.value is None
 
 
 def to_main_thread() -> None:
@@ -245,7 +245,7 @@ def test_close_in_a_signal_handler(
         sender.result()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert model.model._native._handle.value is None
+    assert model._loaded._native._handle.value is None
     assert not worker_threads()
 
 
@@ -260,7 +260,7 @@ def test_close_in_a_signal_handler_while_waiting_for_a_turn(
     before = signal.signal(signal.SIGUSR1, lambda number, frame: model.close())
 
     def send() -> None:
-        wait_until(lambda: len(model.model._turns._line) == 2)
+        wait_until(lambda: len(model._loaded._worker._line) == 2)
         send_signal()
 
     try:
@@ -272,7 +272,7 @@ def test_close_in_a_signal_handler_while_waiting_for_a_turn(
         signal.signal(signal.SIGUSR1, before)
     with pytest.raises(CancellationError, match="closed"):
         other.result()
-    assert model.model._native._handle.value is None
+    assert model._loaded._native._handle.value is None
 
 
 def test_close_does_not_wait_for_turns_of_other_models(loaded: LoadFake, engine_log: EngineLog) -> None:

@@ -421,7 +421,7 @@ def test_close_while_an_embedding_waits_for_its_turn(embedder: LoadEmbedder, eng
     first = Task(lambda: model.embed("a"))
     engine_log.wait_for(AT_GATE)
     second = Task(lambda: model.embed("b"))
-    wait_until(lambda: len(model.gpt4all.model._turns._line) == 2)
+    wait_until(lambda: len(model.gpt4all._loaded._worker._line) == 2)
     model.close()
     for task in (first, second):
         with pytest.raises(CancellationError, match="closed"):
@@ -432,7 +432,7 @@ def test_close_in_the_callback(embedder: LoadEmbedder) -> None:
     model = embedder()
     with pytest.raises(CancellationError, match="closed"):
         model.embed(["a", "b", "c"], cancel_cb=lambda sizes, backend: model.close())
-    wait_until(lambda: model.gpt4all.model._native._handle.value is None)
+    wait_until(lambda: model.gpt4all._loaded._native._handle.value is None)
 
 
 def test_threads_take_turns(embedder: LoadEmbedder) -> None:
@@ -453,7 +453,7 @@ def test_a_closing_context(embedder: LoadEmbedder) -> None:
 
 def test_the_session_hands_arrays_on(embedder: LoadEmbedder, engine_log: EngineLog) -> None:
     model = embedder(log_calls=1)
-    rows = model.gpt4all.model.embed(array("i", [5, 6]), array("i", [1, 1]), normalize=False)
+    rows = model.gpt4all._loaded.embed(array("i", [5, 6]), array("i", [1, 1]), normalize=False)
     assert len(rows) == 2 * WIDTH
     assert "normalize=0" in engine_log.wait_for("embed n_texts=2")
 

@@ -52,7 +52,7 @@ def test_worker_waiting_for_a_reader(endless: Path) -> None:
         model = GPT4All(PATHS[0])
         stream = model.generate("x", max_tokens=10**9, streaming=True)
         next(stream)
-        run = model.model._turns.holder()
+        run = model._loaded._worker.holder()
         while run._news.qsize() < runs.BUFFERED_PIECES:
             threading.Event().wait(0.001)
         """,
@@ -116,7 +116,7 @@ def test_daemon_threads_that_wait_for_their_turn(gated: Path) -> None:
         for _ in range(4):
             threading.Thread(target=lambda: print(model.generate("x")), daemon=True).start()
         assert reached.wait(30)
-        while len(model.model._turns._line) < 4:
+        while len(model._loaded._worker._line) < 4:
             threading.Event().wait(0.001)
         """,
         gated,
@@ -253,8 +253,8 @@ def test_a_handler_that_joins_a_worker(gated: Path) -> None:
 def test_a_callback_that_never_returns(endless: Path) -> None:
     silent_exit(
         """
-        from gpt4all.engine import workers
-        workers.EXIT_PATIENCE = 0.1
+        from gpt4all.engine import at_exit
+        at_exit.EXIT_PATIENCE = 0.1
         model = GPT4All(PATHS[0])
         inside = threading.Event()
         def hang(token, piece):
@@ -275,13 +275,13 @@ def test_ctrl_c_while_exiting(endless: Path, times: int) -> None:
     silent_exit(
         f"""
         import asyncio, os, signal
-        from gpt4all.engine import workers
+        from gpt4all.engine import at_exit
 
         model, begun = GPT4All(PATHS[0]), threading.Event()
 
         def callback(token, text):
             begun.set()
-            while not workers._exiting:
+            while not at_exit.exiting:
                 threading.Event().wait(0.001)
             for _ in range({times}):
                 os.kill(os.getpid(), signal.SIGINT)

@@ -189,7 +189,7 @@ def test_a_call_that_never_had_its_turn_leaves_nothing(loaded: LoadFake) -> None
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         # It has left its place, though nothing else ended.
-        assert len(model.model._turns._line) == 1
+        assert len(model._loaded._worker._line) == 1
         await under_way.aclose()
 
     with model.chat_session("S", TEMPLATE):
@@ -343,7 +343,7 @@ def test_a_stream_that_ends_while_its_thread_uses_the_model(loaded: LoadFake, en
     engine_log.wait_for(AT_GATE)
 
     def use() -> None:
-        with model.model._in_use():
+        with model._loaded._in_use():
             stream.close()
             # The next call has its turn meanwhile, and tokenises.
             assert Task(lambda: model.generate("x")).result() == "b"

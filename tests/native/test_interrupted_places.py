@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gpt4all import Embed4All, GPT4All
-from gpt4all.engine import workers
+from gpt4all.engine import at_exit
 from tests.support.fake.backend import END, FakeModel
 from tests.support.fake.helpers import LoadFake, is_idle, wait_until, worker_threads
 from tests.support.interruptions import at_every_place
 
 #: What runs on the caller's thread in a call.
-CALL = ("gpt4all.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
+CALL = ("gpt4all.py", "call.py", "streaming.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
 
 
 def whole(model: GPT4All) -> str:
@@ -62,7 +62,7 @@ def test_a_stream_that_is_closed(loaded: LoadFake, monkeypatch: pytest.MonkeyPat
     model = loaded("a")
     again: list[bool] = []
     # It would come to the main thread, where none of these was meant for.
-    monkeypatch.setattr("gpt4all.gpt4all.interrupt_again", lambda: again.append(True))
+    monkeypatch.setattr("gpt4all.generation.call.interrupt_again", lambda: again.append(True))
     arrived: list[bool] = []
 
     def call() -> None:
@@ -99,7 +99,7 @@ def test_short_calls(loaded: LoadFake) -> None:
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <coroutine:pytest.PytestUnraisableExceptionWarning")
 def test_agenerate(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("a", "b", END)
-    monkeypatch.setattr("gpt4all.generation.asynchronous.interrupt_again", lambda: None)
+    monkeypatch.setattr("gpt4all.engine.workers.interrupt_again", lambda: None)
 
     async def main() -> None:
         assert await model.agenerate("q") == "ab"
@@ -107,7 +107,7 @@ def test_agenerate(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
     def check(interrupted: bool) -> None:
         assert model.generate("x") == "ab"
 
-    assert at_every_place((*CALL, "gpt4all/asynchronous.py"), lambda: asyncio.run(main()), check) > 40
+    assert at_every_place((*CALL, "asynchronous.py"), lambda: asyncio.run(main()), check) > 40
 
 
 def test_embed(fake_backend: object, fake_model: FakeModel) -> None:
@@ -125,13 +125,13 @@ def test_embed(fake_backend: object, fake_model: FakeModel) -> None:
 def test_a_load(fake_backend: object, fake_model: FakeModel) -> None:
     path = fake_model("a", END)
     # Models of other tests may be open.
-    before = set(workers._workers)
+    before = set(at_exit.workers)
 
     def call() -> None:
         GPT4All(path, n_ctx=64, n_threads=1).close()
 
     def check(interrupted: bool) -> None:
-        wait_until(lambda: not worker_threads() and workers._workers.keys() == before)
+        wait_until(lambda: not worker_threads() and at_exit.workers.keys() == before)
 
     assert at_every_place(("loading.py", "workers.py", "loaded_model.py"), call, check) > 40
     with GPT4All(path, n_ctx=64, n_threads=1) as model:

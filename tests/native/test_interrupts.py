@@ -94,7 +94,7 @@ def test_while_waiting_for_a_turn(fake_model: FakeModel) -> None:
         held = model.generate("x", streaming=True)
         next(held)
         def watch():
-            while len(model.model._turns._line) < 2:
+            while len(model._loaded._worker._line) < 2:
                 threading.Event().wait(0.001)
             ready()
         threading.Thread(target=watch, daemon=True).start()

@@ -14,7 +14,7 @@ import pytest
 import gpt4all
 from gpt4all import GPT4All
 from gpt4all._native.backend import NativeModel
-from gpt4all.engine import loaded_model
+from gpt4all.engine import at_exit
 from gpt4all.engine.loading import Load
 from tests.support.fake.backend import END, FakeModel
 from tests.support.fake.helpers import EngineLog, LoadFake, is_idle, worker_threads
@@ -146,14 +146,14 @@ def test_a_model_that_does_not_generate(loaded: LoadFake, traits: tuple[str, ...
 
 @pytest.mark.parametrize(("n_ctx", "expected"), [(0, 96), (None, 96), (8, 8), (96, 96)])
 def test_context_size(loaded: LoadFake, n_ctx: int | None, expected: int) -> None:
-    assert loaded("a", n_ctx_train=96, options={"n_ctx": n_ctx}).model.info.n_ctx == expected
+    assert loaded("a", n_ctx_train=96, options={"n_ctx": n_ctx})._loaded.info.n_ctx == expected
 
 
 def test_a_context_beyond_the_training_length_is_a_warning(loaded: LoadFake) -> None:
     with pytest.warns(UserWarning, match=r"n_ctx=97 .* 96 tokens") as caught:
         model = loaded("a", n_ctx_train=96, options={"n_ctx": 97})
     assert caught[0].filename.endswith("conftest.py"), "the warning should point to the caller"
-    assert model.model.info.n_ctx == 97
+    assert model._loaded.info.n_ctx == 97
 
 
 def test_a_warning_made_an_error_leaves_nothing(fake_model: FakeModel, handles: list[NativeModel]) -> None:
@@ -228,7 +228,7 @@ def test_a_path_with_an_emoji(loaded: LoadFake, fake_model: FakeModel, tmp_path:
 
 def test_forgotten_models_are_freed(fake_model: FakeModel, handles: list[NativeModel]) -> None:
     path = fake_model("a", END)
-    known = len(loaded_model._open_sessions)
+    known = len(at_exit.open_models)
     make: list[Callable[[], object]] = [
         lambda: GPT4All(path),
         lambda: GPT4All(path).generate("x"),
@@ -247,4 +247,4 @@ def test_forgotten_models_are_freed(fake_model: FakeModel, handles: list[NativeM
     del cycle
     gc.collect()
     assert [handle.value for handle in owned] == [None]
-    assert len(loaded_model._open_sessions) == known
+    assert len(at_exit.open_models) == known

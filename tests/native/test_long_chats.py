@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpt4all import CancellationError, ContextWindowExceededError, GPT4All
-from gpt4all.engine.loaded_model import ModelSession
+from gpt4all.engine.loaded_model import LoadedModel
 from tests.support.fake.backend import END
 from tests.support.fake.helpers import LoadFake, Task, is_idle, wait_until
 
@@ -39,13 +39,13 @@ def test_a_stored_conversation_is_not_read_again_for_each_turn(
 ) -> None:
     model = loaded("fine", END, options={"n_ctx": 256})
     texts: list[int] = []
-    tokenize = ModelSession.tokenize_parts
+    tokenize = LoadedModel.tokenize_parts
 
-    def count(session: ModelSession, parts: Any, *arguments: Any, **named: Any) -> Any:
+    def count(session: LoadedModel, parts: Any, *arguments: Any, **named: Any) -> Any:
         texts.append(sum(len(text) for text, _ in parts))
         return tokenize(session, parts, *arguments, **named)
 
-    monkeypatch.setattr(ModelSession, "tokenize_parts", count)
+    monkeypatch.setattr(LoadedModel, "tokenize_parts", count)
     messages = [{"role": ("user", "assistant")[index % 2], "content": f"message {index}"} for index in range(4000)]
     with model.chat_session("system", TEMPLATE, messages=messages):
         assert model.generate("question") == "fine"
@@ -62,9 +62,9 @@ def test_a_call_ends_between_two_tries_of_its_prompt(
 ) -> None:
     model = loaded("fine", END, options={"n_ctx": 64})
     tries, in_the_second, go_on = [0], threading.Event(), threading.Event()
-    tokenize = ModelSession.tokenize_parts
+    tokenize = LoadedModel.tokenize_parts
 
-    def wait(session: ModelSession, *arguments: Any, **named: Any) -> Any:
+    def wait(session: LoadedModel, *arguments: Any, **named: Any) -> Any:
         tries[0] += 1
         if tries[0] == 2:
             in_the_second.set()
@@ -78,7 +78,7 @@ def test_a_call_ends_between_two_tries_of_its_prompt(
         await asyncio.gather(task, return_exceptions=True)
         go_on.set()
 
-    monkeypatch.setattr(ModelSession, "tokenize_parts", wait)
+    monkeypatch.setattr(LoadedModel, "tokenize_parts", wait)
     messages = [{"role": ("user", "assistant")[index % 2], "content": f"message {index}"} for index in range(400)]
     with model.chat_session("system", TEMPLATE, messages=messages):
         if how == "cancelled":
@@ -88,7 +88,7 @@ def test_a_call_ends_between_two_tries_of_its_prompt(
             call = Task(lambda: model.generate("question"))
             assert in_the_second.wait(30)
             closer = Task(model.close)
-            wait_until(lambda: len(model.model._turns._line) == 2)
+            wait_until(lambda: len(model._loaded._worker._line) == 2)
             go_on.set()
             closer.result()
             with pytest.raises(CancellationError, match="closed"):

@@ -21,7 +21,7 @@ from tests.support.fake.helpers import LoadFake
 def test_repr(loaded: LoadFake) -> None:
     model = loaded("a", END)
     shown = repr(model)
-    assert shown == f"GPT4All({model.model.model_path!r}, backend='cpu', device=None, n_ctx={model.model.info.n_ctx})"
+    assert shown == f"GPT4All({model.model.model_path!r}, backend='cpu', device=None, n_ctx={model._loaded.info.n_ctx})"
     model.close()
     assert repr(model) == shown[:-1] + ", closed)"
 

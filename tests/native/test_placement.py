@@ -147,7 +147,7 @@ def test_every_request_ends_where_it_should(use: Use, load: Load) -> None:
         assert (model.backend, model.device, model.fallback_reason) == (backend_name, name, None), request
         assert (model.model.backend, model.model.device) == (backend_name, name)
         assert model.generate("x") == "a"
-        info = model.model.info
+        info = model._loaded.info
         assert info.n_layers_offloaded == (0 if name is None else 3)
         assert info.device == {None: None, "Intel Iris Xe": 1}.get(name, info.device)
 
@@ -157,7 +157,7 @@ def test_no_layers_on_the_gpu(use: Use, load: Load, request_: str) -> None:
     use("cuda", "kompute")
     model = load(request_, ngl=0, weights=100 * GIB)
     assert model.device == "NVIDIA RTX 4090 (2)"
-    assert (model.model.info.n_layers_offloaded, model.model.info.device_bytes) == (0, 0)
+    assert (model._loaded.info.n_layers_offloaded, model._loaded.info.device_bytes) == (0, 0)
     assert model.fallback_reason is None
 
 
@@ -165,7 +165,7 @@ def test_some_layers_on_the_gpu(use: Use, load: Load) -> None:
     use("kompute")
     # All three would take 15 GiB of 10.
     model = load("gpu", weights=15 * GIB, ngl=1)
-    assert (model.device, model.model.info.n_layers_offloaded) == ("NVIDIA RTX 4090 (2)", 1)
+    assert (model.device, model._loaded.info.n_layers_offloaded) == ("NVIDIA RTX 4090 (2)", 1)
 
 
 def test_the_next_device_is_taken_where_the_best_is_too_small(use: Use, load: Load) -> None:
@@ -370,7 +370,7 @@ def test_a_device_that_vanishes(
     # Those that are left have other numbers, and are found by their place on the bus.
     vanish("one-left")
     model = load("kompute:2")
-    assert (model.device, model.model.info.device) == ("NVIDIA RTX 4090 (2)", 2)
+    assert (model.device, model._loaded.info.device) == ("NVIDIA RTX 4090 (2)", 2)
     vanish("none-left")
     with pytest.raises(DeviceError, match="is not any more"):
         load("gpu")
@@ -381,7 +381,7 @@ def test_metal(use: Use, load: Load, apple_silicon: None, request_: str | None) 
     use("metal")
     model = load(request_)
     assert (model.backend, model.device, model.fallback_reason) == ("metal", None, None)
-    assert model.model.info.n_layers_offloaded == 3
+    assert model._loaded.info.n_layers_offloaded == 3
     assert GPT4All.list_gpus() == []
 
 
@@ -441,7 +441,7 @@ SPLITS: list[tuple[list[float], int, str]] = [
 def test_a_model_on_several_gpus(use: Use, load: Load, shares: list[float], main_gpu: int, name: str) -> None:
     use("kompute")
     model = load("kompute", weights=11 * GIB, tensor_split=shares, main_gpu=main_gpu)
-    assert (model.device, model.model.info.n_layers_offloaded) == (name, 3)
+    assert (model.device, model._loaded.info.n_layers_offloaded) == (name, 3)
 
 
 def test_too_little_memory_for_a_share(use: Use, load: Load) -> None:

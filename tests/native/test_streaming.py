@@ -248,7 +248,7 @@ def test_a_slow_consumer_bounds_memory(loaded: LoadFake, monkeypatch: pytest.Mon
     model = loaded("a", log_calls=1)
     stream = as_generator(model.generate("x", max_tokens=10**6, streaming=True))
     seen = [next(stream) for _ in range(3)]
-    run = next(iter(model.model._turns._line))
+    run = next(iter(model._loaded._worker._line))
     assert isinstance(run, runs.Run)
     wait_until(lambda: run._news.qsize() == 5)
     stream.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gpt4all import GPT4All, ModelLoadError
-from gpt4all.engine import workers
+from gpt4all.engine import at_exit
 from tests.support.fake.backend import ECHO, END, TURN, FakeModel
 from tests.support.fake.helpers import AT_GATE, EngineLog, LoadFake, Task, is_idle, wait_until
 
@@ -32,7 +32,7 @@ def test_sixteen_threads_take_their_turns_in_order(loaded: LoadFake, engine_log:
     tasks = []
     for number in range(16):
         tasks.append(Task(partial(call, number)))
-        wait_until(lambda: len(model.model._turns._line) == 1 + len(tasks))
+        wait_until(lambda: len(model._loaded._worker._line) == 1 + len(tasks))
     stream.close()
     for task in tasks:
         task.result()
@@ -101,12 +101,12 @@ def test_a_thread_that_cannot_start(
     def fail(*arguments: object, **named: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    path, before = fake_model("a", END), set(workers._workers)
+    path, before = fake_model("a", END), set(at_exit.workers)
     with monkeypatch.context() as patch:
         patch.setattr(function, fail)
         with pytest.raises(ModelLoadError, match="limits on threads"):
             GPT4All(path)
-    assert workers._workers.keys() == before
+    assert at_exit.workers.keys() == before
     with GPT4All(path) as model:
         assert model.generate("x") == "a"
 

@@ -9,18 +9,9 @@ from typing import Any
 
 import pytest
 
-from gpt4all.chat.history import (
-    DEFAULT_PROMPT_TEMPLATE,
-    REFILL,
-    ChatSession,
-    ChatTemplate,
-    Message,
-    check_messages,
-    choose_template,
-    first_that_fits,
-    legacy_parts,
-    turn_starts,
-)
+from gpt4all.chat.history import ChatSession, Message, check_messages
+from gpt4all.chat.prompt import REFILL, first_that_fits, legacy_parts, turn_starts
+from gpt4all.chat.template import DEFAULT_PROMPT_TEMPLATE, ChatTemplate, choose_template
 
 JINJA = "{% for m in messages %}{{ m.content }}{% endfor %}"
 OTHER_JINJA = "{{ messages }}"

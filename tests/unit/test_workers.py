@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from gpt4all.engine import workers
+from gpt4all.engine import at_exit, workers
 from gpt4all.engine.workers import Call, Worker
 from tests.support.fake.helpers import Task, wait_until
 
@@ -41,7 +41,7 @@ def worker() -> Iterator[Worker]:
     yield made
     made.end()
     assert made.join(30)
-    assert id(made) not in workers._workers
+    assert id(made) not in at_exit.workers
 
 
 def begun(worker: Worker) -> Held:

@@ -13,9 +13,9 @@ from gpt4all.options import LEGACY_STOPS
 def engine_loop(model: GPT4All, prompt: str, n_tokens: int) -> float:
     """Greedy generation with the package's default options; the engine's own seconds for the new tokens."""
     # Behind the public interface on purpose: it has no way to generate without looking at the tokens.
-    native = model.model._native
+    native = model._loaded._native
     cdll = native._cdll
-    ids = model.model.prompt_tokens(prompt)
+    ids = model._loaded.prompt_tokens(prompt)
     options = abi.GenerateOptions()
     cdll.gpt4all_generate_options_init(byref(options), sizeof(options))
     options.max_tokens = n_tokens

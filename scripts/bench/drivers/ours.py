@@ -130,7 +130,7 @@ def _stop_streams(model: GPT4All, spec: Spec) -> list[float]:
             next(stream)
         time.sleep(draw.random() * token_seconds)
         started = time.perf_counter()
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         return (time.perf_counter() - started) / token_seconds
 
     return repeated(spec, one)
@@ -214,7 +214,7 @@ def stress_generate(spec: Spec) -> Values:
         elif index % 4 == 2:
             stream = model.generate(text, max_tokens=32, streaming=True)
             next(stream, None)
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
         else:
             model.generate(text, max_tokens=4, stop=["e", "a"], callback=lambda token, piece: True)
         history.append(megabytes("VmRSS"))

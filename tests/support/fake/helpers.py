@@ -92,7 +92,7 @@ def worker_threads() -> list[str]:
 
 def is_idle(model: GPT4All) -> bool:
     """Whether no call of the model is under way."""
-    return model.model._turns.holder() is None
+    return model._loaded._worker.holder() is None
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

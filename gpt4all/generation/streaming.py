@@ -1,0 +1,47 @@
+"""Generation for a loop: iterated for its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gpt4all._native.outcome import Outcome
+
+if TYPE_CHECKING:
+    from gpt4all.generation.call import Call
+
+
+class Generation(Generator[str, None, None]):
+    """What ``generate(..., streaming=True)`` returns: an iterator over the pieces of the answer.
+
+    Nothing runs before the first piece is asked for. Leaving the loop, :meth:`close`, or dropping it stops the engine
+    within a token; a session's history then keeps the answer as far as it was seen.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._pieces = call.pieces()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How this generation ended; ``None`` before, and where it ended with an error."""
+        return self._call.outcome
+
+    def __iter__(self) -> Generation:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def send(self, value: None) -> str:
+        """As ``next()``."""
+        return self._pieces.send(value)
+
+    def throw(self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None) -> str:
+        """Raises an exception where the last piece came from, which stops the engine."""
+        return self._pieces.throw(kind, value, traceback)
+
+    def close(self) -> None:
+        """Stops the engine; what has come so far counts as the answer."""
+        self._pieces.close()
