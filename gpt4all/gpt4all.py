@@ -170,6 +170,13 @@ class GPT4All(ModelLibrary, ChatMethods):
             logger.warning("the GPUs could not be listed: %s", error)
             return []
 
+    @staticmethod
+    def _default_directory() -> Path:
+        # As programs see it, and some assign it: a plain name would not find it where nobody has.
+        from gpt4all import gpt4all
+
+        return gpt4all.DEFAULT_MODEL_DIRECTORY
+
     def __repr__(self) -> str:
         model = getattr(self, "_loaded", None)
         if model is None:
@@ -358,7 +365,7 @@ def __getattr__(name: str) -> Any:
     # Found out at first use, and again at each: the environment may change, and
     # a program may assign DEFAULT_MODEL_DIRECTORY, which then is found before this.
     if name == "DEFAULT_MODEL_DIRECTORY":
-        from gpt4all.model_files.store import default_model_directory
+        from gpt4all.model_files.folders import default_model_directory
 
         return default_model_directory()
     if name == "append_extension_if_missing":

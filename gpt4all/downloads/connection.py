@@ -37,13 +37,13 @@ class HttpSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(head_timeout))
         self.headers["User-Agent"] = f"python-gpt4all {requests.utils.default_user_agent()}"
-        # What `transport.body` undoes.
+        # What `http.body` undoes.
         self.headers["Accept-Encoding"] = "gzip"
-        # One big answer a connection: nothing is gained by keeping it. `transport.get` sees to our side of that.
+        # One big answer a connection: nothing is gained by keeping it. `http.get` sees to our side of that.
         self.headers["Connection"] = "close"
 
     def resolve_redirects(self, *args: Any, **options: Any) -> Iterator[Any]:
-        """None: `transport.get` follows them.
+        """None: `http.get` follows them.
 
         Even when told not to, requests prepares to, and for that reads the whole body of the redirect, however long a
         hostile server makes it.

@@ -6,6 +6,8 @@ use, because `import gpt4all` must stay fast.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "POLICY",
     "TransferPolicy",
+    "address_key",
     "body",
     "get",
     "never_connected",
@@ -230,3 +233,11 @@ def shown(url: str) -> str:
 def printable(text: str | None) -> str:
     """What a server wrote, for messages: nothing in it that a terminal would obey, and not all of it if it is long."""
     return "".join(character if character.isprintable() else "?" for character in (text or "")[:500])
+
+
+def address_key(url: str) -> str:
+    """32 characters that tell addresses apart; user, password and fragment do not count, and no secret can be read."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}?{parts.query}"
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]

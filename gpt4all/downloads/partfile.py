@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from gpt4all.downloads.checksums import Expected, check_open_file
+from gpt4all.downloads.http import address_key
 from gpt4all.downloads.own_files import open_own, read_own, remove_foreign, write_own
 from gpt4all.downloads.progress import DownloadCallback
 from gpt4all.downloads.resume import usable_date, usable_etag
 from gpt4all.errors import ChecksumError, DownloadError
-from gpt4all.model_files.names import address_key
 
 __all__ = ["PartFile", "exclusive", "leftovers", "remove_leftovers"]
 

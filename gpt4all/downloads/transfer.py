@@ -1,4 +1,4 @@
-"""Download a model file: resumed where it broke off, verified, and only then given its name."""
+"""Download a file: resumed where it broke off, verified, and only then given its name."""
 
 from __future__ import annotations
 
@@ -8,63 +8,20 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
 
-from gpt4all.checks import check_path
 from gpt4all.downloads import http
 from gpt4all.downloads.checksums import Expected, check_file
 from gpt4all.downloads.partfile import PartFile, exclusive
 from gpt4all.downloads.progress import DownloadCallback, Reporter
 from gpt4all.downloads.resume import Plan, plan_answer
 from gpt4all.errors import ChecksumError, DownloadError
-from gpt4all.model_files import catalog
-from gpt4all.model_files.names import check_filename
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Download", "default_url", "download_model", "fetch"]
+__all__ = ["Download", "fetch"]
 
 logger = logging.getLogger("gpt4all.download")
-
-
-def download_model(
-    model_filename: str,
-    model_path: str | os.PathLike[str],
-    verbose: bool = True,
-    url: str | None = None,
-    expected_size: int | None = None,
-    expected_md5: str | None = None,
-    *,
-    expected_sha256: str | None = None,
-    progress: DownloadCallback | None = None,
-) -> Path:
-    """Download `model_filename` into the directory `model_path` and return the path of the finished file.
-
-    `url` defaults to `models/gguf/<model_filename>` on the catalogue's host. `expected_size` is in bytes, the hashes
-    are hexadecimal. A file that is already there is kept if it is as expected and replaced if it is not. Bytes go to
-    `<model_filename>.part`; whatever ends the call, the next one resumes there if the server has said which version of
-    the file they belong to, or a hash is expected. A ChecksumError removes them. `verbose` always
-    shows the tqdm bar; otherwise it is shown on a terminal or in a notebook. `progress` gets a
-    `DownloadProgress` for every block and stops the download by returning False.
-
-    Raises ValueError for an unsafe name or a malformed hash, FileNotFoundError for a missing directory,
-    DownloadError for what the server or the disk refuses, ChecksumError for wrong bytes, CancellationError after
-    `progress` returned False, and `requests.exceptions` for a network that fails.
-    """
-    directory = Path(os.path.expanduser(check_path("model_path", model_path)))
-    final = directory / check_filename(model_filename)
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(f"the model directory {directory} does not exist")
-    if url is None:
-        url = default_url(model_filename)
-    expected = Expected(expected_size, expected_md5, expected_sha256)
-    return fetch(Download(url, final, expected, verbose=verbose, progress=progress))
-
-
-def default_url(model_filename: str) -> str:
-    """Where the catalogue's host keeps a model that says nothing else: `models/gguf/<model_filename>`."""
-    return urljoin(catalog.catalog_url(), "/models/gguf/" + quote(model_filename))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from gpt4all.downloads import http
 from gpt4all.downloads.checksums import Expected
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cached_models",
     "catalog_url",
+    "default_url",
     "entry_expected",
     "entry_size",
     "failure_for",
@@ -57,12 +58,17 @@ def catalog_url() -> str:
     return os.environ.get("GPT4ALL_CATALOG_URL") or _DEFAULT_URL
 
 
+def default_url(model_filename: str) -> str:
+    """Where the catalogue's host keeps a model that says nothing else: `models/gguf/<model_filename>`."""
+    return urljoin(catalog_url(), "/models/gguf/" + quote(model_filename))
+
+
 def list_models() -> list[CatalogEntry]:
     """The catalogue as the server has it now, one dict per model, values as they stand there.
 
     Always asks the server; an unchanged catalogue (by `ETag` or `Last-Modified`) is not sent again. Raises
     CatalogError for an HTTP status other than 200 and 304 and for a malformed catalogue, and `requests.exceptions`
-    for a network that fails. Time-outs are those of `transport.POLICY`.
+    for a network that fails. Time-outs are those of `http.POLICY`.
     """
     url = catalog_url()
     cached = _read_cache(url)

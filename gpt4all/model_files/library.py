@@ -19,9 +19,9 @@ class ModelLibrary:
 
     @staticmethod
     def _default_directory() -> Path:
-        from gpt4all import gpt4all
+        from gpt4all.model_files.folders import default_model_directory
 
-        return gpt4all.DEFAULT_MODEL_DIRECTORY
+        return default_model_directory()
 
     @staticmethod
     def list_models() -> list[ConfigType]:
@@ -85,9 +85,9 @@ class ModelLibrary:
             FileNotFoundError: no such directory, or no file and no download allowed.
             CatalogError, DownloadError, ChecksumError: what went wrong with fetching it.
         """
-        from gpt4all.model_files import store
+        from gpt4all.model_files import retrieve
 
-        return store.retrieve_model(
+        return retrieve.retrieve_model(
             model_name,
             model_path,
             allow_download,
@@ -123,9 +123,9 @@ class ModelLibrary:
         Returns:
             The path of the finished file.
         """
-        from gpt4all.downloads import transfer
+        from gpt4all.model_files import retrieve
 
-        return transfer.download_model(
+        return retrieve.download_model(
             model_filename,
             model_path,
             verbose,
@@ -148,10 +148,10 @@ class ModelLibrary:
             Dicts with ``filename``, ``path``, ``directory``, ``model_name``, ``filesize`` in bytes,
             ``complete``, and what the cached catalogue knows.
         """
-        from gpt4all.model_files import store
+        from gpt4all.model_files import folders, store
 
         if directories is None:
-            directories = [cls._default_directory(), *store.desktop_model_directories()]
+            directories = [cls._default_directory(), *folders.desktop_model_directories()]
         return store.list_local_models(directories)
 
     @classmethod

@@ -5,19 +5,18 @@ Pure functions: nothing here touches the disk or the network.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from gpt4all.downloads.http import address_key
 
 __all__ = [
     "FileReference",
     "HubReference",
     "Reference",
     "UrlReference",
-    "address_key",
     "append_extension_if_missing",
     "check_filename",
     "choose_quantisation",
@@ -91,14 +90,6 @@ class HubReference:
 
 
 Reference = FileReference | UrlReference | HubReference
-
-
-def address_key(url: str) -> str:
-    """32 characters that tell addresses apart; user, password and fragment do not count, and no secret can be read."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}{parts.path}?{parts.query}"
-    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def append_extension_if_missing(model_name: str) -> str:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import requests
 
-from gpt4all.downloads.transfer import download_model
+from gpt4all.model_files.retrieve import download_model
 
 NAME = "bench.gguf"
 

@@ -301,7 +301,7 @@ def test_what_an_entry_says_of_its_file() -> None:
 
 def test_importing_stays_cheap() -> None:
     code = (
-        "import sys, gpt4all.model_files.catalog, gpt4all.model_files.store, gpt4all.downloads.transfer\n"
+        "import sys, gpt4all.model_files.catalog, gpt4all.model_files.retrieve, gpt4all.downloads.transfer\n"
         "print(*sorted({'requests', 'urllib3', 'tqdm', 'filelock', 'platformdirs', 'huggingface_hub'}"
         " & set(sys.modules)))"
     )

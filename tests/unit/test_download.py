@@ -11,8 +11,8 @@ import requests
 
 from gpt4all.downloads import http
 from gpt4all.downloads.progress import DownloadProgress
-from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import ChecksumError, DownloadError
+from gpt4all.model_files.retrieve import download_model
 from tests.support.http.downloads import CONTENT, MD5, NAME, PATH, SHA256, SIZE, leave_part
 from tests.support.http.server import HttpServer, Reply
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import DownloadError
+from gpt4all.model_files.retrieve import download_model
 from tests.support.http.downloads import CONTENT, MD5, NAME, SIZE
 from tests.support.http.server import HttpServer, Reply
 from tests.support.ordinary_user import ordinary_user

@@ -15,8 +15,9 @@ import requests
 
 from gpt4all.downloads import http
 from gpt4all.downloads.progress import DownloadProgress
-from gpt4all.downloads.transfer import Download, download_model, fetch
+from gpt4all.downloads.transfer import Download, fetch
 from gpt4all.errors import ChecksumError, DownloadError
+from gpt4all.model_files.retrieve import download_model
 from tests.support.http.downloads import CONTENT, MD5, NAME, PATH, PATIENCE, SIZE, leave_part
 from tests.support.http.server import HttpServer, Reply, nobody_listening
 

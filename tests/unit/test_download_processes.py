@@ -15,8 +15,8 @@ import pytest
 
 import gpt4all
 from gpt4all.downloads.partfile import exclusive
-from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import DownloadError
+from gpt4all.model_files.retrieve import download_model
 from tests.support.http.downloads import CONTENT, MD5, NAME, SIZE
 from tests.support.http.server import HttpServer, Reply
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("home", "pauses")
 # Says how far it is, so that the test need not guess.
 CHILD = """
 import logging, sys
-from gpt4all.downloads.transfer import download_model
+from gpt4all.model_files.retrieve import download_model
 logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s", force=True)
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 directory, url, size, md5 = sys.argv[1:]

@@ -17,7 +17,8 @@ import requests
 from gpt4all.downloads.partfile import exclusive
 from gpt4all.downloads.progress import DownloadProgress
 from gpt4all.errors import CatalogError, ChecksumError, DownloadError, ModelNotFoundError
-from gpt4all.model_files import catalog, store
+from gpt4all.model_files import catalog, folders, store
+from gpt4all.model_files.retrieve import parse_allow_download, retrieve_model
 from tests.support.http.offline import forbid_sockets
 from tests.support.http.server import HttpServer, Reply, nobody_listening
 from tests.support.ordinary_user import ordinary_user
@@ -33,7 +34,7 @@ CATALOG = "/models/models3.json"
 def retrieve(
     name: Any, path: str | Path | None = None, *, default: Path = Path("/nowhere"), **options: Any
 ) -> dict[str, Any]:
-    return store.retrieve_model(name, path, default_directory=default, **options)
+    return retrieve_model(name, path, default_directory=default, **options)
 
 
 @pytest.fixture
@@ -84,20 +85,20 @@ class TestDirectories:
     def test_environment_comes_first(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (home / ".cache" / "gpt4all").mkdir(parents=True)
         monkeypatch.setenv("GPT4ALL_MODEL_DIR", "~/elsewhere")
-        assert store.default_model_directory() == home / "elsewhere"
+        assert folders.default_model_directory() == home / "elsewhere"
 
     def test_classic_place_where_it_exists(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         (home / ".cache" / "gpt4all").mkdir(parents=True)
-        assert store.default_model_directory() == home / ".cache" / "gpt4all"
+        assert folders.default_model_directory() == home / ".cache" / "gpt4all"
 
     def test_platform_cache_otherwise(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import platformdirs
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-        assert store.default_model_directory() == platformdirs.user_cache_path("gpt4all", appauthor=False)
+        assert folders.default_model_directory() == platformdirs.user_cache_path("gpt4all", appauthor=False)
         if sys.platform == "linux":
-            assert store.default_model_directory() == home / "cache" / "gpt4all"
+            assert folders.default_model_directory() == home / "cache" / "gpt4all"
         assert list(home.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -110,25 +111,25 @@ class TestDirectories:
     )
     def test_desktop(self, home: Path, monkeypatch: pytest.MonkeyPatch, platform: str, folder: str) -> None:
         monkeypatch.setattr(sys, "platform", platform)
-        assert store.desktop_model_directories() == []
+        assert folders.desktop_model_directories() == []
         (home / folder).mkdir(parents=True)
-        assert store.desktop_model_directories() == [home / folder]
+        assert folders.desktop_model_directories() == [home / folder]
 
 
 class TestAllowDownload:
     @pytest.mark.parametrize("value", [True, False])
     def test_bool(self, value: bool) -> None:
-        assert store.parse_allow_download(value) is value
+        assert parse_allow_download(value) is value
 
     @pytest.mark.parametrize(("value", "meaning"), [("True", True), ("False", False)])
     def test_string(self, value: str, meaning: bool) -> None:
         with pytest.warns(DeprecationWarning, match="bool"):
-            assert store.parse_allow_download(value) is meaning
+            assert parse_allow_download(value) is meaning
 
     @pytest.mark.parametrize("value", [None, 0, 1, "true", "yes", b"True"])
     def test_anything_else(self, value: object) -> None:
         with pytest.raises(TypeError, match="allow_download"):
-            store.parse_allow_download(value)
+            parse_allow_download(value)
 
     def test_string_for_retrieval(self, models: Path) -> None:
         with pytest.warns(DeprecationWarning, match="bool"), pytest.raises(ModelNotFoundError):
@@ -262,13 +263,13 @@ class TestWithoutNetwork:
     def test_user_without_a_home_directory(self, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (models / "x.gguf").write_bytes(CONTENT)
         monkeypatch.chdir(models)
-        default = store.default_model_directory()
+        default = folders.default_model_directory()
         assert retrieve(str(models / "x.gguf"), default=default)["path"] == str(models / "x.gguf")
         assert retrieve("x", models, default=default)["path"] == str(models / "x.gguf")
         with pytest.raises(ModelNotFoundError):
             retrieve("y", default=default, allow_download=False)
         monkeypatch.setenv("GPT4ALL_MODEL_DIR", str(models))
-        assert retrieve("x", default=store.default_model_directory())["path"] == str(models / "x.gguf")
+        assert retrieve("x", default=folders.default_model_directory())["path"] == str(models / "x.gguf")
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows directories have no such mode")
     def test_home_that_may_not_be_entered(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +280,7 @@ class TestWithoutNetwork:
             home.chmod(0)
             retrieve("x", models)  # imports what it needs while it can
             with ordinary_user(models):
-                default = store.default_model_directory()
+                default = folders.default_model_directory()
                 assert retrieve(str(models / "x.gguf"), default=default)["path"] == str(models / "x.gguf")
                 assert retrieve("x", models, default=default)["path"] == str(models / "x.gguf")
                 assert store.list_local_models([default, models])[0]["filename"] == "x.gguf"
@@ -335,7 +336,7 @@ class TestCatalogueModels:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(DownloadError, match="set GPT4ALL_MODEL_DIR"):
-            retrieve("chat", default=store.default_model_directory())
+            retrieve("chat", default=folders.default_model_directory())
         assert retrieve("chat", models)["md5sum"] == MD5
         assert not list(tmp_path.glob("~*"))
 

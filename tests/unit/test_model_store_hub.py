@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from gpt4all.errors import ChecksumError, DownloadError
-from gpt4all.model_files import store
+from gpt4all.model_files.retrieve import retrieve_model
 from tests.support.http.server import HttpServer, Reply, nobody_listening
 
 pytest.importorskip("huggingface_hub")
@@ -62,7 +62,7 @@ def hub(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> HttpServer:
 
 
 def retrieve(name: str, models: Path) -> dict[str, Any]:
-    return store.retrieve_model(name, models, default_directory=models)
+    return retrieve_model(name, models, default_directory=models)
 
 
 @pytest.mark.parametrize(

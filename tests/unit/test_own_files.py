@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gpt4all.downloads.own_files import open_own, open_regular, read_own, write_own
-from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import DownloadError
 from gpt4all.model_files import catalog, store
+from gpt4all.model_files.retrieve import download_model
 from tests.support.http.downloads import CONTENT, MD5, NAME, PATH, SIZE
 from tests.support.http.server import HttpServer, Reply
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gpt4all.downloads.progress import DownloadProgress
-from gpt4all.downloads.transfer import download_model
 from gpt4all.errors import CancellationError
+from gpt4all.model_files.retrieve import download_model
 from tests.support.http.server import HttpServer, Reply
 
 NAME = "tiny.gguf"
