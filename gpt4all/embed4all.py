@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, overload
@@ -13,9 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, overload
 from gpt4all import gguf
 from gpt4all.checks import check_callback, check_flag, check_integer, check_text, refuse_unknown
 from gpt4all.embeddings import known_models
-from gpt4all.embeddings.output import Embeddings, NumpyEmbeddings, ProgressBar, SingleEmbedding, collector
-from gpt4all.embeddings.texts import Framing, Window, limit_for_atlas
-from gpt4all.embeddings.vectors import mean_direction, shortened
+from gpt4all.embeddings.texts import Reader, Window, as_texts, windows
+from gpt4all.embeddings.vectors import (
+    Embeddings,
+    NumpyEmbeddings,
+    ProgressBar,
+    SingleEmbedding,
+    collector,
+    text_vectors,
+)
 from gpt4all.errors import CancellationError, GPT4AllError
 from gpt4all.gpt4all import GPT4All
 from gpt4all.notices import warn_caller
@@ -30,17 +35,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gpt4all._native.backend import OnBatch
-    from gpt4all.engine.loaded_model import LoadedModel
 
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2.gguf2.f16.gguf"
 
 #: Called with the token counts of the batches still to do and the backend's name; a true result cancels.
 CancelCallback = Callable[[list[int], str], object]
-
-# How much is tokenised ahead: enough to find texts of one length for every
-# batch, and little beside the vectors they become.
-_WINDOW_TEXTS = 4096
-_WINDOW_TOKENS = 1 << 20
 
 
 class EmbedArguments(TypedDict, total=False):
@@ -93,7 +92,7 @@ class Embed4All:
             raise
         self._known = known_models.find(info.name, info.basename) or _by_header(self.gpt4all.model.model_path)
         self._name = info.name or Path(self.gpt4all.model.model_path).name
-        self._readers: dict[str, _Reader] = {}
+        self._readers: dict[str, Reader] = {}
 
     def __repr__(self) -> str:
         return f"Embed4All({self._name!r}, gpt4all={self.gpt4all!r})"
@@ -229,24 +228,22 @@ class Embed4All:
         """
         refuse_unknown(Embed4All.embed, unknown)
         self.gpt4all._loaded.check_can_embed()
-        options = _Options(
-            prefix=self._choose_prefix(prefix),
-            size=self._choose_size(dimensionality),
-            truncate=_choice("long_text_mode", long_text_mode, ("mean", "truncate")) == "truncate",
-            atlas=check_flag("atlas", atlas),
-            progress=check_flag("progress", progress),
-        )
+        prefix = self._choose_prefix(prefix)
+        size = self._choose_size(dimensionality)
+        truncate = _choice("long_text_mode", long_text_mode, ("mean", "truncate")) == "truncate"
+        atlas = check_flag("atlas", atlas)
+        progress = check_flag("progress", progress)
         return_dict = check_flag("return_dict", return_dict)
         if cancel_cb is not None:
             check_callback("cancel_cb", cancel_cb)
-        texts = _as_texts(text)
-        collected = collector(_choice("output", output, ("list", "numpy")), texts, options.size or self._full_size)
+        texts = as_texts(text)
+        collected = collector(_choice("output", output, ("list", "numpy")), texts, size or self._full_size)
         n_prompt_tokens = 0
         try:
-            with ProgressBar(texts, options.progress) as bar:
-                for window in self._windows(texts, options):
+            with ProgressBar(texts, progress) as bar:
+                for window in windows(self._reader(prefix), texts, truncate=truncate, atlas=atlas):
                     bar.begin(window)
-                    for vector in self._compute(window, options, self._on_batch(cancel_cb, bar)):
+                    for vector in self._compute(window, size, self._on_batch(cancel_cb, bar)):
                         collected.add(vector)
                     bar.end()
                     n_prompt_tokens += window.n_text_tokens
@@ -292,81 +289,19 @@ class Embed4All:
 
         return on_batch
 
-    def _windows(self, texts: Iterable[str], options: _Options) -> Iterator[Window]:
-        reader = self._reader(options.prefix)
-        window = Window()
-        for index, text in enumerate(texts):
-            tokens: Sequence[int] = reader.tokens(check_text(f"text[{index}]", text))
-            if options.atlas:
-                tokens = limit_for_atlas(tokens, index, truncate=options.truncate)
-            window.add(tokens, reader.framing, truncate=options.truncate)
-            if len(window.chunk_counts) >= _WINDOW_TEXTS or len(window.tokens) >= _WINDOW_TOKENS:
-                yield window
-                window = Window()
-        if window.chunk_counts:
-            yield window
-
-    def _reader(self, prefix: str) -> _Reader:
+    def _reader(self, prefix: str) -> Reader:
         if prefix not in self._readers:
             # One at a time is what programs use, or a few: nothing that could grow for ever.
             if len(self._readers) > 16:
                 self._readers.clear()
-            self._readers[prefix] = _Reader(self.gpt4all._loaded, prefix)
+            self._readers[prefix] = Reader(self.gpt4all._loaded, prefix)
         return self._readers[prefix]
 
-    def _compute(self, window: Window, options: _Options, on_batch: OnBatch | None) -> Iterator[Sequence[float]]:
+    def _compute(self, window: Window, size: int | None, on_batch: OnBatch | None) -> Iterator[Sequence[float]]:
         """A vector for each text of the window."""
-        whole = options.size is None
-        rows = self.gpt4all._loaded.embed(window.tokens, window.lengths, normalize=whole, on_batch=on_batch)
+        rows = self.gpt4all._loaded.embed(window.tokens, window.lengths, normalize=size is None, on_batch=on_batch)
         # Apart: out of a generator, a callback's StopIteration would come as another error.
-        return self._vectors(rows, window, options)
-
-    def _vectors(self, rows: Sequence[float], window: Window, options: _Options) -> Iterator[Sequence[float]]:
-        full = self._full_size
-        row = 0
-        for count in window.chunk_counts:
-            chunks = [rows[at * full : (at + 1) * full] for at in range(row, row + count)]
-            row += count
-            if options.size is not None:
-                chunks = [shortened(chunk, options.size) for chunk in chunks]
-            yield mean_direction(chunks)
-
-
-@dataclass(frozen=True)
-class _Options:
-    prefix: str
-    size: int | None
-    truncate: bool
-    atlas: bool
-    progress: bool
-
-
-class _Reader:
-    """Reads texts with one prefix."""
-
-    def __init__(self, model: LoadedModel, prefix: str) -> None:
-        self._model = model
-        self._lead = f"{prefix}:" if prefix else ""
-        self._lead_tokens = model.tokenize(self._lead) if prefix else []
-        info = model.info
-        around = model.tokenize("", add_special=True)
-        n_begin = 1 if around and (info.add_bos or len(around) > 1) else 0
-        filler = next((token for token in (info.token_bos, info.token_eos) if token is not None), 0)
-        self.framing = Framing(
-            before=(*around[:n_begin], *self._lead_tokens),
-            after=tuple(around[n_begin:]),
-            limit=min(info.n_ctx, info.n_ctx_train) if info.n_ctx_train > 0 else info.n_ctx,
-            filler=filler,
-        )
-
-    def tokens(self, text: str) -> list[int]:
-        """Tokens of ``text`` as they stand behind the prefix."""
-        if not self._lead:
-            return self._model.tokenize(text)
-        # As one text: most vocabularies make the space part of the next word.
-        together = self._model.tokenize(f"{self._lead} {text}")
-        n_lead = len(self._lead_tokens)
-        return together[n_lead:] if together[:n_lead] == self._lead_tokens else self._model.tokenize(text)
+        return text_vectors(rows, window, self._full_size, size)
 
 
 def _by_header(path: str | os.PathLike[str]) -> known_models.EmbeddingModel | None:
@@ -375,26 +310,6 @@ def _by_header(path: str | os.PathLike[str]) -> known_models.EmbeddingModel | No
         return known_models.find_by_metadata(gguf.read_header(path).metadata)
     except (GPT4AllError, OSError):  # moved away meanwhile: the model itself is loaded
         return None
-
-
-def _as_texts(text: object) -> Iterable[str]:
-    if text is None:
-        raise ValueError("text must be a str or a list of str, not None")
-    if isinstance(text, str):
-        if not text:
-            raise ValueError("text is empty; only in a list does an empty text have a vector: embed([''])")
-        return [text]
-    kind = type(text).__name__
-    # A table is iterated over its columns, or their names.
-    if hasattr(text, "columns") or getattr(text, "ndim", 1) != 1:
-        raise TypeError(f"text must be a str or a list of str, not {kind}; give one column of it, as table['text']")
-    if isinstance(text, Set):
-        raise TypeError(f"text must be in an order that the vectors can have too, not in a {kind}; give sorted(text)")
-    if not isinstance(text, Iterable) or isinstance(text, (bytes, bytearray, memoryview, Mapping)):
-        hint = {"dict": "; give list(text.values())", "bytes": "; give text.decode()"}.get(kind, "")
-        hint = "; give text.read_text()" if isinstance(text, Path) else hint
-        raise TypeError(f"text must be a str or a list of str, not {kind}{hint}")
-    return text
 
 
 def _choice(name: str, value: object, allowed: tuple[str, ...]) -> str:

@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gpt4all.checks import check_text
 from gpt4all.errors import EmbeddingInputError
+
+if TYPE_CHECKING:
+    from gpt4all.engine.loaded_model import LoadedModel
 
 #: Tokens that a chunk shares with the one before.
 CHUNK_OVERLAP = 8
 #: Tokens of one text that Nomic's Atlas takes.
 ATLAS_MAX_TOKENS = 8192
+
+# How much is tokenised ahead: enough to find texts of one length for every
+# batch, and little beside the vectors they become.
+_WINDOW_TEXTS = 4096
+_WINDOW_TOKENS = 1 << 20
+
+
+def as_texts(text: object) -> Iterable[str]:
+    """The texts that ``embed`` was given.
+
+    Raises:
+        ValueError, TypeError: it was given none, or something else.
+    """
+    if text is None:
+        raise ValueError("text must be a str or a list of str, not None")
+    if isinstance(text, str):
+        if not text:
+            raise ValueError("text is empty; only in a list does an empty text have a vector: embed([''])")
+        return [text]
+    kind = type(text).__name__
+    # A table is iterated over its columns, or their names.
+    if hasattr(text, "columns") or getattr(text, "ndim", 1) != 1:
+        raise TypeError(f"text must be a str or a list of str, not {kind}; give one column of it, as table['text']")
+    if isinstance(text, Set):
+        raise TypeError(f"text must be in an order that the vectors can have too, not in a {kind}; give sorted(text)")
+    if not isinstance(text, Iterable) or isinstance(text, (bytes, bytearray, memoryview, Mapping)):
+        hint = {"dict": "; give list(text.values())", "bytes": "; give text.decode()"}.get(kind, "")
+        hint = "; give text.read_text()" if isinstance(text, Path) else hint
+        raise TypeError(f"text must be a str or a list of str, not {kind}{hint}")
+    return text
 
 
 @dataclass(frozen=True)
@@ -107,3 +143,46 @@ def limit_for_atlas(tokens: Sequence[int], index: int, *, truncate: bool) -> Seq
             "shorten it or use long_text_mode='truncate'"
         )
     return tokens[:ATLAS_MAX_TOKENS]
+
+
+class Reader:
+    """Reads texts with one prefix; ``framing`` is what stands around them."""
+
+    def __init__(self, model: LoadedModel, prefix: str) -> None:
+        self._model = model
+        self._lead = f"{prefix}:" if prefix else ""
+        self._lead_tokens = model.tokenize(self._lead) if prefix else []
+        info = model.info
+        around = model.tokenize("", add_special=True)
+        n_begin = 1 if around and (info.add_bos or len(around) > 1) else 0
+        filler = next((token for token in (info.token_bos, info.token_eos) if token is not None), 0)
+        self.framing = Framing(
+            before=(*around[:n_begin], *self._lead_tokens),
+            after=tuple(around[n_begin:]),
+            limit=min(info.n_ctx, info.n_ctx_train) if info.n_ctx_train > 0 else info.n_ctx,
+            filler=filler,
+        )
+
+    def tokens(self, text: str) -> list[int]:
+        """Tokens of ``text`` as they stand behind the prefix."""
+        if not self._lead:
+            return self._model.tokenize(text)
+        # As one text: most vocabularies make the space part of the next word.
+        together = self._model.tokenize(f"{self._lead} {text}")
+        n_lead = len(self._lead_tokens)
+        return together[n_lead:] if together[:n_lead] == self._lead_tokens else self._model.tokenize(text)
+
+
+def windows(reader: Reader, texts: Iterable[str], *, truncate: bool, atlas: bool) -> Iterator[Window]:
+    """The texts as tokens, as many ahead as is of use."""
+    window = Window()
+    for index, text in enumerate(texts):
+        tokens: Sequence[int] = reader.tokens(check_text(f"text[{index}]", text))
+        if atlas:
+            tokens = limit_for_atlas(tokens, index, truncate=truncate)
+        window.add(tokens, reader.framing, truncate=truncate)
+        if len(window.chunk_counts) >= _WINDOW_TEXTS or len(window.tokens) >= _WINDOW_TOKENS:
+            yield window
+            window = Window()
+    if window.chunk_counts:
+        yield window

@@ -287,7 +287,7 @@ def test_engine_failures(embedder: LoadEmbedder) -> None:
 
 
 def test_generators_are_read_as_the_work_goes_on(embedder: LoadEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embed4all, "_WINDOW_TEXTS", 4)
+    monkeypatch.setattr("gpt4all.embeddings.texts._WINDOW_TEXTS", 4)
     model = embedder()
     events: list[str] = []
 
@@ -312,7 +312,7 @@ def test_generators_are_read_as_the_work_goes_on(embedder: LoadEmbedder, monkeyp
 
 
 def test_a_window_is_bounded_by_tokens_too(embedder: LoadEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embed4all, "_WINDOW_TOKENS", 10)
+    monkeypatch.setattr("gpt4all.embeddings.texts._WINDOW_TOKENS", 10)
     sizes: list[list[int]] = []
     embedder(batch_texts=8).embed(["aaaa", "bbb", "cc", "d"], cancel_cb=lambda left, backend: sizes.append(left))
     assert sizes == [[5 + 4 + 3], [2]]
@@ -403,7 +403,7 @@ def test_close_from_another_thread(embedder: LoadEmbedder, engine_log: EngineLog
 
 
 def test_close_between_two_windows_of_texts(embedder: LoadEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpt4all.embed4all._WINDOW_TEXTS", 2)
+    monkeypatch.setattr("gpt4all.embeddings.texts._WINDOW_TEXTS", 2)
     model = embedder()
 
     def texts() -> Iterator[str]:
