@@ -107,8 +107,10 @@ def _in_wheels(pattern: str) -> Iterator[Path]:
 
 
 def _in_toolkit(file_name: str) -> Iterator[Path]:
-    for home in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
-        for folder in ("lib64", "bin"):
+    """conda's as well, whose layout is much the same."""
+    conda = os.environ.get("CONDA_PREFIX")
+    for home in (conda, os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
+        for folder in ("lib64", "lib", "bin", "bin/x64", "Library/bin", "Library/bin/x64"):
             if home and (path := Path(home, folder, file_name)).is_file():
                 yield path
 

@@ -109,6 +109,29 @@ def test_all_is_there(driver: Version, runtime: Version, cublas: Cublas, prepare
     assert prepare() == "loaded libcublas.so.99 libcublasLt.so.99 libcudart.so.99"
 
 
+@pytest.mark.parametrize("variable", ["CONDA_PREFIX", "CUDA_HOME", "CUDA_PATH"])
+@pytest.mark.parametrize("folder", ["lib", "lib64"])
+def test_a_toolkit_has_them(
+    driver: Version,
+    runtime: Version,
+    cublas: Cublas,
+    prepare: Prepare,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    folder: str,
+) -> None:
+    driver(99000)
+    runtime(99020)
+    cublas(99, 3)
+    (tmp_path / "toolkit" / folder).mkdir(parents=True)
+    for path in (tmp_path / "site").rglob("*.so.99"):
+        path.rename(tmp_path / "toolkit" / folder / path.name)
+    assert "is missing" in prepare()
+    monkeypatch.setenv(variable, str(tmp_path / "toolkit"))
+    assert prepare() == "loaded libcublas.so.99 libcublasLt.so.99 libcudart.so.99"
+
+
 def test_a_driver_that_is_too_old(driver: Version, prepare: Prepare) -> None:
     driver(12040)
     said = prepare()
