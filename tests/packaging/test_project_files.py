@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from commands.setup import EXTRAS
-from commands.table import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_clone = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
@@ -24,44 +20,6 @@ def test_every_python_program_is_linted_and_typed() -> None:
     """ruff and mypy find files by their suffix."""
     programs = [path for path in (ROOT / "scripts").rglob("*") if path.is_file() and not path.suffix]
     assert [path.name for path in programs if b"python" in path.read_bytes().partition(b"\n")[0]] == []
-
-
-def test_the_table_of_subcommands_is_complete() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| (.+) \| `(\S+)\.py` \|$", (ROOT / "scripts/README.md").read_text(), re.M)
-    assert rows == [(name, command.line, command.module.replace(".", "/")) for name, command in COMMANDS.items()]
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_subcommands_lead_somewhere(name: str) -> None:
-    command = COMMANDS[name]
-    source = (ROOT / "scripts" / command.module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
-    assert "\ndef main(arguments: Sequence[str] | None = None) -> int:\n" in source
-    assert set(command.extras or ()) <= set(EXTRAS)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
-def test_help_needs_nothing_installed(tmp_path: Path) -> None:
-    """Neither the list nor a subcommand's options make an environment or import what only one has."""
-    environment = {**os.environ, "GPT4ALL_PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)}
-    for package in ("requests", "pytest", "gpt4all"):
-        (tmp_path / f"{package}.py").write_text("raise AssertionError('imported')")
-    for words in ([], ["--help"], ["fuzz", "--help"], ["sanitize", "-h"]):
-        done = subprocess.run(
-            [ROOT / "scripts" / "dev", *words],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.startswith("usage: scripts/dev")
-        assert done.stderr == ""
-
-
-def test_an_unknown_subcommand_is_refused() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "commands"), "bnech"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, "unknown subcommand 'bnech'" in done.stderr) == (2, True)
 
 
 @needs_clone
