@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import os
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 INT32_MAX = 2**31 - 1
 #: What the engine computes with.
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 _FLOAT32_MIN = 2.0**-126
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 def check_text(name: str, text: object) -> str:
@@ -133,6 +136,17 @@ _OTHER_NAMES = {
     "leave it out: every vector has length 1": "normalize_embeddings normalize",
 }
 _ELSEWHERE = {name: ours for ours, names in _OTHER_NAMES.items() for name in names.split()}
+
+
+def unknown_hidden(function: FunctionT) -> FunctionT:
+    """Leaves ``**unknown``, which takes nothing, out of what ``help`` and ``inspect.signature`` show.
+
+    A program that asks whether the function takes any keyword is told the truth.
+    """
+    signature = inspect.signature(function)
+    known = [parameter for parameter in signature.parameters.values() if parameter.name != "unknown"]
+    function.__signature__ = signature.replace(parameters=known)  # type: ignore[attr-defined]
+    return function
 
 
 def refuse_unknown(method: Any, given: Collection[str], known: Collection[str] = ()) -> None:

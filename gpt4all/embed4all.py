@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict, overload
 
 from gpt4all import gguf
-from gpt4all.checks import check_callback, check_flag, check_integer, check_text, refuse_unknown
+from gpt4all.checks import check_callback, check_flag, check_integer, check_text, refuse_unknown, unknown_hidden
 from gpt4all.embeddings import known_models
 from gpt4all.embeddings.texts import Reader, Window, as_texts, windows
 from gpt4all.embeddings.vectors import (
     Embeddings,
+    FloatArray,
     NumpyEmbeddings,
     ProgressBar,
     SingleEmbedding,
@@ -31,9 +32,6 @@ else:
     from typing_extensions import Self, Unpack
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from gpt4all._native.backend import OnBatch
 
 DEFAULT_EMBEDDING_MODEL = "all-MiniLM-L6-v2.gguf2.f16.gguf"
@@ -161,7 +159,7 @@ class Embed4All:
         return_dict: Literal[False] = ...,
         output: Literal["numpy"],
         **arguments: Unpack[EmbedArguments],
-    ) -> npt.NDArray[np.float32]: ...
+    ) -> FloatArray: ...
 
     @overload
     def embed(
@@ -178,6 +176,7 @@ class Embed4All:
         self, text: str | Iterable[str], *, return_dict: bool, output: str = ..., **arguments: Unpack[EmbedArguments]
     ) -> Any: ...
 
+    @unknown_hidden
     def embed(
         self,
         text: str | Iterable[str],

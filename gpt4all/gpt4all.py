@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overloa
 from gpt4all._native.outcome import Outcome
 from gpt4all.chat.session import ChatMethods
 from gpt4all.chat.template import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
-from gpt4all.checks import check_flag, refuse_unknown
+from gpt4all.checks import check_flag, refuse_unknown, unknown_hidden
 from gpt4all.devices.request import parse_device
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.generation.streaming import Generation
@@ -36,6 +36,9 @@ else:
 
 if TYPE_CHECKING:
     from gpt4all.generation.call import Call
+else:
+    # With the engine, which importing the package leaves out; type hints can be had all the same.
+    Call = Any
 
 MessageType = dict[str, str]
 
@@ -85,6 +88,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         ValueError, TypeError: an argument makes no sense; the message names it.
     """
 
+    @unknown_hidden
     def __init__(
         self,
         model_name: str | os.PathLike[str],
@@ -233,6 +237,7 @@ class GPT4All(ModelLibrary, ChatMethods):
     @overload
     def generate(self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]) -> str | Generation: ...
 
+    @unknown_hidden
     def generate(
         self,
         prompt: str,

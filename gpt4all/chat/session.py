@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,13 +14,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from gpt4all.chat.history import ChatSession, Message
 from gpt4all.chat.history_copy import HistoryCopy
 from gpt4all.chat.template import split_legacy
-from gpt4all.checks import refuse_unknown
+from gpt4all.checks import refuse_unknown, unknown_hidden
 from gpt4all.notices import warn_deprecated
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Self
+else:
     from typing_extensions import Self
 
+if TYPE_CHECKING:
     from gpt4all.engine.loaded_model import LoadedModel
+else:
+    # With the engine, which importing the package leaves out; hints of the class can be had all the same.
+    LoadedModel = Any
 
 
 #: The sessions entered in this context, of any model and perhaps left since; the innermost is the last.
@@ -62,6 +69,7 @@ class ChatMethods:
     def __init__(self) -> None:
         self._entered_contexts: list[weakref.ref[ChatContext]] = []
 
+    @unknown_hidden
     def chat_session(
         self,
         system_prompt: str | None = None,

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from gpt4all.embeddings.texts import Window
 
+    FloatArray = npt.NDArray[np.float32]
+else:
+    # NumPy may be missing, and takes long to import; type hints can be had all the same.
+    FloatArray = Any
+
 #: Keeps a vector of equal numbers from being divided by zero; PyTorch's default.
 LAYER_NORM_EPSILON = 1e-5
 
@@ -74,7 +79,7 @@ class Embeddings(TypedDict):
 class NumpyEmbeddings(TypedDict):
     """What ``return_dict=True`` gives with ``output="numpy"``: a row for each text, or one alone."""
 
-    embeddings: npt.NDArray[np.float32]
+    embeddings: FloatArray
     n_prompt_tokens: int
 
 

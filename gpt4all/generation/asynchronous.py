@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
 from queue import Empty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpt4all._native.outcome import Outcome
 from gpt4all.errors import GenerationError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from gpt4all.engine.runs import Run
     from gpt4all.generation.call import Call
+else:
+    # With the engine, which importing the package leaves out; type hints can be had all the same.
+    Call = Any
 
 
 class AsyncGeneration(AsyncIterator[str]):

@@ -10,6 +10,9 @@ from gpt4all._native.outcome import Outcome
 
 if TYPE_CHECKING:
     from gpt4all.generation.call import Call
+else:
+    # With the engine, which importing the package leaves out; type hints can be had all the same.
+    Call = Any
 
 
 class Generation(Generator[str, None, None]):

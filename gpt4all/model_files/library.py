@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpt4all.downloads.progress import DownloadCallback
+else:
+    # With downloads, which importing the package leaves out; type hints can be had all the same.
+    DownloadCallback = Callable[..., object]
 
 ConfigType = dict[str, Any]
 PathArgument = str | os.PathLike[str]
