@@ -65,6 +65,8 @@ class LoadOptions:
     tensor_split: tuple[float, ...]
     progress: ProgressCallback | None
     use_mmap: bool
+    #: The most prompt tokens computed at once; that of a generation may be less.
+    n_batch: int = 512
 
     @classmethod
     def create(
@@ -155,6 +157,10 @@ class GenerationOptions:
     constraint: Constraint | None = None
     #: Alternatives to report for each token; ``None`` reports nothing.
     logprobs: int | None = None
+
+    @property
+    def grammar(self) -> str | None:
+        return None if self.constraint is None else self.constraint.grammar
 
     @classmethod
     def create(

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from ctypes import byref, c_void_p, string_at
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpt4all._native import abi, loader
+from gpt4all._native.arguments import LoadOptions, load_struct
 from gpt4all._native.c_strings import to_str
 from gpt4all._native.callbacks import CancelFlag, OnBatch, OnProgress, OnToken, Stored
 from gpt4all._native.device_memory import Device, MemoryNeed, count_devices, list_devices, measure_model, read_device
-from gpt4all._native.load_options import LoadArguments, load_options
 from gpt4all._native.model import NativeModel
 from gpt4all._native.model_info import ModelInfo, WordPiece
 from gpt4all._native.outcome import Outcome
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 __all__ = [
     "Backend",
@@ -69,20 +66,25 @@ class Backend:
         """One of :meth:`devices`, without asking the others for their memory."""
         return read_device(self._cdll, index) if 0 <= index < count_devices(self._cdll) else None
 
-    def model_memory(self, path: str | os.PathLike[str], **arguments: Unpack[LoadArguments]) -> list[MemoryNeed]:
+    def model_memory(self, path: str | os.PathLike[str], options: LoadOptions, *, device: int = -1) -> list[MemoryNeed]:
         """What ``load_model`` would take with these arguments, without allocating it: main memory first."""
-        return measure_model(self._cdll, os.fsencode(path), load_options(self._cdll, arguments))
+        return measure_model(self._cdll, os.fsencode(path), load_struct(self._cdll, options, device))
 
     def load_model(
         self,
         path: str | os.PathLike[str],
+        options: LoadOptions,
         *,
+        device: int = -1,
         progress: OnProgress | None = None,
-        **arguments: Unpack[LoadArguments],
     ) -> NativeModel:
-        """Loads a model file; what ``progress`` raises is raised here."""
+        """Loads a model file; what ``progress`` raises is raised here.
+
+        Args:
+            device: index among :meth:`devices`; -1 is the CPU.
+        """
         cdll = self._cdll
-        options = load_options(cdll, arguments)
+        struct = load_struct(cdll, options, device)
         stored = Stored()
 
         def on_progress(fraction: float, payload: int | None) -> int:
@@ -94,10 +96,10 @@ class Backend:
 
         # Always given: it is how a load is cancelled.
         callback = abi.ProgressCallback(on_progress)
-        options.progress = callback
+        struct.progress = callback
         handle = c_void_p()
         try:
-            cdll.gpt4all_model_load(os.fsencode(path), byref(options), byref(handle))
+            cdll.gpt4all_model_load(os.fsencode(path), byref(struct), byref(handle))
         except Exception:
             if stored.error is None:
                 raise

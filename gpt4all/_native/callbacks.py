@@ -7,6 +7,9 @@ from collections.abc import Callable
 from ctypes import c_int32
 from typing import Any
 
+from gpt4all._native import abi
+from gpt4all._native.outcome import TokenLogprob, TopLogprob
+
 #: Called with a token's id, or -1 for text left at the end, and its UTF-8 text; ``False`` stops.
 OnToken = Callable[[int, bytes], bool]
 #: Called with the tokens of each batch that is still to be computed; ``False`` stops.
@@ -38,9 +41,6 @@ class Stored:
     def __init__(self) -> None:
         self.error: BaseException | None = None
 
-    def store(self, error: BaseException) -> None:
-        self.error = error
-
     def raise_if_any(self) -> None:
         error, self.error = self.error, None
         if error is not None:
@@ -49,3 +49,22 @@ class Stored:
             finally:
                 # The traceback holds this frame; without this, a cycle that keeps the model.
                 del error
+
+
+def logprobs_callback(content: list[TokenLogprob], stored: Stored) -> Any:
+    """For the C struct: adds each token of the answer to ``content``."""
+
+    def on_logprobs(chosen: Any, top: Any, n_top: int, payload: int | None) -> int:
+        try:
+            content.append({**_logprob(chosen[0]), "top_logprobs": [_logprob(top[index]) for index in range(n_top)]})
+            return 0
+        except BaseException as error:
+            stored.error = error
+            return 1
+
+    return abi.LogprobsCallback(on_logprobs)
+
+
+def _logprob(raw: abi.TokenLogprob) -> TopLogprob:
+    data = ctypes.string_at(raw.text, raw.text_len) if raw.text_len else b""
+    return {"token": data.decode("utf-8", "replace"), "logprob": raw.logprob, "bytes": list(data)}

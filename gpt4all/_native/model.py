@@ -12,9 +12,8 @@ from ctypes import byref, c_int32, c_int64, c_void_p
 from typing import TYPE_CHECKING, Any
 
 from gpt4all._native import abi
-from gpt4all._native.callbacks import CancelFlag, OnBatch, OnToken, Stored
-from gpt4all._native.generate_options import GenerateArguments, generate_options
-from gpt4all._native.logprobs import collector
+from gpt4all._native.arguments import GenerateOptions, PromptTraits, generate_struct
+from gpt4all._native.callbacks import CancelFlag, OnBatch, OnToken, Stored, logprobs_callback
 from gpt4all._native.model_info import read_model_info
 from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.errors import ChatTemplateError
@@ -151,18 +150,17 @@ class NativeModel:
     def generate(
         self,
         tokens: Sequence[int],
-        *,
+        options: GenerateOptions,
         on_token: OnToken,
         cancel: CancelFlag,
-        **arguments: Unpack[GenerateArguments],
+        **prompt: Unpack[PromptTraits],
     ) -> Outcome:
         """Continues ``tokens``; what ``on_token`` raises is raised here once the engine has stopped."""
-        options = generate_options(self._cdll, arguments, cancel)
+        struct = generate_struct(self._cdll, options, prompt, cancel)
         stored = Stored()
         content: list[TokenLogprob] = []
-        wants_logprobs = arguments.get("logprobs") is not None
-        if wants_logprobs:
-            options.logprobs = collector(content, stored.store)
+        if options.logprobs is not None:
+            struct.logprobs = logprobs_callback(content, stored)
         string_at = ctypes.string_at
 
         def token_callback(token: int, address: int, length: int, payload: int | None) -> int:
@@ -177,7 +175,7 @@ class NativeModel:
         self._cdll.gpt4all_generate_result_init(byref(result), ctypes.sizeof(result))
         callback = abi.TokenCallback(token_callback)
         try:
-            self._cdll.gpt4all_generate(self._handle, ids, len(tokens), byref(options), callback, None, byref(result))
+            self._cdll.gpt4all_generate(self._handle, ids, len(tokens), byref(struct), callback, None, byref(result))
         except Exception:
             if stored.error is None:
                 raise
@@ -190,7 +188,7 @@ class NativeModel:
             context_shifts=result.context_shifts,
             prompt_seconds=result.prompt_us / 1e6,
             completion_seconds=result.completion_us / 1e6,
-            logprobs={"content": content} if wants_logprobs else None,
+            logprobs={"content": content} if options.logprobs is not None else None,
         )
 
     def check_grammar(self, grammar: str) -> None:

@@ -8,8 +8,9 @@ import threading
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gpt4all._native.arguments import PromptTraits
 from gpt4all._native.backend import (
     Backend,
     CancelFlag,
@@ -31,6 +32,9 @@ from gpt4all.options import (
     ResponseCallback,
     check_thread_count,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Room a prompt leaves for the answer, as in 2.8.
 MIN_ANSWER_ROOM = 4
@@ -170,35 +174,10 @@ class LoadedModel:
         options: GenerationOptions,
         on_token: OnToken,
         cancel: CancelFlag,
-        *,
-        n_keep: int,
-        keep_context: bool = False,
-        render_special: bool = False,
-        thinking: tuple[str, str] | None = None,
+        **prompt: Unpack[PromptTraits],
     ) -> Outcome:
         """The native call; only for the ``work`` of :meth:`new_run`."""
-        return self._native.generate(
-            tokens,
-            on_token=on_token,
-            cancel=cancel,
-            max_tokens=options.max_tokens,
-            n_batch=options.n_batch,
-            top_k=options.top_k,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            min_p=options.min_p,
-            repeat_penalty=options.repeat_penalty,
-            repeat_last_n=options.repeat_last_n,
-            seed=options.seed,
-            stop=options.stop,
-            n_keep=n_keep,
-            keep_context=keep_context,
-            render_special=render_special,
-            logit_bias=options.logit_bias,
-            grammar=options.constraint.grammar if options.constraint is not None else None,
-            thinking=thinking,
-            logprobs=options.logprobs,
-        )
+        return self._native.generate(tokens, options, on_token, cancel, **prompt)
 
     def check_options(self, options: GenerationOptions) -> None:
         """Raises what only the model can find wrong with options."""

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpt4all._native.backend import Backend, ModelInfo, NativeModel, OnProgress, load_backend
 from gpt4all.engine.at_exit import backends_in_use, end_thread_if_exiting
@@ -17,9 +16,6 @@ from gpt4all.engine.mapped_file import MappedFile
 from gpt4all.engine.workers import LEAVE_PATIENCE, Job, Worker
 from gpt4all.errors import CancellationError
 from gpt4all.options import LoadOptions, ProgressCallback
-
-if TYPE_CHECKING:
-    from gpt4all._native.load_options import LoadArguments
 
 
 class Load(Job):
@@ -105,7 +101,7 @@ class Location:
 
 
 def open_model(
-    backend_name: str, path: Path, options: LoadOptions, locate: Callable[[Backend, LoadArguments], Location]
+    backend_name: str, path: Path, options: LoadOptions, locate: Callable[[Backend], Location]
 ) -> LoadedModel:
     """Loads the backend's library, then the model where ``locate`` says."""
     opened: list[tuple[Backend, Location]] = []
@@ -114,21 +110,10 @@ def open_model(
     def load(on_progress: OnProgress) -> NativeModel:
         backend = load_backend(backend_name)
         backends_in_use[backend] = os.getpid()
-        arguments: LoadArguments = {
-            "n_ctx": options.n_ctx,
-            "n_threads": options.n_threads,
-            "n_gpu_layers": options.n_gpu_layers,
-            "main_gpu": options.main_gpu,
-            "tensor_split": options.tensor_split,
-            "flash_attention": options.flash_attention,
-            "kv_type": options.kv_type,
-            "use_mmap": options.use_mmap,
-        }
-        location = locate(backend, arguments)
-        arguments["device"] = location.device
+        location = locate(backend)
         opened.append((backend, location))
         progress = on_progress if mapped is None else functools.partial(_watch, mapped, on_progress)
-        return backend.load_model(path, progress=progress, **arguments)
+        return backend.load_model(path, options, device=location.device, progress=progress)
 
     native, worker = _run(load, options.progress)
     ((backend, location),) = opened

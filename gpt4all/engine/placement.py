@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,6 @@ from gpt4all.options import LoadOptions
 if TYPE_CHECKING:
     from gpt4all._native.backend import Backend
     from gpt4all._native.device_memory import Device, MemoryNeed
-    from gpt4all._native.load_options import LoadArguments
     from gpt4all.engine.loaded_model import LoadedModel
 
 
@@ -133,12 +133,12 @@ class _MainMemory:
         self._options = options
         self._n_ctx = options.n_ctx or n_ctx_train
 
-    def locate(self, backend: Backend, arguments: LoadArguments) -> Location:
+    def locate(self, backend: Backend) -> Location:
         """Runs on the thread that loads."""
         rooms = main_memory.rooms()
         if self._fits_surely(rooms):
             return Location()
-        need = backend.model_memory(self._path, **arguments)[0]
+        need = backend.model_memory(self._path, self._options)[0]
         mapped = self._path.stat().st_size if self._options.use_mmap else 0
         error = too_little_main_memory(need, rooms, mapped, self._n_ctx)
         if error is not None:
@@ -173,7 +173,7 @@ class _Locator:
         self._options = options
         self._n_ctx = options.n_ctx or n_ctx_train
 
-    def locate(self, backend: Backend, arguments: LoadArguments) -> Location:
+    def locate(self, backend: Backend) -> Location:
         """Runs on the thread that loads."""
         found = _still_there(backend, self._gpus) if self._gpus else _metal_devices(backend)
         # A split takes all of them, whichever is named.
@@ -183,14 +183,14 @@ class _Locator:
         for index, name in list(split.items())[:1] or found:
             names[index] = name
             try:
-                measured[index] = self._measure(backend, arguments, index)
+                measured[index] = backend.model_memory(self._path, self._options, device=index)
             except ModelLoadError as error:
-                raise self._unmeasurable(backend, arguments, index, name, error) from None
+                raise self._unmeasurable(backend, index, name, error) from None
             if not too_large(measured[index]):
                 return Location(index, (split or names) if self._gpus else {})
         if not measured:
             raise DeviceError(self._vanished(backend))
-        raise self._insufficient(backend, arguments, split or names, measured)
+        raise self._insufficient(backend, split or names, measured)
 
     def _vanished(self, backend: Backend) -> str:
         problem = f"the {backend.name} backend found none"
@@ -198,13 +198,8 @@ class _Locator:
             problem = f"{self._gpus[0].full_name} was there when the driver was asked, but is not any more"
         return f"no device for device={self._request.device!r}: {problem}"
 
-    def _measure(self, backend: Backend, arguments: LoadArguments, index: int) -> list[MemoryNeed]:
-        asked = arguments.copy()
-        asked["device"] = index
-        return backend.model_memory(self._path, **asked)
-
     def _unmeasurable(
-        self, backend: Backend, arguments: LoadArguments, index: int, name: str, error: ModelLoadError
+        self, backend: Backend, index: int, name: str, error: ModelLoadError
     ) -> ModelLoadError | InsufficientMemoryError:
         """The engine gives up on a context that no memory would hold, as it does on a file that is no good."""
         if self._request.may_fall_back or self._n_ctx is None:
@@ -212,23 +207,21 @@ class _Locator:
         return context_too_long(
             f"device={self._request.device!r}",
             f"{backend.name}:{name}",
-            self._measure_on(backend, arguments, index),
+            self._measure_on(backend, index),
             ngl=self._options.n_gpu_layers,
             n_ctx=self._n_ctx,
             reason=error,
         )
 
-    def _measure_on(self, backend: Backend, arguments: LoadArguments, index: int) -> Measure:
+    def _measure_on(self, backend: Backend, index: int) -> Measure:
         def measure(ngl: int, n_ctx: int) -> list[MemoryNeed]:
-            asked = arguments.copy()
-            asked["n_gpu_layers"] = ngl
-            asked["n_ctx"] = n_ctx
-            return self._measure(backend, asked, index)
+            options = replace(self._options, n_gpu_layers=ngl, n_ctx=n_ctx)
+            return backend.model_memory(self._path, options, device=index)
 
         return measure
 
     def _insufficient(
-        self, backend: Backend, arguments: LoadArguments, names: dict[int, str], measured: dict[int, list[MemoryNeed]]
+        self, backend: Backend, names: dict[int, str], measured: dict[int, list[MemoryNeed]]
     ) -> InsufficientMemoryError:
         best = max(measured, key=lambda index: most_free(measured[index]))
 
@@ -238,7 +231,7 @@ class _Locator:
             list(measured.values()),
             [selection.describe(gpu) for gpu in self._others],
             # Where the load goes on elsewhere, nobody waits for advice.
-            None if self._request.may_fall_back else self._measure_on(backend, arguments, best),
+            None if self._request.may_fall_back else self._measure_on(backend, best),
             ngl=self._options.n_gpu_layers,
             n_ctx=self._n_ctx,
         )

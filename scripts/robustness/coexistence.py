@@ -31,19 +31,18 @@ ours, theirs, order = sys.argv[1], sys.argv[2], sys.argv[3:]
 
 def backend(name):
     from gpt4all._native.backend import CancelFlag, load_backend
+    from gpt4all.options import GenerationOptions, LoadOptions
     library = load_backend(name)
     gpus = [device.index for device in library.devices() if device.type != "cpu"]
     device = gpus[0] if gpus else -1
-    model = library.load_model(ours, n_ctx=128, n_threads=1, device=device, n_gpu_layers=100)
+    model = library.load_model(ours, LoadOptions.create(n_ctx=128, n_threads=1), device=device)
     assert bool(model.info.n_layers_offloaded) == (name != "cpu"), f"{name} has no device"
     prompt = model.tokenize("Once upon a time", add_special=True, parse_special=False)
 
     def run():
         tokens = []
-        model.generate(
-            prompt, on_token=lambda token, text: tokens.append(token) is None, cancel=CancelFlag(), max_tokens=16,
-            n_batch=64, top_k=1, temperature=0.0, top_p=1.0, min_p=0.0, repeat_penalty=1.0, repeat_last_n=0, seed=0,
-        )
+        options = GenerationOptions.create(max_tokens=16, n_batch=64, temp=0, repeat_penalty=1.0, seed=0, stop=[])
+        model.generate(prompt, options, lambda token, text: tokens.append(token) is None, CancelFlag())
         return tokens
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gpt4all._native.backend import CancelFlag, NativeModel, Outcome
+from gpt4all.options import GenerationOptions
 
 __all__ = ["distance", "greedy", "logits_after"]
 
@@ -35,22 +36,11 @@ def greedy(
         return on_token is None or on_token(token, text)
 
     ids = model.tokenize(prompt, add_special=True, parse_special=False) if isinstance(prompt, str) else prompt
+    options = GenerationOptions.create(
+        max_tokens=max_tokens, n_batch=n_batch, temp=0, repeat_penalty=1.0, seed=0, stop=[]
+    )
     outcome = model.generate(
-        ids,
-        on_token=hear,
-        cancel=cancel or CancelFlag(),
-        max_tokens=max_tokens,
-        n_batch=n_batch,
-        top_k=1,
-        temperature=0.0,
-        top_p=1.0,
-        min_p=0.0,
-        repeat_penalty=1.0,
-        repeat_last_n=0,
-        seed=0,
-        reuse_prefix=reuse,
-        keep_context=keep,
-        n_keep=n_keep,
+        ids, options, hear, cancel or CancelFlag(), reuse_prefix=reuse, keep_context=keep, n_keep=n_keep
     )
     return tokens, outcome
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import testmodels
@@ -19,6 +19,7 @@ from gpt4all._native.loader import library_file_name
 from gpt4all.errors import BackendLoadError
 from tests.gpu.engine import ALLOW_SOFTWARE, Load
 from tests.support.fake.backend import ROOT
+from tests.support.load_options import load_options
 
 LIBRARY = ROOT / "gpt4all" / "_native" / "lib" / "kompute" / library_file_name("kompute")
 
@@ -69,9 +70,10 @@ def load(kompute: Backend, gpu: Device, model_file: Callable[[str], Path]) -> It
     """``load(name, **arguments)``: a model on the GPU, closed after the test."""
     loaded = []
 
-    def load(name: str = "tiny-llama", **arguments: object) -> NativeModel:
-        chosen = {"n_ctx": 256, "n_threads": 1, "device": gpu.index, "n_gpu_layers": 100, **arguments}
-        model = kompute.load_model(model_file(name), **chosen)  # type: ignore[arg-type]
+    def load(name: str = "tiny-llama", **arguments: Any) -> NativeModel:
+        device = arguments.pop("device", gpu.index)
+        options = load_options(**{"n_ctx": 256, **arguments})
+        model = kompute.load_model(model_file(name), options, device=device)
         loaded.append(model)
         return model
 

@@ -15,6 +15,7 @@ from gpt4all._native.device_memory import Device
 from gpt4all.errors import InsufficientMemoryError
 from tests.gpu.engine import Load
 from tests.support.failed_loads import fifty_failed_loads
+from tests.support.load_options import load_options
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
@@ -28,7 +29,7 @@ def too_much(device: Device) -> int:
 def test_too_little_memory_is_seen_without_taking_any(
     kompute: Backend, gpu: Device, model_file: Callable[[str], Path]
 ) -> None:
-    _, need = kompute.model_memory(model_file("tiny-llama"), n_ctx=too_much(gpu), device=gpu.index, n_gpu_layers=100)
+    _, need = kompute.model_memory(model_file("tiny-llama"), load_options(n_ctx=too_much(gpu)), device=gpu.index)
     assert need.total > need.memory_free
     assert need.memory_total == gpu.memory_total
 

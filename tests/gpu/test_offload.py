@@ -12,6 +12,7 @@ from testmodels.greedy import distance, greedy, logits_after
 from gpt4all._native.backend import Backend, NativeModel
 from gpt4all._native.device_memory import Device
 from tests.gpu.engine import Load
+from tests.support.load_options import load_options
 
 pytestmark = [pytest.mark.gpu, pytest.mark.model]
 
@@ -27,7 +28,7 @@ TOLERANCE = {"tiny-llama": 0.1, "tiny-gemma3": 0.1, "tiny-mamba": 0.1, "tiny-jam
 
 @pytest.fixture
 def on_cpu(cpu: Backend, model_file: Callable[[str], Path]) -> Callable[[str], NativeModel]:
-    return lambda name: cpu.load_model(model_file(name), n_ctx=256, n_threads=2)
+    return lambda name: cpu.load_model(model_file(name), load_options(n_ctx=256, n_threads=2))
 
 
 @pytest.mark.parametrize(("ngl", "offloaded"), [(0, 0), (1, 1), (2, 2), (3, 3), (100, 3)])
@@ -69,7 +70,9 @@ def test_logits_of_real_weights(on_cpu: Callable[[str], NativeModel], load: Load
 def test_the_memory_is_what_was_foretold(
     kompute: Backend, gpu: Device, model_file: Callable[[str], Path], load: Load, ngl: int, n_ctx: int
 ) -> None:
-    needs = kompute.model_memory(model_file("tiny-llama"), n_ctx=n_ctx, device=gpu.index, n_gpu_layers=ngl)
+    needs = kompute.model_memory(
+        model_file("tiny-llama"), load_options(n_ctx=n_ctx, n_gpu_layers=ngl), device=gpu.index
+    )
     assert [need.device for need in needs] == ([None, gpu.index] if ngl else [None])
     assert sum(need.n_layers for need in needs) == TINY_LAYERS
     on_device = sum(need.total for need in needs[1:])
@@ -78,7 +81,9 @@ def test_the_memory_is_what_was_foretold(
 
 def test_need_grows_with_layers_and_context(kompute: Backend, gpu: Device, model_file: Callable[[str], Path]) -> None:
     def need(ngl: int, n_ctx: int) -> tuple[int, int]:
-        host, device = kompute.model_memory(model_file("smollm2"), n_ctx=n_ctx, device=gpu.index, n_gpu_layers=ngl)
+        host, device = kompute.model_memory(
+            model_file("smollm2"), load_options(n_ctx=n_ctx, n_gpu_layers=ngl), device=gpu.index
+        )
         assert host.memory_total > 0
         assert device.memory_total > 0
         assert device.n_layers == ngl
@@ -95,7 +100,7 @@ def test_a_context_too_long_to_be_made_is_reckoned(
     kompute: Backend, gpu: Device, model_file: Callable[[str], Path]
 ) -> None:
     def context(n_ctx: int) -> int:
-        needs = kompute.model_memory(model_file("tiny-llama"), n_ctx=n_ctx, device=gpu.index, n_gpu_layers=100)
+        needs = kompute.model_memory(model_file("tiny-llama"), load_options(n_ctx=n_ctx), device=gpu.index)
         return needs[1].context
 
     assert context(2**30) == 2**10 * context(2**20) == 2**20 * context(2**10)

@@ -14,6 +14,7 @@ from gpt4all._native.backend import NativeModel, load_backend
 from gpt4all.errors import GenerationError
 from tests.support.fake.helpers import Task
 from tests.support.gguf.writer import F32, STRING, U32, Tensor, Typed
+from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -48,7 +49,7 @@ def few_positions(model_file: ModelFile, tmp_path: Path) -> Path:
 
 
 def load(path: Path, n_threads: int) -> NativeModel:
-    return load_backend("cpu").load_model(path, n_ctx=64, n_threads=n_threads)
+    return load_backend("cpu").load_model(path, load_options(n_ctx=64, n_threads=n_threads))
 
 
 def fail(model: NativeModel) -> None:

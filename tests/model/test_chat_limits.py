@@ -23,6 +23,7 @@ from tests.support.chat.reference import (
     template_directory,
     user,
 )
+from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -184,7 +185,7 @@ FRAGMENTS = [
 
 @pytest.fixture(scope="module")
 def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
-    model = load_backend("cpu").load_model(model_file("tiny-llama"), n_ctx=64, n_threads=1)
+    model = load_backend("cpu").load_model(model_file("tiny-llama"), load_options(n_ctx=64))
     yield model
     model.close()
 

@@ -15,6 +15,7 @@ import pytest
 from gpt4all import ChatTemplateError
 from gpt4all._native.backend import NativeModel, load_backend
 from tests.support.chat.reference import Message, assistant, render, system, user
+from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -88,7 +89,7 @@ TEMPLATES = {
 
 @pytest.fixture(scope="module")
 def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
-    model = load_backend("cpu").load_model(model_file("tiny-llama"), n_ctx=64, n_threads=1)
+    model = load_backend("cpu").load_model(model_file("tiny-llama"), load_options(n_ctx=64))
     yield model
     model.close()
 

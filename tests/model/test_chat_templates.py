@@ -33,6 +33,7 @@ from tests.support.chat.reference import (
     template_directory,
     user,
 )
+from tests.support.load_options import load_options
 
 FAMILIES = {
     "ChatML": ["chatml"],
@@ -78,7 +79,7 @@ def open_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenModel]:
     def open_one(name: str) -> NativeModel:
         if name not in opened:
             path = write_chat_model(directory / f"{name}.gguf", byte_vocabulary(read_template(name)))
-            opened[name] = backend.load_model(path, n_ctx=64, n_threads=1)
+            opened[name] = backend.load_model(path, load_options(n_ctx=64))
         return opened[name]
 
     yield open_one
@@ -189,7 +190,7 @@ def test_a_template_given_replaces_the_own_one(open_model: OpenModel) -> None:
 
 @pytest.mark.model
 def test_real_model(model_file: Callable[[str], Path]) -> None:
-    with_template = load_backend("cpu").load_model(model_file("smollm2"), n_ctx=64, n_threads=1)
+    with_template = load_backend("cpu").load_model(model_file("smollm2"), load_options(n_ctx=64))
     template = with_template.info.chat_template
     assert template is not None
     for messages in CONVERSATIONS.values():
@@ -241,7 +242,7 @@ class TestWorkArounds:
         assert text_of(plain.render_chat(messages, walks)) == "xyf(a=1)"
 
     def test_begin_token_is_left_to_the_tokenizer(self, model_file: Callable[[str], Path]) -> None:
-        model = load_backend("cpu").load_model(model_file("tiny-llama"), n_ctx=64, n_threads=1)
+        model = load_backend("cpu").load_model(model_file("tiny-llama"), load_options(n_ctx=64))
         assert model.info.add_bos
         template = "{{ bos_token }}{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
         assert text_of(model.render_chat([user("<s>")], template)) == "<s><s></s>"
@@ -299,7 +300,7 @@ class TestErrors:
             plain.render_chat([user("a")], args={"x": deep})
 
     def test_no_template(self, model_file: Callable[[str], Path]) -> None:
-        model = load_backend("cpu").load_model(model_file("tiny-llama-bytes"), n_ctx=64, n_threads=1)
+        model = load_backend("cpu").load_model(model_file("tiny-llama-bytes"), load_options(n_ctx=64))
         with pytest.raises(ChatTemplateError, match="brings no chat template"):
             model.render_chat([user("Hi")])
         assert text_of(model.render_chat([user("Hi")], "<{{ messages[0].content }}>")) == "<Hi>"

@@ -18,6 +18,7 @@ def test_a_child_logs_although_another_thread_was_logging() -> None:
         from gpt4all._native import loader
         from gpt4all._native.backend import load_backend
         from gpt4all.errors import ModelLoadError
+        from gpt4all.options import LoadOptions
 
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         backend = load_backend("cpu")
@@ -37,7 +38,7 @@ def test_a_child_logs_although_another_thread_was_logging() -> None:
 
         def load():
             try:
-                backend.load_model(path, n_ctx=8)
+                backend.load_model(path, LoadOptions.create(n_ctx=8))
             except ModelLoadError:
                 pass
 

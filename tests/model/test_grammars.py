@@ -13,6 +13,7 @@ import pytest
 
 from gpt4all import GenerationError, GPT4All
 from gpt4all._native.backend import CancelFlag, Outcome
+from gpt4all.options import GenerationOptions
 
 pytestmark = pytest.mark.model
 
@@ -278,7 +279,13 @@ def test_an_ambiguous_grammar_works_or_is_refused(smollm2: GPT4All, grammar: str
 
 
 def constrained(
-    model: GPT4All, prompt: str, grammar: str, thinking: tuple[str, str] | None, **options: Any
+    model: GPT4All,
+    prompt: str,
+    grammar: str,
+    thinking: tuple[str, str] | None,
+    *,
+    cancel: CancelFlag | None = None,
+    **options: Any,
 ) -> tuple[str, Outcome]:
     pieces: list[bytes] = []
 
@@ -286,24 +293,13 @@ def constrained(
         pieces.append(data)
         return True
 
-    arguments: dict[str, Any] = {
-        "max_tokens": 60,
-        "n_batch": 512,
-        "top_k": 1,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "min_p": 0.0,
-        "repeat_penalty": 1.0,
-        "repeat_last_n": 0,
-        "seed": 0,
-        "cancel": CancelFlag(),
-    }
+    arguments: dict[str, Any] = {"max_tokens": 60, "temp": 0, "repeat_penalty": 1.0, "seed": 0, **options}
     outcome = model._loaded._native.generate(
         model._loaded.prompt_tokens(prompt),
-        on_token=on_token,
-        grammar=grammar,
+        GenerationOptions.create(grammar=grammar, **arguments),
+        on_token,
+        cancel or CancelFlag(),
         thinking=thinking,
-        **{**arguments, **options},
     )
     return b"".join(pieces).decode(), outcome
 
@@ -333,7 +329,7 @@ def test_a_mark_may_be_several_tokens_and_end_within_one(smollm2: GPT4All) -> No
 def test_thinking_does_not_end_the_turn(smollm2: GPT4All) -> None:
     eos = smollm2._loaded.info.token_eos
     assert eos is not None
-    text, _ = constrained(smollm2, CAPITAL, 'root ::= "x"', ("", "."), logit_bias=[(eos, 50.0)])
+    text, _ = constrained(smollm2, CAPITAL, 'root ::= "x"', ("", "."), logit_bias={eos: 50.0})
     assert text.strip().endswith("x")
 
 
@@ -342,7 +338,7 @@ def test_the_answer_after_thinking_may_be_empty(smollm2: GPT4All) -> None:
     assert (text, outcome.finish_reason) == (" Paris.", "stop")
     eos = smollm2._loaded.info.token_eos
     assert eos is not None
-    text, outcome = constrained(smollm2, CAPITAL, "root ::= [a-z]*", ("", "."), logit_bias=[(eos, 50.0)])
+    text, outcome = constrained(smollm2, CAPITAL, "root ::= [a-z]*", ("", "."), logit_bias={eos: 50.0})
     assert (text, outcome.finish_reason) == (" Paris.", "stop")
 
 

@@ -19,6 +19,7 @@ from gpt4all import CancellationError
 from gpt4all._native import abi
 from gpt4all._native.backend import CancelFlag, NativeModel, load_backend
 from tests.support.chat.models import write_chat_model
+from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -51,7 +52,7 @@ def models(model_file: Callable[[str], Path]) -> Iterator[Callable[[str], Native
 
     def open_one(name: str) -> NativeModel:
         if name not in opened:
-            opened[name] = load_backend("cpu").load_model(model_file(name), n_ctx=64, n_threads=1)
+            opened[name] = load_backend("cpu").load_model(model_file(name), load_options(n_ctx=64))
         return opened[name]
 
     yield open_one
@@ -65,7 +66,7 @@ def open_vocabulary(tmp_path: Path) -> Iterator[Callable[..., NativeModel]]:
 
     def open_one(words: Vocabulary, name: str = "chat") -> NativeModel:
         path = write_chat_model(tmp_path / f"{len(opened)}.gguf", words, name)
-        opened.append(load_backend("cpu").load_model(path, n_ctx=64, n_threads=1))
+        opened.append(load_backend("cpu").load_model(path, load_options(n_ctx=64)))
         return opened[-1]
 
     yield open_one

@@ -17,6 +17,7 @@ from gpt4all._native import abi
 from gpt4all._native.backend import load_backend
 from tests.support.abi.client import CONTROL, Library, Model, StatusError, Subject
 from tests.support.fake.backend import FakeModel
+from tests.support.load_options import load_options
 
 MESSAGES = json.dumps([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": 'a"\\\n\u00e9😀'}])
 # The form that the fake gives every conversation.
@@ -187,7 +188,7 @@ class TestFake:
 
     def test_through_the_package(self, fake_backend: object, fake_model: FakeModel) -> None:
         backend = load_backend("cpu")
-        model = backend.load_model(fake_model("a", chat_template="x", control=CONTROL), n_ctx=64, n_threads=1)
+        model = backend.load_model(fake_model("a", chat_template="x", control=CONTROL), load_options(n_ctx=64))
         messages = [{"role": "user", "content": f"ü{CONTROL}"}]
         parts = model.render_chat(messages, args={"a": 1})
         assert "".join(text for text, _ in parts) == f"[user]ü{CONTROL}\n[assistant]"

@@ -29,6 +29,7 @@ from tests.support.fake.backend import (
     build_fake,
     text,
 )
+from tests.support.load_options import load_options
 
 
 def generate(library: Library, path: Path, *, prompt: str = "Hi", n_ctx: int = 128, **options: Any) -> Run:
@@ -407,6 +408,6 @@ def test_the_package_loads_it(fake_backend: Path, fake_model: FakeModel) -> None
 
     backend = load_backend("cpu")
     assert backend.path == fake_backend / "cpu" / loader.library_file_name("cpu")
-    native = backend.load_model(fake_model("Hi", END), n_ctx=64, n_threads=1)
+    native = backend.load_model(fake_model("Hi", END), load_options(n_ctx=64))
     assert native.tokenize("ab", add_special=True, parse_special=False) == [0, 3 + 97, 3 + 98]
     native.close()

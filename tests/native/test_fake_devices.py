@@ -15,6 +15,7 @@ from gpt4all._native.loader import Library as LoadedLibrary
 from gpt4all._native.prototypes import bind
 from tests.support.abi.client import Library, StatusError
 from tests.support.fake.backend import END, FakeModel, build_fake, find_compiler
+from tests.support.load_options import load_options
 
 #: Indices; 0 is the processor.
 FIRST, SECOND, INTEGRATED = 1, 2, 3
@@ -117,7 +118,7 @@ def test_a_split_that_cannot_be_is_refused(library: Library, path: Path, options
 def test_the_facade_asks_again_where_the_devices_are_many(library: Library, path: Path, mocker: Any) -> None:
     mocker.patch("gpt4all._native.device_memory._FEW_DEVICES", 1)
     backend = Backend(LoadedLibrary("kompute", library.path, bind(ctypes.CDLL(str(library.path)))))
-    needs = backend.model_memory(path, n_ctx=128, device=FIRST, n_gpu_layers=100, tensor_split=[1, 1])
+    needs = backend.model_memory(path, load_options(n_ctx=128, tensor_split=(1, 1)), device=FIRST)
     assert [(need.device, need.n_layers) for need in needs] == [(None, 0), (FIRST, 4), (SECOND, 4)]
     assert needs[1].total == needs[1].weights + needs[1].context + needs[1].compute
     assert [device.type for device in backend.devices()] == ["cpu", "gpu", "gpu", "integrated"]
