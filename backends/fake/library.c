@@ -36,6 +36,8 @@ int32_t gpt4all_abi_version(void) { return FAKE_ABI_VERSION; }
 
 const char *gpt4all_build_info(void) { return FAKE_BACKEND_NAME " fake-backend no-engine"; }
 
+const char *gpt4all_cpu_info(void) { return atomic_load(&initialised) ? "fake: SSE3 AVX" : ""; }
+
 gpt4all_status gpt4all_init(void) {
     forget_error();
     if (FAKE_INIT_STATUS != GPT4ALL_OK) return fail(FAKE_INIT_STATUS, "this fake was compiled to fail here");

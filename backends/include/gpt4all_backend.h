@@ -300,6 +300,12 @@ GPT4ALL_API int32_t gpt4all_abi_version(void);
  * Static storage. */
 GPT4ALL_API const char *gpt4all_build_info(void);
 
+/* Which of its CPU modules the library took, and the instruction sets that one
+ * is compiled for, as "haswell: SSE3 SSSE3 AVX AVX2"; the name is "built-in"
+ * where the library has no modules. For reports. Static storage; "" until
+ * gpt4all_init has succeeded. */
+GPT4ALL_API const char *gpt4all_cpu_info(void);
+
 /* Message of this thread's last failure, "" if there was none. The library
  * owns it; it is valid until the thread's next call. */
 GPT4ALL_API const char *gpt4all_last_error(void);

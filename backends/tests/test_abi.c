@@ -206,6 +206,7 @@ static void print_constants(void) {
 #define FUNCTIONS(X)                                                                                                   \
     X(abi_version)                                                                                                     \
     X(build_info)                                                                                                      \
+    X(cpu_info)                                                                                                        \
     X(last_error)                                                                                                      \
     X(set_log_callback)                                                                                                \
     X(init)                                                                                                            \
@@ -379,11 +380,13 @@ static void check_library(void) {
     int32_t count = 0;
     check(lib.abi_version() == GPT4ALL_ABI_VERSION, "gpt4all_abi_version is the header's");
     check(lib.build_info() != NULL && strlen(lib.build_info()) > 0, "gpt4all_build_info says something");
+    check(lib.cpu_info() != NULL && lib.cpu_info()[0] == '\0', "gpt4all_cpu_info is empty before gpt4all_init");
     check(lib.last_error() != NULL && lib.last_error()[0] == '\0', "gpt4all_last_error is empty at first");
     check_invalid(lib.device_count(&count), "gpt4all_init", "gpt4all_device_count wants gpt4all_init first");
     check(lib.set_log_callback(NULL, NULL) == GPT4ALL_OK, "gpt4all_set_log_callback takes NULL");
     check(lib.init() == GPT4ALL_OK, "gpt4all_init");
     check(lib.init() == GPT4ALL_OK, "gpt4all_init once more");
+    check(strstr(lib.cpu_info(), ": ") != NULL, "gpt4all_cpu_info names the module and what it is compiled for");
 }
 
 static void check_devices(void) {

@@ -50,6 +50,7 @@ class Backend:
         self.name = library.backend
         self.path = library.path
         self.build_info = to_str(cdll.gpt4all_build_info())
+        self.cpu_info = to_str(cdll.gpt4all_cpu_info())
         self._cdll = cdll
         # The library may log as long as it is loaded, so this is never dropped.
         self._log_callback = abi.LogCallback(_forward_log)

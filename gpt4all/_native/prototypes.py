@@ -31,6 +31,7 @@ _STATUS: Any = c_int32
 PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
     "gpt4all_abi_version": ([], c_int32, None),
     "gpt4all_build_info": ([], c_char_p, None),
+    "gpt4all_cpu_info": ([], c_char_p, None),
     "gpt4all_last_error": ([], c_char_p, None),
     "gpt4all_set_log_callback": ([abi.LogCallback, c_void_p], _STATUS, GPT4AllError),
     "gpt4all_init": ([], _STATUS, BackendLoadError),

@@ -37,6 +37,12 @@ def test_versions(library: Library) -> None:
     assert library.c.gpt4all_build_info()
 
 
+def test_the_cpu_variant_and_its_instruction_sets_are_told(library: Library) -> None:
+    name, _, instruction_sets = library.c.gpt4all_cpu_info().decode().partition(": ")
+    assert name
+    assert instruction_sets.split()
+
+
 def test_devices_include_the_cpu(library: Library) -> None:
     kinds = [device.type for device in library.devices()]
     assert abi.DEVICE_CPU in kinds

@@ -64,6 +64,7 @@ def heard(library: Library, path: Path, **options: Any) -> list[tuple[int, str]]
 
 def test_it_says_that_it_is_the_fake(fake: Library) -> None:
     assert fake.c.gpt4all_build_info() == b"cpu fake-backend no-engine"
+    assert fake.c.gpt4all_cpu_info() == b"fake: SSE3 AVX"
 
 
 def test_what_is_fixed_when_compiling(tmp_path: Path) -> None:

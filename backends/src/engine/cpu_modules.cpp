@@ -50,6 +50,12 @@ bool is_cpu_module(const fs::path &path) {
 #endif
 }
 
+std::string variant(const fs::path &path) {
+    const std::string name = path.stem().string();
+    const std::size_t at = name.find("ggml-cpu-");
+    return at == std::string::npos ? name : name.substr(at + std::string("ggml-cpu-").size());
+}
+
 // A module's library, open as long as this lives.
 class Module {
 public:
@@ -104,7 +110,7 @@ private:
 #endif
 };
 
-void load_cpu(const fs::path &directory) {
+std::string load_cpu(const fs::path &directory) {
     std::unique_ptr<Module> best;
     int best_score = 0;
     std::string failures;
@@ -128,6 +134,7 @@ void load_cpu(const fs::path &directory) {
     if (ggml_backend_load(best->path().u8string().c_str()) == nullptr) {
         throw Error(GPT4ALL_ERROR_UNSUPPORTED_CPU, errors.text("the chosen CPU module could not be loaded"));
     }
+    return variant(best->path());
 }
 
 void load_gpu(const fs::path &directory) {
@@ -147,10 +154,10 @@ void load_gpu(const fs::path &directory) {
 
 } // namespace
 
-void load_modules() {
+std::string load_modules() {
     const fs::path directory = own_directory();
     load_gpu(directory);
-    load_cpu(directory);
+    return load_cpu(directory);
 }
 
 } // namespace gpt4all

@@ -19,6 +19,24 @@ namespace {
 
 std::atomic<bool> initialized{false};
 
+// Written once, before `initialized`.
+std::string cpu_module;
+
+std::string with_instruction_sets(std::string name) {
+    ggml_backend_reg_t cpu = ggml_backend_reg_by_name("CPU");
+    if (cpu == nullptr) return name;
+    void *function = ggml_backend_reg_get_proc_address(cpu, "ggml_backend_get_features");
+    if (function == nullptr) return name;
+    name += ":";
+    auto features = reinterpret_cast<ggml_backend_get_features_t>(function)(cpu);
+    for (; features->name != nullptr; features++) {
+        const std::string value = features->value;
+        if (value == "0") continue;
+        name += std::string(" ") + features->name + (value == "1" ? "" : "=" + value);
+    }
+    return name;
+}
+
 #if !defined(GPT4ALL_CPU_MODULES)
 
 // A library built for the machine it was built on may meet a lesser one.
@@ -59,12 +77,14 @@ void prepare() {
     // Where ggml is linked in, its first use below registers its backends.
     const VisibleVulkanDevices visible;
 #if defined(GPT4ALL_CPU_MODULES)
-    load_modules();
+    const std::string module = load_modules();
 #else
     check_cpu();
+    const std::string module = "built-in";
 #endif
     guard_computations();
     llama_backend_init();
+    cpu_module = with_instruction_sets(module);
 }
 
 } // namespace
@@ -76,6 +96,8 @@ void start_engine() {
     prepare();
     initialized.store(true, std::memory_order_release);
 }
+
+const char *cpu_info() noexcept { return initialized.load(std::memory_order_acquire) ? cpu_module.c_str() : ""; }
 
 void require_initialized() {
     if (!initialized.load(std::memory_order_acquire)) {

@@ -9,4 +9,7 @@ void start_engine();
 // Throws unless start_engine() has succeeded.
 void require_initialized();
 
+// The CPU module's name and instruction sets, as gpt4all_cpu_info says; "" before start_engine() has succeeded.
+const char *cpu_info() noexcept;
+
 } // namespace gpt4all
