@@ -157,6 +157,7 @@ def test_effort_of_gpt_oss(open_model: OpenModel) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_every_template_of_llama_cpp(plain: NativeModel) -> None:
     trimmed, needs_functions = "StepFun3.5-Flash", "fireworks-ai-llama-3-firefunction-v2"
     paths = sorted(template_directory().glob("*.jinja"))
