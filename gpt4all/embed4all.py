@@ -1,4 +1,4 @@
-"""The :class:`Embed4All` class: texts into vectors."""
+"""The ``Embed4All`` class: texts into vectors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CancelCallback = Callable[[list[int], str], object]
 
 
 class EmbedArguments(TypedDict, total=False):
-    """Keyword arguments of :meth:`Embed4All.embed` that do not change its return type."""
+    """Keyword arguments of ``Embed4All.embed`` that do not change its return type."""
 
     prefix: str | None
     dimensionality: int | None
@@ -54,19 +54,35 @@ class EmbedArguments(TypedDict, total=False):
 class Embed4All:
     """An embedding model loaded from a GGUF file.
 
+    One object may be used from several threads. ``close`` frees the model, as does
+    the end of a ``with`` block.
+
     Args:
-        model_name: as for :class:`gpt4all.GPT4All`; all-MiniLM-L6-v2 without it.
+        model_name: as for ``GPT4All``; all-MiniLM-L6-v2 without it.
         n_threads: CPU threads; ``None`` takes the physical cores this process may use.
-        device: as for :class:`gpt4all.GPT4All`.
-        **kwargs: more arguments of :class:`gpt4all.GPT4All`. ``n_ctx`` bounds the
+        device: as for ``GPT4All``.
+        **kwargs: more arguments of ``GPT4All``. ``n_ctx`` bounds the
             tokens of a chunk, as the model's trained length does.
 
     Attributes:
-        gpt4all: the model underneath.
+        MIN_DIMENSIONALITY: fewer numbers than this in a vector get a warning.
+        gpt4all: the ``GPT4All`` underneath.
 
     Raises:
         UnsupportedModelError: the model generates text, or ranks pairs of texts.
-        Others as :class:`gpt4all.GPT4All` does.
+        FileNotFoundError, ModelLoadError, BackendLoadError, DeviceError: as from ``GPT4All``.
+        ValueError, TypeError: an argument makes no sense; the message names it.
+
+    Example:
+        >>> from gpt4all import Embed4All
+        >>> with Embed4All() as embedder:
+        ...     question = embedder.embed("Who looks after the kittens?")
+        ...     texts = embedder.embed(["The cat has had young.", "Shares fell on Monday."])
+        >>> len(question)
+        384
+        >>> scores = [sum(a * b for a, b in zip(question, text)) for text in texts]  # of cosine similarity
+        >>> scores[0] > scores[1]
+        True
     """
 
     MIN_DIMENSIONALITY = known_models.MIN_DIMENSIONALITY
@@ -105,9 +121,14 @@ class Embed4All:
         self.close()
 
     def close(self) -> None:
-        """Frees the model. A call under way ends with a ``CancellationError``; any later one is a ``ValueError``.
+        """Frees the model.
 
-        Closing twice is fine.
+        A call under way ends with a ``CancellationError``; any later one is a
+        ``ValueError``. Closing twice is fine.
+
+        Example:
+            >>> embedder = Embed4All()
+            >>> embedder.close()
         """
         self.gpt4all.close()
 
@@ -217,13 +238,23 @@ class Embed4All:
             progress: shows a bar of the texts done on stderr.
 
         Returns:
-            A vector for a ``str``, otherwise one for each text, in their order.
+            A vector for a ``str``, otherwise one for each text, in their order; with
+            ``return_dict`` the dict with that.
 
         Raises:
             CancellationError: ``cancel_cb`` asked for it, or the model was closed meanwhile.
             EmbeddingInputError: the model does not take that prefix, size or length.
             EmbeddingError: the engine failed.
             ValueError, TypeError: an argument makes no sense; the message names it.
+
+        Example:
+            >>> [len(vector) for vector in embedder.embed(["The sky is blue.", "Grass is green."])]
+            [384, 384]
+            >>> result = embedder.embed("The sky is blue.", return_dict=True)
+            >>> result["n_prompt_tokens"]
+            5
+            >>> embedder.embed(["The sky is blue.", "Grass is green."], output="numpy").shape
+            (2, 384)
         """
         refuse_unknown(Embed4All.embed, unknown)
         self.gpt4all._loaded.check_can_embed()

@@ -46,7 +46,15 @@ __all__ = [
 
 
 class GPT4AllError(Exception):
-    """Root of all exceptions of this package."""
+    """Root of all exceptions of this package.
+
+    Example:
+        >>> try:
+        ...     GPT4All("no-such-model.gguf", allow_download=False)
+        ... except GPT4AllError as error:
+        ...     print(type(error).__name__, isinstance(error, FileNotFoundError))
+        ModelNotFoundError True
+    """
 
 
 class BackendLoadError(GPT4AllError, RuntimeError):
@@ -79,13 +87,20 @@ class DeviceError(GPT4AllError, ValueError):
 class InsufficientMemoryError(DeviceError):
     """The device matches the request but has too little free memory; on the CPU, main memory or a limit of it.
 
+    Each attribute is ``None`` where it was not, or could not be, found out.
+
     Attributes:
         required: bytes the model would take there; of several devices, of the one that has most.
         free: bytes that are free there.
         max_ngl: the most layers that would fit, with the same context.
         max_n_ctx: the longest context that would fit, with the same layers.
 
-    Each is ``None`` where it was not, or could not be, found out.
+    Example:
+        >>> try:
+        ...     GPT4All("SmolLM2-135M-Instruct.Q4_1.gguf", n_ctx=1_000_000_000)
+        ... except InsufficientMemoryError as error:
+        ...     print(f"It takes {error.required:,} bytes, and {error.free:,} are free.")
+        It takes ... bytes, and ... are free.
     """
 
     def __init__(
@@ -109,7 +124,15 @@ class ContextWindowExceededError(GPT4AllError, ValueError):
 
     Attributes:
         prompt_tokens: length of the prompt in tokens.
-        limit: the most tokens a prompt may have with this model's ``n_ctx``.
+        limit: the most tokens a prompt may have with this ``n_ctx``.
+        n_ctx: the context size that the model is loaded with.
+
+    Example:
+        >>> try:
+        ...     model.generate("Hello! " * 10_000)
+        ... except ContextWindowExceededError as error:
+        ...     print(error.prompt_tokens > error.limit)
+        True
     """
 
     def __init__(self, prompt_tokens: int, limit: int, n_ctx: int) -> None:

@@ -1,4 +1,4 @@
-"""The :class:`GPT4All` class: a model file that answers prompts."""
+"""The ``GPT4All`` class: a model file that answers prompts."""
 
 from __future__ import annotations
 
@@ -48,20 +48,23 @@ logger = logging.getLogger("gpt4all")
 class GPT4All(ModelLibrary, ChatMethods):
     """A language model loaded from a GGUF file.
 
+    One object may be used from several threads and tasks: calls queue in order.
+    ``close`` frees the model, as does the end of a ``with`` block.
+
     Args:
         model_name: file name of a catalogue model or of one in ``model_path``, a path,
-            or what else :meth:`retrieve_model` takes. ``.gguf`` is appended to a
+            or what else ``retrieve_model`` takes. ``.gguf`` is appended to a
             file name that ends in neither ``.gguf`` nor ``.bin``.
         model_path: the directory that holds the file, or that it is downloaded to;
             ``DEFAULT_MODEL_DIRECTORY`` without it.
-        model_type: kept as :attr:`model_type`, otherwise unused.
+        model_type: kept as the attribute ``model_type``, otherwise unused.
         allow_download: ``False`` never opens a socket.
         n_threads: CPU threads; ``None`` takes the physical cores this process may use.
             More than can run at once get a warning.
         device: ``None`` is the CPU, or on Apple silicon Metal where that works;
             ``"cpu"``; ``"gpu"`` (the best GPU of the kompute backend, or Metal),
             ``"kompute"``, ``"cuda"``; ``"amd"``, ``"nvidia"``, ``"intel"``; a name
-            from :meth:`list_gpus`, or with an index as ``"cuda:0"``; ``"auto"``
+            from ``list_gpus``, or with an index as ``"cuda:0"``; ``"auto"``
             takes the best there is, the CPU at last.
         n_ctx: context size in tokens; 0 or ``None`` is the length the model was trained with.
         ngl: layers to put on a GPU; the output counts as one, and 0 puts none.
@@ -72,20 +75,39 @@ class GPT4All(ModelLibrary, ChatMethods):
         main_gpu: index of the GPU that computes the output of a model in ``tensor_split``.
         tensor_split: share of the model for each GPU of the backend, in the order
             that indices count; all of it is on one GPU without it.
-        progress: called with the fraction loaded; ``False`` stops the load with a
-            :class:`~gpt4all.errors.CancellationError`.
+        progress: called with the fraction loaded, 0 to 1; ``False`` stops the load with
+            a ``CancellationError``.
         use_mmap: ``False`` reads the file into memory instead of mapping it, which takes
             longer and memory of its own, but then nothing that happens to the file
             matters: one that is cut short while it is mapped can end the process.
+
+    Attributes:
+        config: a dict with the file's ``path`` and ``filename``, and for a catalogue
+            model the rest of its entry, such as ``filesize`` and ``md5sum``.
+        fallback_reason: why the model is not where ``device`` wanted it most, ``None``
+            where it is.
+        last_generation: how the last call of ``generate`` or ``agenerate`` ended, an
+            ``Outcome``; ``None`` before the first. With several callers on one model,
+            each reads the ``outcome`` of its own stream instead.
+        model: the loaded model underneath, for its thread count, its file and the
+            number of tokens in a prompt.
+        model_type: what the argument of that name was.
 
     Raises:
         FileNotFoundError: no such directory or file.
         ModelLoadError: the file is no model this engine can load.
         BackendLoadError: the native library is missing or broken.
-        DeviceError: no device matches; an InsufficientMemoryError if one does but
+        DeviceError: no device matches; an ``InsufficientMemoryError`` if one does but
             has too little memory, or main memory has. What asks for a GPU never ends
             on the CPU, except ``"auto"`` and, on Apple silicon, ``None``.
+        CancellationError: ``progress`` returned ``False``.
         ValueError, TypeError: an argument makes no sense; the message names it.
+
+    Example:
+        >>> from gpt4all import GPT4All
+        >>> with GPT4All("SmolLM2-135M-Instruct.Q4_1.gguf", n_ctx=1024) as model:
+        ...     print(model.generate("The opposite of hot is", max_tokens=2, temp=0))
+         cold.
     """
 
     @unknown_hidden
@@ -137,11 +159,8 @@ class GPT4All(ModelLibrary, ChatMethods):
             path = Path(self.config["path"])
             header = gguf.preflight(path)
             self._loaded = placement.open(path, header.context_length)
-        #: The loaded model underneath.
         self.model = ModelHandle(self._loaded)
-        #: Why the model is not where ``device`` wanted it most, ``None`` where it is.
         self.fallback_reason: str | None = placement.fallback_reason
-        #: How the last call of :meth:`generate` ended, ``None`` before the first.
         self.last_generation: Outcome | None = None
         info = self._loaded.info
         if info.can_generate and info.n_ctx > info.n_ctx_train > 0:
@@ -162,9 +181,16 @@ class GPT4All(ModelLibrary, ChatMethods):
 
     @staticmethod
     def list_gpus() -> list[str]:
-        """GPUs that ``device=`` takes, such as ``"kompute:NVIDIA RTX 4090"``; empty where there are none.
+        """Names of the GPUs that ``device=`` takes, such as ``"kompute:NVIDIA RTX 4090"``.
 
         The best come first. Metal's GPU has no name and is not among them.
+
+        Returns:
+            The names; an empty list where there are no GPUs or they cannot be asked.
+
+        Example:
+            >>> gpus = GPT4All.list_gpus()
+            >>> device = gpus[0] if gpus else "cpu"
         """
         from gpt4all.engine.placement import usable_gpus
 
@@ -205,22 +231,51 @@ class GPT4All(ModelLibrary, ChatMethods):
         self.close()
 
     def close(self) -> None:
-        """Frees the model. A call under way ends with a ``CancellationError``; any later one is a ``ValueError``.
+        """Frees the model.
 
-        Closing twice is fine.
+        A call under way ends with a ``CancellationError``; any later one is a
+        ``ValueError``. Closing twice is fine.
+
+        Example:
+            >>> model = GPT4All("SmolLM2-135M-Instruct.Q4_1.gguf")
+            >>> model.close()
+            >>> model.generate("Hello")
+            Traceback (most recent call last):
+            ValueError: the model is closed; load it again
         """
         self._loaded.close()
         hide_log(self)
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of ``text``, read as plain text: no special tokens are added or recognised."""
+        """Token ids of a text, read as plain text: no special tokens are added or recognised.
+
+        Args:
+            text: any text, also an empty one.
+
+        Returns:
+            The ids, from 0 to the size of the vocabulary.
+
+        Example:
+            >>> model.tokenize("Hello, world!")
+            [19556, 28, 905, 17]
+        """
         return self._loaded.tokenize(text)
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """The text of token ids. Bytes that are no valid UTF-8 become U+FFFD.
+        """The text of token ids.
+
+        Args:
+            ids: token ids, such as those that ``tokenize`` gives.
+
+        Returns:
+            The text. Bytes that are no valid UTF-8 become U+FFFD.
 
         Raises:
             ValueError, TypeError: one of them is no token of this model.
+
+        Example:
+            >>> model.detokenize([19556, 28, 905, 17])
+            'Hello, world!'
         """
         return self._loaded.detokenize(ids)
 
@@ -263,25 +318,31 @@ class GPT4All(ModelLibrary, ChatMethods):
         reasoning_callback: ReasoningCallback | None = None,
         **unknown: NoReturn,
     ) -> str | Generation:
-        """Continues a prompt, or inside :meth:`chat_session` answers a message.
+        """Continues a prompt, or inside ``chat_session`` answers a message.
 
         Outside a session every call starts from an empty context; a prefix
         shared with the previous call is not computed again. Inside, the whole
         conversation is sent; where it does not fit the context, its oldest
         turns are left out, and the history keeps them.
 
+        With ``grammar`` or ``json_schema`` 2.8's stop texts are off,
+        ``repeat_penalty`` is 1 unless it is given, and a reasoning model
+        thinks before its answer as it likes.
+
         Args:
             prompt: the text to continue; the user's message inside a session.
             max_tokens: most tokens to generate; 0 only computes the prompt.
             temp: temperature; 0 always takes the likeliest token.
             top_k: draws from this many likeliest tokens; 1 is greedy, 0 or less means all.
-            top_p: draws from the likeliest tokens whose probabilities reach this sum.
+            top_p: draws from the likeliest tokens whose probabilities reach this
+                sum; 0 or less keeps one, 1 or more all.
             min_p: drops tokens less likely than this share of the likeliest one's probability.
             repeat_penalty: divides the logits of recent tokens, the prompt's too; 1 is off.
             repeat_last_n: how many recent tokens that is; -1 is the whole context.
             n_batch: prompt tokens computed at once, at most 512.
             n_predict: the old name of ``max_tokens``; wins when given.
-            streaming: returns an iterator of pieces instead of the whole text.
+            streaming: returns a ``Generation``, an iterator of pieces, instead of
+                the whole text.
             callback: called with each token's id and text; ``False`` stops, and
                 what it raises is raised here. On a thread of this package when streaming.
             seed: makes the draw repeatable; from 0 to 2**32 - 1.
@@ -303,10 +364,6 @@ class GPT4All(ModelLibrary, ChatMethods):
                 thinking, on a thread of this package; ``False`` stops. All of it
                 is in ``last_generation.reasoning``, and none in the answer.
 
-        With ``grammar`` or ``json_schema`` 2.8's stop texts are off,
-        ``repeat_penalty`` is 1 unless it is given, and a reasoning model
-        thinks before its answer as it likes.
-
         Returns:
             The completion, or an iterator over its pieces, which joined equal it.
 
@@ -315,7 +372,18 @@ class GPT4All(ModelLibrary, ChatMethods):
                 session, the system prompt and the message alone.
             CancellationError: the model was closed during the call.
             GenerationError: the engine failed, or this is called from a callback of the model.
+            UnsupportedModelError: the model embeds texts and cannot generate any.
             ValueError, TypeError: an argument makes no sense; the message names it.
+
+        Example:
+            >>> model.generate("The capital of France is", max_tokens=20, temp=0, stop=".")
+            ' Paris'
+            >>> for piece in model.generate("The capital of France is", max_tokens=2, temp=0, streaming=True):
+            ...     print(piece)
+             Paris
+            .
+            >>> model.generate("Is the sky blue?", grammar='root ::= " yes" | " no"') in (" yes", " no")
+            True
         """
         refuse_unknown(GPT4All.generate, unknown)
         streaming = check_flag("streaming", streaming)
@@ -343,12 +411,31 @@ class GPT4All(ModelLibrary, ChatMethods):
         return Generation(call) if streaming else call.text()
 
     def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
-        """:meth:`generate` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
+        """``generate`` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
 
-        Takes the same arguments. Callbacks run on a thread of this package.
-        Cancelling the task stops the engine within a token; the event loop is
-        never blocked. What this returns is used once: a second time raises a
-        ``GenerationError``.
+        Callbacks run on a thread of this package. Cancelling the task stops the
+        engine within a token; the event loop is never blocked.
+
+        Args:
+            prompt: as for ``generate``.
+            **arguments: the keyword arguments of ``generate``, all but ``streaming``.
+
+        Returns:
+            What is awaited or iterated, once; its ``outcome`` says how this call ended.
+
+        Raises:
+            ValueError, TypeError: an argument makes no sense; the message names it.
+                What ``generate`` raises otherwise, awaiting or iterating does.
+
+        Example:
+            >>> import asyncio
+            >>> async def main():
+            ...     print(await model.agenerate("The opposite of hot is", max_tokens=2, temp=0))
+            ...     async for piece in model.agenerate("The capital of France is", max_tokens=1, temp=0):
+            ...         print(piece)
+            >>> asyncio.run(main())
+             cold.
+             Paris
         """
         known = GenerateArguments.__annotations__
         refuse_unknown(GPT4All.agenerate, [name for name in arguments if name not in known], ("prompt", *known))

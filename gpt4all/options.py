@@ -25,7 +25,19 @@ ResponseCallback = Callable[[int, str], "bool | None"]
 
 
 def empty_response_callback(token_id: int, response: str) -> bool:
-    """The default ``callback``: goes on."""
+    """The default ``callback`` of ``GPT4All.generate``: goes on.
+
+    Args:
+        token_id: the token's number in the vocabulary.
+        response: the token's text.
+
+    Returns:
+        ``True``; ``False`` would stop the generation.
+
+    Example:
+        >>> empty_response_callback(905, " world")
+        True
+    """
     return True
 
 
@@ -116,7 +128,7 @@ class LoadOptions:
 
 
 class GenerateArguments(TypedDict, total=False):
-    """Keyword arguments of :meth:`gpt4all.GPT4All.generate` that do not change its return type."""
+    """Keyword arguments of ``GPT4All.generate`` that do not change its return type."""
 
     max_tokens: int
     temp: float

@@ -28,7 +28,29 @@ class Logprobs(TypedDict):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a generation ended, what it processed, and the seconds it took."""
+    """How a generation ended, what it processed, and the seconds it took.
+
+    Attributes:
+        finish_reason: ``"stop"`` where the model ended its answer or came to a stop text, ``"length"`` where
+            ``max_tokens`` did, ``"cancelled"`` where the caller did: ``break``, ``close``, a callback.
+        prompt_tokens: length of the prompt.
+        cached_tokens: how many of those were known from an earlier call, and not computed again.
+        completion_tokens: length of the answer, with a reasoning model's thinking.
+        context_shifts: how often the context was full, and its older half dropped.
+        prompt_seconds: time to compute the prompt.
+        completion_seconds: time to compute the answer.
+        reasoning: what a reasoning model thought before it answered, ``None`` for others.
+        logprobs: how likely each token was, in the shape of OpenAI's chat completions; ``None`` unless asked for.
+
+    Example:
+        >>> model.generate("The capital of France is", max_tokens=1, temp=0, logprobs=0)
+        ' Paris'
+        >>> outcome = model.last_generation
+        >>> outcome.finish_reason, outcome.prompt_tokens, outcome.completion_tokens
+        ('length', 5, 1)
+        >>> outcome.logprobs["content"][0]["token"]
+        ' Paris'
+    """
 
     finish_reason: str
     prompt_tokens: int
@@ -37,7 +59,5 @@ class Outcome:
     context_shifts: int
     prompt_seconds: float
     completion_seconds: float
-    #: What a reasoning model thought before it answered, ``None`` for others.
     reasoning: str | None = None
-    #: How likely each token was, ``None`` unless asked for.
     logprobs: Logprobs | None = None

@@ -1,4 +1,4 @@
-"""The part of :class:`gpt4all.GPT4All` that has to do with conversations."""
+"""The part of ``GPT4All`` that has to do with conversations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _entered: ContextVar[tuple[weakref.ref[ChatContext], ...]] = ContextVar("gpt4all
 # IOBase for its __exit__, which is C and calls close(), C too: no Ctrl-C can come between the end of the block and that
 # of the session. Nor does one leave a session open that is being entered: only the with statement holds it.
 class ChatContext(io.IOBase):
-    """What :meth:`GPT4All.chat_session` returns, for one ``with``."""
+    """What ``GPT4All.chat_session`` returns, for one ``with``."""
 
     def __init__(self, model: ChatMethods, chat: ChatSession) -> None:
         self.model = model
@@ -79,7 +79,15 @@ class ChatMethods:
         template_args: Mapping[str, Any] | None = None,
         **unknown: NoReturn,
     ) -> AbstractContextManager[Self]:
-        """A conversation: inside, every :meth:`generate` sends all of it so far and adds a turn.
+        """A conversation: inside, every ``generate`` sends all of it so far and adds a turn.
+
+        It belongs to the context (``contextvars``) that enters it: tasks and
+        threads with sessions of their own do not see each other's. Where only
+        one is open, all threads see it. Inside another one it comes first
+        until it is left.
+
+        Control tokens written in a message are plain text. Plain-text marks
+        such as ``[/INST]`` cannot be told from text and do end a message.
 
         Args:
             system_prompt: what the model is told first; without it the
@@ -88,20 +96,26 @@ class ChatMethods:
                 ``{0}`` for the message and optionally ``{1}`` for the reply.
                 Without it the catalogue's, or else the one in the model file.
             messages: a stored conversation to go on with, as
-                :attr:`current_chat_session` gave it.
+                ``current_chat_session`` gave it.
             template_args: variables for a Jinja template, such as
                 ``{"enable_thinking": False}``.
 
-        It belongs to the context (:mod:`contextvars`) that enters it: tasks and
-        threads with sessions of their own do not see each other's. Where only
-        one is open, all threads see it. Inside another one it comes first
-        until it is left.
-
-        Control tokens written in a message are plain text. Plain-text marks
-        such as ``[/INST]`` cannot be told from text and do end a message.
+        Returns:
+            A context manager, entered once, that gives the model itself.
 
         Raises:
-            ValueError, TypeError: a template or a message makes no sense.
+            ValueError, TypeError: a template or a message makes no sense. A Jinja
+                template is read at the first ``generate``, and that raises a
+                ``ChatTemplateError``.
+
+        Example:
+            >>> with model.chat_session("You are a helpful assistant."):
+            ...     answer = model.generate("What is the capital of Italy?", temp=0, max_tokens=16)
+            ...     conversation = model.current_chat_session
+            >>> [message["role"] for message in conversation]
+            ['system', 'user', 'assistant']
+            >>> with model.chat_session(messages=conversation):  # later, go on
+            ...     answer = model.generate("How many people live there?", max_tokens=16)
         """
         refuse_unknown(ChatMethods.chat_session, unknown)
         self._loaded.check_open()
@@ -114,7 +128,11 @@ class ChatMethods:
     def current_chat_session(self) -> list[Message] | None:
         """A copy of the history, ``None`` outside a session. Inside one, assign a list of messages to replace it.
 
-        A change of the copy changes nothing here, and warns while the session is open.
+        Each message is a dict with ``role`` (``"system"``, ``"user"`` or ``"assistant"``) and ``content``. A change of
+        the copy changes nothing here, and warns while the session is open.
+
+        Raises:
+            ValueError, TypeError: what is assigned is no list of messages, or there is no session.
         """
         context = self._current_context()
         if context is None:

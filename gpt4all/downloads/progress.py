@@ -18,9 +18,20 @@ __all__ = ["DownloadCallback", "DownloadProgress", "Reporter"]
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """One report. `done` and `total` count bytes of the file; `total` is None while its size is unknown.
+    """How far a download is: what ``download_progress`` is called with, for every block.
 
-    `phase` is `"downloading"`, or `"verifying"` while bytes that are already on the disk are hashed.
+    Attributes:
+        filename: the name the file will have.
+        phase: ``"downloading"``, or ``"verifying"`` while bytes that are already on the disk are hashed.
+        done: bytes of the file that are done.
+        total: bytes of the file, ``None`` while that is unknown.
+
+    Example:
+        >>> def show(report: DownloadProgress) -> None:
+        ...     print(f"{report.phase} {report.filename}: {report.done} of {report.total} bytes")
+        >>> config = GPT4All.retrieve_model("tiny-llama.gguf", download_progress=show)
+        downloading tiny-llama.gguf: ... of ... bytes
+        ...
     """
 
     filename: str

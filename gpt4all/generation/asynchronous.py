@@ -24,11 +24,21 @@ else:
 
 
 class AsyncGeneration(AsyncIterator[str]):
-    """What :meth:`gpt4all.GPT4All.agenerate` returns; used once, by ``await`` or by ``async for``.
+    """What ``GPT4All.agenerate`` returns; used once, by ``await`` or by ``async for``.
 
-    Nothing runs before that. Cancelling the task, or :meth:`aclose`, stops the
+    Nothing runs before that. Cancelling the task, or ``aclose``, stops the
     engine within a token and never blocks the event loop; a session's history
-    then keeps the answer as far as it was seen.
+    then keeps the answer as far as it was seen. Awaiting and iterating raise what
+    ``GPT4All.generate`` does, and a second use a ``GenerationError``.
+
+    Example:
+        >>> async def main():
+        ...     answer = model.agenerate("The opposite of hot is", max_tokens=2, temp=0)
+        ...     print(await answer)
+        ...     print(answer.outcome.finish_reason)
+        >>> asyncio.run(main())
+         cold.
+        length
     """
 
     #: Until it is made: Ctrl-C may come meanwhile, and then ``__del__`` has nothing to stop.
@@ -83,7 +93,18 @@ class AsyncGeneration(AsyncIterator[str]):
         return piece
 
     async def aclose(self) -> None:
-        """Stops the engine and waits for that; what has come so far counts as the answer."""
+        """Stops the engine and waits for that; what has come so far counts as the answer.
+
+        Example:
+            >>> async def main():
+            ...     answer = model.agenerate("The capital of France is", temp=0)
+            ...     async for piece in answer:
+            ...         print(piece)
+            ...         break
+            ...     await answer.aclose()
+            >>> asyncio.run(main())
+             Paris
+        """
         self._used = True
         self._stop()
         while self._run is not None and not self._run.has_ended():

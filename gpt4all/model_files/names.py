@@ -93,7 +93,18 @@ Reference = FileReference | UrlReference | HubReference
 
 
 def append_extension_if_missing(model_name: str) -> str:
-    """`model_name` with `.gguf` appended unless it ends in `.gguf` or `.bin`."""
+    """A model's file name, with ``.gguf`` appended unless it ends in ``.gguf`` or ``.bin``.
+
+    Args:
+        model_name: what a program calls the model.
+
+    Returns:
+        The file name.
+
+    Example:
+        >>> append_extension_if_missing("orca-mini-3b.Q4_0")
+        'orca-mini-3b.Q4_0.gguf'
+    """
     return model_name if model_name.endswith(_MODEL_SUFFIXES) else model_name + ".gguf"
 
 

@@ -1,0 +1,96 @@
+"""The examples in docstrings of all that is public, run as they stand.
+
+They find ``model`` and ``embedder`` open, ``gpt4all``'s names and ``asyncio`` imported, two models in the default
+directory, which is ``models`` below the present one, and a catalogue with one model more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gpt4all
+from gpt4all import Embed4All, GPT4All
+from tests.support.docstrings import Docstring
+from tests.support.http.server import HttpServer
+from tests.support.surface import members, public_classes, public_values
+
+pytestmark = pytest.mark.model
+
+
+def documented() -> Iterator[tuple[str, Docstring]]:
+    for name, value in public_values().items():
+        yield name, Docstring.of(value)
+    for cls in public_classes():
+        for member in members(cls):
+            yield member.qualified_name, Docstring.of(member.function)
+
+
+EXAMPLES = {name: doc for name, doc in documented() if doc.section("Example")}
+
+
+@pytest.fixture(scope="module")
+def embedder(model_file: Callable[[str], Path]) -> Iterator[Embed4All]:
+    with Embed4All(model_file("minilm")) as embedder:
+        yield embedder
+
+
+@pytest.fixture
+def catalogue(model_file: Callable[[str], Path]) -> Iterator[str]:
+    """The address of a catalogue like the real one, whose host has the last of its models."""
+    tiny = model_file("tiny-llama")
+    entries = [
+        {
+            "name": "Llama 3 8B Instruct",
+            "filename": "Meta-Llama-3-8B-Instruct.Q4_0.gguf",
+            "type": "LLaMA3",
+            "filesize": "4661724384",
+            "ramrequired": "8",
+        },
+        {
+            "name": "Tiny Llama",
+            "filename": tiny.name,
+            "filesize": str(tiny.stat().st_size),
+            "md5sum": hashlib.md5(tiny.read_bytes()).hexdigest(),
+            "ramrequired": "1",
+        },
+    ]
+    with HttpServer() as server:
+        server.add(f"/models/gguf/{tiny.name}", tiny.read_bytes())
+        yield server.add("/models/models3.json", json.dumps(entries).encode())
+
+
+@pytest.fixture
+def surroundings(
+    model_file: Callable[[str], Path], catalogue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("smollm2", "minilm"):
+        (models / model_file(name).name).symlink_to(model_file(name))
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setenv("GPT4ALL_MODEL_DIR", "models")
+    monkeypatch.setenv("GPT4ALL_CATALOG_URL", catalogue)
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name: str, smollm2: GPT4All, embedder: Embed4All) -> None:
+    names: dict[str, Any] = public_values() | {"gpt4all": gpt4all, "asyncio": asyncio}
+    names |= {"model": smollm2, "embedder": embedder}
+    threads = smollm2.model.thread_count()
+    example = doctest.DocTestParser().get_doctest("\n".join(EXAMPLES[name].section("Example")), names, name, name, 0)
+    report: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=report.append)
+    assert result.attempted > 0
+    assert not result.failed, "".join(report)
+    smollm2.model.set_thread_count(threads)
