@@ -34,10 +34,9 @@ def test_maps_show_the_tree(folder: str, map_file: str) -> None:
 
 
 def _map(file: str) -> str:
-    """Its last lines that are set as code; those before it are commands."""
-    text = (ROOT / file).read_text(encoding="utf-8")
-    _, heading, layout = text.partition("\n## Layout\n")
-    return layout.partition("\n## ")[0] if heading else text.rpartition("\n\n")[2]
+    """The first paragraph under the heading Layout, or the last of all."""
+    before, heading, layout = (ROOT / file).read_text(encoding="utf-8").partition("\n## Layout\n\n")
+    return layout.partition("\n\n")[0] if heading else before.rpartition("\n\n")[2]
 
 
 @needs_clone
