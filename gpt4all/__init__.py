@@ -21,6 +21,7 @@ from gpt4all.generation.streaming import Generation
 from gpt4all.gpt4all import GPT4All
 
 if TYPE_CHECKING:
+    from gpt4all.diagnostics import system_info
     from gpt4all.downloads.progress import DownloadProgress
     from gpt4all.embed4all import Embed4All
 
@@ -32,11 +33,16 @@ __all__ = [
     "Generation",
     "Outcome",
     "__version__",
+    "system_info",
     *errors.__all__,
 ]
 
 # Imported by those who use them: a fifth of what importing the package would cost.
-_LAZY = {"Embed4All": "gpt4all.embed4all", "DownloadProgress": "gpt4all.downloads.progress"}
+_LAZY = {
+    "DownloadProgress": "gpt4all.downloads.progress",
+    "Embed4All": "gpt4all.embed4all",
+    "system_info": "gpt4all.diagnostics",
+}
 
 
 def __getattr__(name: str) -> Any:

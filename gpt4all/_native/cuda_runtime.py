@@ -98,6 +98,24 @@ def _file_name(name: str, major: int | None) -> str:
     return f"lib{name}.so.{'*' if major is None else major}"
 
 
+def installed() -> list[Path]:
+    """Every CUDA runtime and cuBLAS that the wheels and the toolkits have, of whatever version. Loads none of them."""
+    patterns = [_file_name(name, None) for name in ("cudart", "cublas", "cublasLt")]
+    found = (path for pattern in patterns for path in (*_in_wheels(pattern), *_in_toolkit(pattern)))
+    return list({path.resolve(): path for path in found}.values())
+
+
+def driver_version() -> str | None:
+    """NVIDIA's driver as it calls itself, ``None`` where there is none; on Windows only that it is there."""
+    try:
+        # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.03  Tue …"
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+        return " ".join(text.splitlines()[0].partition(":")[2].split())
+    except (OSError, IndexError):
+        found = sys.platform == "win32" and Path(os.environ.get("SYSTEMROOT", ""), "System32", _DRIVER).is_file()
+        return _DRIVER if found else None
+
+
 def _in_wheels(pattern: str) -> Iterator[Path]:
     """``nvidia`` is a namespace that many wheels put a directory into."""
     spec = importlib.util.find_spec("nvidia")
@@ -106,13 +124,13 @@ def _in_wheels(pattern: str) -> Iterator[Path]:
             yield from sorted(Path(root).glob(f"*/{folder}/{pattern}"))
 
 
-def _in_toolkit(file_name: str) -> Iterator[Path]:
+def _in_toolkit(pattern: str) -> Iterator[Path]:
     """conda's as well, whose layout is much the same."""
     conda = os.environ.get("CONDA_PREFIX")
     for home in (conda, os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
         for folder in ("lib64", "lib", "bin", "bin/x64", "Library/bin", "Library/bin/x64"):
-            if home and (path := Path(home, folder, file_name)).is_file():
-                yield path
+            if home:
+                yield from sorted(Path(home, folder).glob(pattern))
 
 
 def _runtime_version(library: ctypes.CDLL) -> Version:

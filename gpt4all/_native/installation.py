@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,36 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
     if backend == "cuda":
         return f"install it (pip install {requirement(distribution='gpt4all-cuda')}), {_or_build(backend)}"
     return f"{_reinstall(package, distribution)}, {_or_build(backend)}"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an installer wrote down."""
+
+    installer: str
+    editable: bool
+
+
+def installed_as(package: Path = _PACKAGE) -> Installed | None:
+    """How ``package`` was installed, ``None`` where no installer put it there."""
+    # Slow to import, and seldom wanted.
+    from importlib import metadata
+
+    try:
+        distribution = metadata.distribution("gpt4all")
+    except metadata.PackageNotFoundError:
+        return None
+    address = distribution.read_text("direct_url.json")
+    editable = _is_editable(address) and _clone(address) == package.parent
+    # Another copy may be installed than the one that runs.
+    return Installed(_installer(distribution), editable) if editable or _distribution(package) is not None else None
+
+
+def _is_editable(direct_url: str | None) -> bool:
+    try:
+        return json.loads(direct_url or "{}")["dir_info"]["editable"] is True
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _or_build(backend: str) -> str:

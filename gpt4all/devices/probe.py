@@ -76,6 +76,28 @@ def probe_all(backends: Sequence[str]) -> list[Probe]:
         return [answers[backend] for backend in backends]
 
 
+def reports(backends: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What :mod:`gpt4all._native.drivers.report` tells of each now, asked side by side; ``{"load_error": …}`` for those
+    of which there is nothing to tell."""
+    answers: dict[str, Mapping[str, Any]] = {}
+    with ExitStack() as children:
+        waiting = {}
+        for backend in backends:
+            try:
+                if (missing := _missing_library(backend)) is not None:
+                    answers[backend] = {"load_error": missing}
+                else:
+                    waiting[backend] = children.enter_context(probe_process.ask(backend))
+            except probe_process.CannotAskError as error:
+                answers[backend] = {"load_error": str(error)}
+        for backend, report in waiting.items():
+            try:
+                answers[backend] = report()
+            except probe_process.DriverFailureError as error:
+                answers[backend] = {"load_error": str(error)}
+    return {backend: answers[backend] for backend in backends}
+
+
 def _known(backend: str) -> Probe | None:
     """What can be told without asking."""
     if (answer := _answers.get(backend)) is not None:

@@ -32,6 +32,31 @@ def usable_cpus(root: Path = _ROOT) -> int:
     return count if quota is None else max(1, min(count, math.ceil(quota)))
 
 
+def physical_cores(root: Path = _ROOT) -> int:
+    """Cores in the affinity mask, whatever the quota."""
+    return _physical_cores(_affinity(), root)
+
+
+def cpu_features(root: Path = _ROOT) -> list[str]:
+    """Instruction sets of the first processor that matter here, in Linux's names; ``[]`` elsewhere."""
+    try:
+        text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if (wanted := _FEATURES.get(name.strip())) is not None:
+            return [flag for flag in value.split() if flag.startswith(wanted)]
+    return []
+
+
+#: What Linux calls the list, on x86 and on Arm, to how the names in it begin.
+_FEATURES = {
+    "flags": ("sse", "ssse", "avx", "fma", "f16c", "bmi", "amx", "gfni"),
+    "Features": ("asimd", "sve", "sme", "i8mm", "bf16", "fphp", "neon"),
+}
+
+
 def _affinity() -> set[int]:
     if sys.platform == "linux":
         return os.sched_getaffinity(0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all import __version__
+from gpt4all._native import cuda_runtime
 from tests.support.fake.backend import ROOT, find_compiler
 
 pytestmark = [
@@ -181,3 +182,19 @@ def test_a_cublas_that_is_too_old(driver: Version, runtime: Version, cublas: Cub
 def test_without_a_record_the_dynamic_linker_decides(tmp_path: Path, prepare: Prepare) -> None:
     (tmp_path / "lib" / "cuda" / "build.json").write_text("{}")
     assert prepare() == "loaded"
+
+
+def test_what_is_installed_is_listed_whatever_its_version(
+    runtime: Version, cublas: Cublas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime(98000)
+    cublas(99, 3)
+    toolkit = tmp_path / "toolkit" / "lib64"
+    toolkit.mkdir(parents=True)
+    (toolkit / "libcudart.so.97").touch()
+    (toolkit.parent / "lib").symlink_to(toolkit)
+    for variable in ("CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX"):
+        monkeypatch.setenv(variable, str(toolkit.parent))
+    monkeypatch.setattr(cuda_runtime, "_in_wheels", lambda pattern: (tmp_path / "site").rglob(pattern))
+    found = [path.name for path in cuda_runtime.installed() if path.is_relative_to(tmp_path)]
+    assert found == ["libcudart.so.98", "libcudart.so.97", "libcublas.so.99", "libcublasLt.so.99"]

@@ -128,3 +128,29 @@ def test_no_advice_brings_another_version() -> None:
     for file in PACKAGE.rglob("*.py"):
         for command in re.findall(r"pip3? install[^\n]*", file.read_text(encoding="utf-8")):
             assert not re.search(r"install\b[^{]*\bgpt4all(?![\w.-]*==)", command), (file, command)
+
+
+INSTALLED_AS = "import sys; {}; from gpt4all._native.installation import installed_as; print(installed_as())"
+
+
+def installed_as(site: Path, before: str = "pass") -> str:
+    (python,) = (path for path in site.parents[2].glob("*/python*") if path.stem == "python")
+    command = [str(python), "-I", "-c", INSTALLED_AS.format(before)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("direct_url", [None, {"url": "file:///some/where", "dir_info": {}}, ["?"]])
+def test_how_it_was_installed(copied: Path, direct_url: object) -> None:
+    assert installed_as(copied) == "None"
+    installed(copied, __version__, installer="uv", direct_url=direct_url)
+    assert installed_as(copied) == "Installed(installer='uv', editable=False)"
+
+
+def test_an_editable_install_is_known_by_its_clone(copied: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "my clone"
+    clone.mkdir()
+    (clone / "build_backends.sh").write_text("")
+    (copied / "gpt4all").rename(clone / "gpt4all")
+    installed(copied, __version__, direct_url={"url": clone.as_uri(), "dir_info": {"editable": True}})
+    (copied / "clone.pth").write_text(f"{clone}\n")
+    assert installed_as(copied) == "Installed(installer='pip', editable=True)"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpt4all._native import processors
-from gpt4all.machine.cpu_threads import default_thread_count, usable_cpus
+from gpt4all.machine.cpu_threads import cpu_features, default_thread_count, physical_cores, usable_cpus
 from gpt4all.options import check_thread_count
 
 MACHINE_CPUS = 8
@@ -137,3 +137,26 @@ def test_what_windows_tells() -> None:
     assert processors.count_cores(core + b"\0\0") == 1
     assert processors.count_cores(b"") == processors.count_cores(bytes(8)) - 1 == 0
     assert processors.physical_cores() is None
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "features"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu sse2 smep avx2 amx_int8\nflags\t\t: avx512f\n", ["sse2", "avx2", "amx_int8"]),
+        ("Features\t: fp asimd evtstrm asimddp sve i8mm\n", ["asimd", "asimddp", "sve", "i8mm"]),
+        ("isa\t: rv64gcv\n", []),
+    ],
+)
+def test_features_of_the_processor(tmp_path: Path, cpuinfo: str, features: list[str]) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(cpuinfo)
+    assert cpu_features(tmp_path) == features
+
+
+def test_features_where_there_is_nothing_to_read(tmp_path: Path) -> None:
+    assert cpu_features(tmp_path) == []
+
+
+def test_a_quota_takes_no_cores_away(machine: Machine) -> None:
+    root = machine("0::/\n", "1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n", {"cpu.max": "100000 100000"})
+    assert (physical_cores(root), default_thread_count(root)) == (4, 1)

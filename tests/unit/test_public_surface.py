@@ -35,6 +35,7 @@ def test_the_public_names() -> None:
     assert set(gpt4all.__all__) - errors == {
         *("GPT4All", "Embed4All", "__version__"),
         *("Generation", "AsyncGeneration", "Outcome", "DownloadProgress"),
+        "system_info",
     }
     assert errors == set(gpt4all.errors.__all__)
     assert set(gpt4all.__all__) <= set(dir(gpt4all))

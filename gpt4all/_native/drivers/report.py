@@ -1,7 +1,8 @@
 """The program of the child process that asks a backend and its drivers about GPUs.
 
 It writes one JSON object: the engine's devices under ``devices``, and under
-``driver`` what the driver tells and the engine does not; or ``load_error``.
+``driver`` what the driver tells and the engine does not, and the library's
+``path``, ``build`` and ``cpu``; or ``load_error``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _DRIVERS: dict[str, Callable[[], list[DriverGpu]]] = {"kompute": vulkan.gpus, "c
 def report(backend: str) -> dict[str, Any]:
     """All that can be told about the devices of ``backend``."""
     try:
-        devices = load_backend(backend).devices()
+        library = load_backend(backend)
+        devices = library.devices()
     except BackendLoadError as error:
         return {"load_error": str(error)}
     found: list[DriverGpu] = []
@@ -34,6 +36,9 @@ def report(backend: str) -> dict[str, Any]:
     except DriverError as error:
         problem = str(error)
     return {
+        "path": str(library.path),
+        "build": library.build_info,
+        "cpu": library.cpu_info,
         "devices": [dataclasses.asdict(device) for device in devices],
         "driver": {"devices": [dataclasses.asdict(gpu) for gpu in found], "error": problem},
     }
