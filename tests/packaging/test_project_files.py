@@ -28,7 +28,7 @@ def test_maps_show_the_tree(folder: str, map_file: str) -> None:
     """Every path of a map is there, and every folder on the tree's first floor is on it."""
     below = [name.removeprefix(folder) for name in _committed() if name.startswith(folder)]
     folders = {name.split("/")[0] + "/" for name in below if "/" in name}
-    mapped = re.findall(r"^    ([\w./-]+) {2,}\w", _map(map_file), re.MULTILINE)
+    mapped = re.findall(r"^    ([a-zA-Z.][\w./-]*) {2,}\w", _map(map_file), re.MULTILINE)
     assert [path for path in mapped if not (ROOT / folder / path).exists()] == []
     assert folders - set(mapped) == set()
 
