@@ -34,7 +34,10 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
             f"directory with the library in its subdirectory {backend}"
         )
     if getattr(sys, "frozen", False):
-        return "make the program again with the files of gpt4all/_native/lib in it (PyInstaller: --collect-all gpt4all)"
+        return (
+            f"make the program again where gpt4all has its {backend} backend, with the files of gpt4all/_native/lib in "
+            "it (PyInstaller takes them by itself)"
+        )
     if (package.parent / "build_backends.sh").is_file():
         return f"build it: cd {shlex.quote(str(package.parent))} && ./build_backends.sh {backend}"
     distribution = _distribution(package)

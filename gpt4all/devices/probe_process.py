@@ -56,7 +56,7 @@ def ask(backend: str) -> Iterator[Callable[[], Mapping[str, Any]]]:
     # Slow to import, and most programs never get here.
     import subprocess
 
-    command = [_interpreter(), *_flags(), "-c", _PROGRAM, backend, *sys.path]
+    command = _command(backend)
     try:
         child = subprocess.Popen(
             command,
@@ -135,21 +135,37 @@ def _end(child: Popen[str]) -> None:
             stream.close()
 
 
+def _command(backend: str) -> list[str]:
+    # Set by what gpt4all._pyinstaller adds to a program: started again with this argument, it answers and ends.
+    argument = getattr(sys, "_gpt4all_answers", None)
+    if argument is not None and not _is_told():
+        return [sys.executable, argument, backend]
+    return [_interpreter(), *_flags(), "-c", _PROGRAM, backend, *sys.path]
+
+
 def _flags() -> list[str]:
     """What keeps this interpreter from the environment and from directories keeps the child from them."""
     flags = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
     return [flag for flag, is_set in flags.items() if is_set]
 
 
-def _interpreter() -> str:
-    """A Python to run: a program that contains one would start itself again."""
+def _chosen() -> str:
     # Where programs that embed Python say which one to start.
     from multiprocessing import spawn
 
-    chosen = os.fsdecode(spawn.get_executable() or "")
+    return os.fsdecode(spawn.get_executable() or "")
+
+
+def _is_told() -> bool:
+    """Whether the program has named a Python that is not its own."""
     own = sys.executable or ""
-    told = bool(chosen) and chosen not in (own, getattr(sys, "_base_executable", own))
-    if not told and (getattr(sys, "frozen", False) or not Path(chosen).name.lower().startswith(_INTERPRETERS)):
+    return bool(_chosen()) and _chosen() not in (own, getattr(sys, "_base_executable", own))
+
+
+def _interpreter() -> str:
+    """A Python to run: a program that contains one would start itself again."""
+    chosen = _chosen()
+    if not _is_told() and (getattr(sys, "frozen", False) or not Path(chosen).name.lower().startswith(_INTERPRETERS)):
         raise CannotAskError(
             "the GPU drivers are asked in a process of their own, and "
             + (f"{chosen} is no Python interpreter to start" if chosen else "sys.executable names no Python to start")

@@ -21,7 +21,7 @@ from gpt4all.devices import probe_process
 from gpt4all.devices.gpu import Probe
 from gpt4all.devices.probe import probe
 from tests.support.fake import children
-from tests.support.fake.backend import FakeModel, build_fake, build_fake_driver
+from tests.support.fake.backend import ROOT, FakeModel, build_fake, build_fake_driver
 from tests.support.fake.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -267,6 +267,28 @@ def test_a_frozen_program_can_name_an_interpreter(monkeypatch: pytest.MonkeyPatc
     assert problem is not None
     assert "multiprocessing.set_executable()" in problem
     monkeypatch.setattr(sys, "executable", "/opt/studio/bin/studio")
+    monkeypatch.setattr(spawn, "get_executable", lambda: python)
+    assert len(probe("kompute").usable) == 2
+
+
+def test_a_program_made_with_pyinstaller_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backends: Path
+) -> None:
+    """What the runtime hook does, in a script that is not frozen."""
+    hook = ROOT / "gpt4all" / "_pyinstaller" / "rthooks" / "pyi_rth_gpt4all.py"
+    program = tmp_path / "program"
+    paths = f"import sys; sys.path[:] = {sys.path!r}"
+    program.write_text(f"#!{sys.executable}\n{paths}\n{hook.read_text()}\nraise SystemExit('the program itself')\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "_gpt4all_answers", "--gpt4all-devices-of", raising=False)
+    python = sys.executable
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(spawn, "get_executable", lambda: str(program))
+    assert len(probe("kompute").usable) == 2
+    program.unlink()
+    monkeypatch.setattr(gpu_probe, "_answers", {})
+    assert "could not be started" in (probe("kompute").problem or "")
     monkeypatch.setattr(spawn, "get_executable", lambda: python)
     assert len(probe("kompute").usable) == 2
 
