@@ -30,6 +30,7 @@ GROUPS = {
         "build": Command("nativebuild.cli", "the native libraries; build_backends.sh is short for it"),
         "fetch-llama-cpp": Command("nativebuild.fetch", "llama.cpp's pinned source into the build cache"),
         "wheel-check": Command("wheels.check", "what is in a finished wheel, and what its libraries need"),
+        "installs": Command("installs.cli", "a finished wheel, installed in the ways that people do, and used"),
     },
     "checking": {
         "abi": Command("abicheck.cli", "the C header beside Python's declarations and the built libraries"),

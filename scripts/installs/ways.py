@@ -1,0 +1,143 @@
+"""The ways to install a wheel. Each takes a trial and raises where something is not as it should be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import zipapp
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from installs.trial import Trial, TrialError, check_answer, clean_environment, run
+
+__all__ = ["WAYS", "NotHereError"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_NOBODY = 65534
+
+
+class NotHereError(Exception):
+    """This machine cannot try that way; the message says why."""
+
+
+def _environment(trial: Trial, name: str) -> Path:
+    """A fresh virtual environment; its Python."""
+    folder = trial.work / name
+    run([trial.python, "-m", "venv", folder])
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def _left_behind(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if "gpt4all" in path.relative_to(folder).as_posix().lower()]
+
+
+def venv(trial: Trial) -> None:
+    """pip in a virtual environment whose path has spaces and an emoji; uninstalling leaves nothing"""
+    python = _environment(trial, "with spaces ☂ 🦙")
+    run([python, "-m", "pip", "install", trial.wheel])
+    answer = trial.use([python, "-I"])
+    installed = answer["facts"]["gpt4all"]
+    if (installed["installer"], installed["editable"]) != ("pip", False):
+        raise TrialError(f"it does not know how it was installed: {installed}")
+    if answer["facts"]["python"]["free_threaded"] and answer["gil"]:
+        raise TrialError("importing it has brought the lock of the interpreter back")
+    run([python, "-m", "pip", "uninstall", "--yes", "gpt4all"])
+    if left := _left_behind(python.parents[1]):
+        raise TrialError(f"uninstalling left {left}")
+
+
+def uv(trial: Trial) -> None:
+    """uv, and its uninstalling"""
+    program = shutil.which("uv")
+    if program is None:
+        raise NotHereError("no uv on the path")
+    folder = trial.work / "uv"
+    run([program, "venv", "--python", trial.python, folder])
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    run([program, "pip", "install", "--python", python, trial.wheel])
+    if (installer := trial.use([python, "-I"])["facts"]["gpt4all"]["installer"]) != "uv":
+        raise TrialError(f"it takes {installer} for what installed it")
+    run([program, "pip", "uninstall", "--python", python, "gpt4all"])
+    if left := _left_behind(folder):
+        raise TrialError(f"uninstalling left {left}")
+
+
+def target(trial: Trial) -> None:
+    """pip install --target, found through PYTHONPATH"""
+    folder = _target(trial, "target")
+    trial.use([_environment(trial, "for the target")], env=clean_environment(PYTHONPATH=str(folder)))
+
+
+def _target(trial: Trial, name: str) -> Path:
+    folder = trial.work / name
+    python = _environment(trial, f"pip of {name}")
+    run([python, "-m", "pip", "install", "--target", folder, trial.wheel])
+    return folder
+
+
+def editable(trial: Trial) -> None:
+    """pip install --editable of this clone"""
+    python = _environment(trial, "editable")
+    run([python, "-m", "pip", "install", "--editable", _ROOT])
+    if not trial.use([python, "-I"])["facts"]["gpt4all"]["editable"]:
+        raise TrialError("it does not know that it is editable")
+
+
+def read_only(trial: Trial) -> None:
+    """a user who may write neither to the environment nor to a home directory"""
+    if sys.platform == "win32":
+        raise NotHereError("rights are another matter on Windows")
+    python = _environment(trial, "read only")
+    run([python, "-m", "pip", "install", "--no-compile", trial.wheel])
+    options: dict[str, Any] = {"cwd": "/"}
+    if os.geteuid() == 0:
+        options |= {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()}
+    folder = python.parents[1]
+    before = set(folder.rglob("*"))
+    folders = [folder, *(path for path in before if path.is_dir() and not path.is_symlink())]
+    for path in folders:
+        path.chmod(0o555)
+    environment = clean_environment(HOME="/nowhere", XDG_CACHE_HOME="/nowhere/cache", TMPDIR="/nowhere/tmp")
+    try:
+        run([python, "-c", "pass"], env=environment, **options)
+    except (TrialError, PermissionError):
+        raise NotHereError(f"another user cannot run {trial.python}") from None
+    try:
+        models = trial.use([python, "-I"], env=environment, **options)["facts"]["models"]
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+    if models["exists"] or models["writable"]:
+        raise TrialError(f"it takes a folder that is not there for one that is: {models}")
+    if more := set(folder.rglob("*")) - before:
+        raise TrialError(f"it wrote {more}")
+
+
+def zipped(trial: Trial) -> None:
+    """a zipped application: an error that says what to do, and it works with the libraries beside it"""
+    folder = _target(trial, "zipped")
+    (folder / "__main__.py").write_text(trial.program)
+    libraries = trial.work / "libraries"
+    shutil.move(folder / "gpt4all" / "_native" / "lib", libraries)
+    archive = trial.work / "application.pyz"
+    zipapp.create_archive(folder, archive)
+    command: list[str | Path] = [trial.python, "-I", archive, *trial.arguments]
+    said = run(command, fails=True)
+    for part in (f"unpack {archive}", "GPT4ALL_BACKEND_PATH", "BackendLoadError"):
+        if part not in said:
+            raise TrialError(f"it does not say {part!r} but\n{said}")
+    command = [trial.python, archive, *trial.arguments]
+    check_answer(run(command, env=clean_environment(GPT4ALL_BACKEND_PATH=str(libraries))))
+
+
+#: Name to what tries it; the docstring says what that is.
+WAYS: dict[str, Callable[[Trial], None]] = {
+    "venv": venv,
+    "uv": uv,
+    "target": target,
+    "editable": editable,
+    "read-only": read_only,
+    "zipped": zipped,
+}
