@@ -23,15 +23,16 @@ _NEEDED_BYTES = 2_000_000_000
 _MARKER = ".gpt4all-sdist-sha256"
 _OFFLINE_ADVICE = (
     "Without a network, set LLAMA_CPP_SOURCE_DIR to an unpacked llama.cpp of that commit, "
-    "or fetch the source distribution elsewhere and name it with scripts/dev fetch-llama-cpp --sdist FILE."
+    "or fetch the source distribution elsewhere and set LLAMA_CPP_ARCHIVE to that file."
 )
 
 
 def llama_cpp_source(lock_file: Path = LOCK_FILE, sdist: Path | None = None) -> Path:
     """Return the directory of llama.cpp's source, fetching it when the cache lacks it.
 
-    ``LLAMA_CPP_SOURCE_DIR`` wins over the pin. ``sdist`` is a local copy of
-    the pinned source distribution, to be used instead of the network.
+    ``LLAMA_CPP_SOURCE_DIR`` wins over the pin. ``sdist``, or where it is not
+    given ``LLAMA_CPP_ARCHIVE``, is a local copy of the pinned source
+    distribution, to be used instead of the network.
     """
     local = os.environ.get("LLAMA_CPP_SOURCE_DIR")
     if local:
@@ -42,6 +43,8 @@ def llama_cpp_source(lock_file: Path = LOCK_FILE, sdist: Path | None = None) -> 
     target = _target(pin)
     if _is_complete(target, pin):
         return target
+    if sdist is None and (archive := os.environ.get("LLAMA_CPP_ARCHIVE")):
+        sdist = Path(archive).expanduser().resolve()
     with lock(target.name):
         if not _is_complete(target, pin):
             _fetch(pin, target, sdist)
@@ -187,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/dev fetch-llama-cpp",
         description="Fetch the pinned llama.cpp into the build cache ($GPT4ALL_BUILD_CACHE) and print where it is.",
-        epilog="LLAMA_CPP_SOURCE_DIR names a local source tree to use instead.",
+        epilog="LLAMA_CPP_SOURCE_DIR names a local source tree to use instead, LLAMA_CPP_ARCHIVE a file like --sdist.",
     )
     parser.add_argument("--sdist", type=Path, metavar="FILE", help="a local copy of the pinned source distribution")
     parser.add_argument("--lock", type=Path, default=LOCK_FILE, metavar="FILE", help="another lock file")

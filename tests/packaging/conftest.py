@@ -16,4 +16,5 @@ def build_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.delenv("LLAMA_CPP_SOURCE_DIR", raising=False)
+    monkeypatch.delenv("LLAMA_CPP_ARCHIVE", raising=False)
     return cache

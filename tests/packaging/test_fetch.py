@@ -100,6 +100,18 @@ def test_a_second_call_reads_nothing_again(pinned: Pinned) -> None:
     assert llama_cpp_source(lock) == tree
 
 
+def test_the_archive_may_be_named_in_the_environment(
+    pinned: Pinned, build_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip, which builds a source distribution, passes nothing else on."""
+    lock, sdist = pinned()
+    monkeypatch.setenv("LLAMA_CPP_ARCHIVE", str(tmp_path / "nothing"))
+    with pytest.raises(BuildError, match="there is no file"):
+        llama_cpp_source(lock)
+    monkeypatch.setenv("LLAMA_CPP_ARCHIVE", str(sdist))
+    assert (llama_cpp_source(lock) / "include/llama.h").is_file()
+
+
 def test_times_from_the_future_do_not_reach_the_build(pinned: Pinned) -> None:
     lock, sdist = pinned(member("vendor/llama.cpp/late.h", b"", mtime=4_000_000_000))
     assert (llama_cpp_source(lock, sdist) / "late.h").stat().st_mtime <= time.time()
