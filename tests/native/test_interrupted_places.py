@@ -118,7 +118,7 @@ def test_embed(fake_backend: object, fake_model: FakeModel) -> None:
         def check(interrupted: bool) -> None:
             assert model.embed(["a", "b"]) == wanted
 
-        files = ("embedding_run.py", "workers.py", "loaded_model.py")
+        files = ("embed4all.py", "texts.py", "vectors.py", "runs.py", "workers.py", "loaded_model.py")
         assert at_every_place(files, lambda: model.embed(["a", "b"]), check) > 40
 
 

@@ -11,10 +11,13 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tests.support.fake.helpers import Task
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def at_every_place(files: tuple[str, ...], call: Callable[[], object], check: Callable[[bool], None]) -> int:
@@ -23,6 +26,9 @@ def at_every_place(files: tuple[str, ...], call: Callable[[], object], check: Ca
     ``check`` is called after each, with whether a ``KeyboardInterrupt`` came out. Returns how many places there were.
     On threads of their own: an exception out of a trace function can leave the thread's exception state in disorder.
     """
+    # A file that was renamed would have no places, which nobody would miss.
+    there = {path.name for folder in ("gpt4all", "tests") for path in (ROOT / folder).rglob("*.py")}
+    assert set(files) <= there
     number = 0
     with _no_collection():
         while True:
