@@ -127,7 +127,7 @@ class ModelFolderInfo(_Part, total=False):
 
 
 class SystemInfo(TypedDict):
-    """What :func:`system_info` returns. A part that could not be told has only ``error``."""
+    """What ``system_info`` returns. A part that could not be told has only ``error``."""
 
     gpt4all: PackageInfo
     python: PythonInfo

@@ -82,7 +82,7 @@ def _show(model: object) -> None:
 
 
 def hide_log(model: object) -> None:
-    """Ends what :func:`log_shown` began for ``model``, if it did."""
+    """Ends what ``log_shown`` began for ``model``, if it did."""
     _hide(id(model))
 
 

@@ -64,7 +64,7 @@ class Backend:
         return list_devices(self._cdll)
 
     def device(self, index: int) -> Device | None:
-        """One of :meth:`devices`, without asking the others for their memory."""
+        """One of ``devices``, without asking the others for their memory."""
         return read_device(self._cdll, index) if 0 <= index < count_devices(self._cdll) else None
 
     def model_memory(self, path: str | os.PathLike[str], options: LoadOptions, *, device: int = -1) -> list[MemoryNeed]:
@@ -82,7 +82,7 @@ class Backend:
         """Loads a model file; what ``progress`` raises is raised here.
 
         Args:
-            device: index among :meth:`devices`; -1 is the CPU.
+            device: index among ``devices``; -1 is the CPU.
         """
         cdll = self._cdll
         struct = load_struct(cdll, options, device)

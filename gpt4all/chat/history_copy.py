@@ -49,7 +49,7 @@ def _warning(original: Any) -> Any:
 
 
 _CHANGES: dict[type, tuple[str, ...]] = {
-    # Not __iadd__: `model.current_chat_session += [...]` assigns the result, so it does reach the session.
+    # Not __iadd__: ``model.current_chat_session += [...]`` assigns the result, so it does reach the session.
     HistoryCopy: ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse"),
     MessageCopy: ("update", "pop", "popitem", "clear", "setdefault", "__ior__"),
 }

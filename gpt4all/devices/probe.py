@@ -1,7 +1,7 @@
 """Which GPUs a backend can use, asked in a child process: drivers crash and hang.
 
-The child (:mod:`gpt4all._native.drivers.report`) tells what the engine lists and
-what the driver lists; :func:`combine` makes one list of both.
+The child (``gpt4all._native.drivers.report``) tells what the engine lists and
+what the driver lists; ``combine`` makes one list of both.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def probe(backend: str) -> Probe:
 
 
 def probe_all(backends: Sequence[str]) -> list[Probe]:
-    """:func:`probe` of each, side by side: a driver may take long."""
+    """``probe`` of each, side by side: a driver may take long."""
     with _lock, ExitStack() as children:
         answers: dict[str, Probe] = {}
         waiting: dict[str, Callable[[], Mapping[str, Any]]] = {}
@@ -77,8 +77,9 @@ def probe_all(backends: Sequence[str]) -> list[Probe]:
 
 
 def reports(backends: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """What :mod:`gpt4all._native.drivers.report` tells of each now, asked side by side; ``{"load_error": …}`` for those
-    of which there is nothing to tell."""
+    """What ``gpt4all._native.drivers.report`` tells of each now, asked side by side.
+
+    ``{"load_error": …}`` for those of which there is nothing to tell."""
     answers: dict[str, Mapping[str, Any]] = {}
     with ExitStack() as children:
         waiting = {}

@@ -44,11 +44,11 @@ class CannotAskError(Exception):
 
 @contextmanager
 def ask(backend: str) -> Iterator[Callable[[], Mapping[str, Any]]]:
-    """Asks for the report of :mod:`gpt4all._native.drivers.report` on ``backend``.
+    """Asks for the report of ``gpt4all._native.drivers.report`` on ``backend``.
 
     Gives a function that waits for it, so that several backends can be asked
     side by side, and ends the child on the way out. The function raises
-    :class:`DriverFailureError` where the child crashed or took too long.
+    ``DriverFailureError`` where the child crashed or took too long.
 
     Raises:
         CannotAskError: there is no interpreter to run it.

@@ -25,7 +25,7 @@ class Platform:
     """What decides which backends there can be.
 
     Attributes:
-        system: as :data:`sys.platform` has it.
+        system: as ``sys.platform`` has it.
         apple_silicon: whether this process runs natively on Apple's own processors.
         rosetta: whether they run it as a program for Intel.
     """
@@ -52,7 +52,7 @@ class DeviceRequest:
     Attributes:
         device: what the caller wrote.
         backends: more than one where falling back is allowed.
-        vendor: one of :data:`VENDORS`, ``None`` for any.
+        vendor: one of ``VENDORS``, ``None`` for any.
         name: the one device that will do, ``None`` for any.
         index: the same by number, where no device is called ``name``.
         notice: why a backend that one would expect is not among them.
@@ -76,7 +76,7 @@ class DeviceRequest:
 
 
 def parse_device(device: str | None, platform: Platform | None = None) -> DeviceRequest:
-    """Reads the ``device`` argument of :class:`gpt4all.GPT4All`.
+    """Reads the ``device`` argument of ``gpt4all.GPT4All``.
 
     Raises:
         TypeError: it is neither a string nor ``None``.

@@ -21,9 +21,10 @@ _READ_SIZE = 1 << 20
 
 @dataclass(frozen=True)
 class Expected:
-    """Size in bytes and hexadecimal hashes a file should have; None where nothing is known.
+    """Size in bytes and hexadecimal hashes a file should have; ``None`` where nothing is known.
 
-    Raises TypeError or ValueError, naming the argument, for values that no file can have.
+    Raises:
+        ValueError, TypeError: no file can have such a value; the message names the argument.
     """
 
     size: int | None = None
@@ -46,9 +47,11 @@ class Expected:
 
 
 def check_file(path: Path, expected: Expected, *, verbose: bool, progress: DownloadCallback | None) -> None:
-    """Compare the file `path` with `expected`; it is read, in the phase `"verifying"`, only when a hash is expected.
+    """Compare a file with what is expected; it is read, in the phase ``"verifying"``, only when a hash is.
 
-    Raises ChecksumError when it differs, OSError when it cannot be read.
+    Raises:
+        ChecksumError: it differs.
+        OSError: it cannot be read.
     """
     if expected.hashes():
         with open(open_regular(path), "rb", buffering=0) as file:
@@ -60,7 +63,7 @@ def check_file(path: Path, expected: Expected, *, verbose: bool, progress: Downl
 def check_open_file(
     file: io.FileIO, name: str, expected: Expected, *, verbose: bool, progress: DownloadCallback | None
 ) -> None:
-    """As `check_file` does, for an open file; where it stands is not kept."""
+    """As ``check_file`` does, for an open file; where it stands is not kept."""
     size = os.fstat(file.fileno()).st_size
     _check_size(name, size, expected.size)
     if not expected.hashes():

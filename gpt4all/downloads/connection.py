@@ -1,6 +1,6 @@
-"""A `requests` session for one big answer at a time, from a server that may be hostile.
+"""A ``requests`` session for one big answer at a time, from a server that may be hostile.
 
-Imported on first use, because `requests` is slow to import.
+Imported on first use, because ``requests`` is slow to import.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _MAX_HEAD_BYTES = 1 << 18
 class HttpSession(requests.Session):
     """A session that can speak http and https and nothing else.
 
-    The head of an answer, interim ones such as `100 Continue` included, must be there `head_timeout` seconds after
-    the request: `requests` itself bounds only the silence between two of its bytes.
+    The head of an answer, interim ones such as ``100 Continue`` included, must be there ``head_timeout`` seconds after
+    the request: ``requests`` itself bounds only the silence between two of its bytes.
     """
 
     def __init__(self, head_timeout: float) -> None:
@@ -37,13 +37,13 @@ class HttpSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(head_timeout))
         self.headers["User-Agent"] = f"python-gpt4all {requests.utils.default_user_agent()}"
-        # What `http.body` undoes.
+        # What ``http.body`` undoes.
         self.headers["Accept-Encoding"] = "gzip"
-        # One big answer a connection: nothing is gained by keeping it. `http.get` sees to our side of that.
+        # One big answer a connection: nothing is gained by keeping it. ``http.get`` sees to our side of that.
         self.headers["Connection"] = "close"
 
     def resolve_redirects(self, *args: Any, **options: Any) -> Iterator[Any]:
-        """None: `http.get` follows them.
+        """None: ``http.get`` follows them.
 
         Even when told not to, requests prepares to, and for that reads the whole body of the redirect, however long a
         hostile server makes it.
@@ -100,7 +100,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _HeadSource(io.RawIOBase):
-    """The bytes of a connection; until `unbound` is called, only so many for so long."""
+    """The bytes of a connection; until ``unbound`` is called, only so many for so long."""
 
     def __init__(self, raw: io.RawIOBase, timeout: float) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """HTTP as the catalogue and the downloads need it: time-outs, redirects, stalls, waiting times.
 
-`requests` does the work, so proxies, CA bundles and netrc follow its environment variables. It is imported on first
-use, because `import gpt4all` must stay fast.
+``requests`` does the work, so proxies, CA bundles and netrc follow its environment variables. It is imported on first
+use, because ``import gpt4all`` must stay fast.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _BLOCK_SIZE = 1 << 18
 class TransferPolicy:
     """How patient transfers are. Times are in seconds.
 
-    `attempts` counts tries in a row that brought nothing new; `min_progress` new bytes start the count again. The
-    pause before the next try doubles from `backoff` to `max_backoff`, or is what the server asks for; a server that
-    asks for more than `max_retry_after` ends the download. The head of an answer must come within `read_timeout`
-    seconds, and a transfer that brings fewer than `min_progress` bytes in that time is stalled.
+    ``attempts`` counts tries in a row that brought nothing new; ``min_progress`` new bytes start the count again. The
+    pause before the next try doubles from ``backoff`` to ``max_backoff``, or is what the server asks for; a server that
+    asks for more than ``max_retry_after`` ends the download. The head of an answer must come within ``read_timeout``
+    seconds, and a transfer that brings fewer than ``min_progress`` bytes in that time is stalled.
     """
 
     connect_timeout: float = 10.0
@@ -58,7 +58,7 @@ class TransferPolicy:
     sleep: Callable[[float], None] = time.sleep
 
     def pause(self, failures: int) -> float:
-        """Seconds to wait after `failures` (at least 1) tries in a row."""
+        """Seconds to wait after ``failures`` (at least 1) tries in a row."""
         return min(self.backoff * 2.0 ** (failures - 1), self.max_backoff)
 
 
@@ -81,10 +81,13 @@ def get(
     error: type[GPT4AllError],
     token: str | None = None,
 ) -> requests.Response:
-    """The answer to a GET of `url` after redirects, its body still unread.
+    """The answer to a GET of ``url`` after redirects, its body still unread.
 
-    `token` is sent as a bearer token, to the origin of `url` alone. Raises `error` for a redirect to anything but http
-    and https, from https down to http, or in circles; network failures keep their `requests.exceptions` type.
+    ``token`` is sent as a bearer token, to the origin of ``url`` alone.
+
+    Raises:
+        error: a redirect leads to anything but http and https, from https down to http, or in circles.
+        requests.exceptions.RequestException: the network failed.
     """
     origin = _origin(_checked(url, error))
     for _ in range(_MAX_REDIRECTS + 1):
@@ -139,8 +142,9 @@ def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.Prepare
 def body(response: requests.Response) -> Iterator[bytes]:
     """The body in blocks as they arrive, gzip undone.
 
-    A broken connection, one that ends early or one that stalls (see `TransferPolicy`), and gzip that is damaged or
-    lacks its end raise `requests.exceptions.ConnectionError`; every block that came before it has been yielded by then.
+    Raises:
+        requests.exceptions.ConnectionError: the connection broke, ended early or stalled (see ``TransferPolicy``), or
+            the gzip is damaged or lacks its end; every block that came before it has been yielded by then.
     """
     import requests
 
@@ -208,7 +212,7 @@ def never_connected(failure: requests.exceptions.RequestException) -> bool:
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
-    """The waiting time a `Retry-After` header asks for (seconds or an HTTP date); None when it says nothing usable."""
+    """The waiting time a ``Retry-After`` header asks for (seconds or an HTTP date); ``None`` without a usable one."""
     if value is None:
         return None
     if value.strip().isdecimal():
@@ -222,7 +226,7 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
 
 
 def shown(url: str) -> str:
-    """`url` for messages: without user, password, query and fragment, which may hold secrets."""
+    """``url`` for messages: without user, password, query and fragment, which may hold secrets."""
     try:
         parts = urlsplit(url)
     except ValueError:

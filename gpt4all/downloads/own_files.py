@@ -15,14 +15,14 @@ _CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getat
 
 
 def remove_foreign(path: Path) -> None:
-    """Remove `path` where it is no plain file, or one with a second name elsewhere (a hard link): none of our own."""
+    """Remove ``path`` where it is no plain file, or one with a second name elsewhere (a hard link): none of our own."""
     with contextlib.suppress(FileNotFoundError):
         if not _is_own(os.lstat(path)):
             os.unlink(path)
 
 
 def open_own(path: Path) -> int:
-    """A descriptor for reading and writing the file `path`, created where there is none of our own."""
+    """A descriptor for reading and writing the file ``path``, created where there is none of our own."""
     remove_foreign(path)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFULLY, 0o666)
     if _is_own(os.fstat(fd)):
@@ -32,7 +32,11 @@ def open_own(path: Path) -> int:
 
 
 def open_regular(path: Path, *, follow: bool = True) -> int:
-    """A descriptor for reading `path`, where `follow` also at the end of a link; OSError unless it is a plain file."""
+    """A descriptor for reading ``path``, where ``follow`` also at the end of a link.
+
+    Raises:
+        OSError: it is no plain file.
+    """
     flags = _CAREFULLY & ~getattr(os, "O_NOFOLLOW", 0) if follow else _CAREFULLY
     linked = not follow and stat.S_ISLNK(os.lstat(path).st_mode)  # Windows knows no O_NOFOLLOW
     fd = os.open(path, os.O_RDONLY | flags)
@@ -43,7 +47,11 @@ def open_regular(path: Path, *, follow: bool = True) -> int:
 
 
 def read_own(path: Path, limit: int) -> bytes:
-    """The bytes of the small file `path`; OSError where it is a link, no plain file, or has more than `limit` bytes."""
+    """The bytes of the small file ``path``.
+
+    Raises:
+        OSError: it is a link, no plain file, or has more than ``limit`` bytes.
+    """
     with open(open_regular(path, follow=False), "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
@@ -52,7 +60,7 @@ def read_own(path: Path, limit: int) -> bytes:
 
 
 def write_own(path: Path, data: bytes, staged: Path) -> None:
-    """Give `path` the content `data` in one step, by way of the new file `staged` beside it."""
+    """Give ``path`` the content ``data`` in one step, by way of the new file ``staged`` beside it."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
     with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CAREFULLY, 0o666), "wb") as file:

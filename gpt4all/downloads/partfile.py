@@ -1,4 +1,4 @@
-"""The `.part` file of a download: bytes that survive a crash, and where they came from."""
+"""The ``.part`` file of a download: bytes that survive a crash, and where they came from."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def _beside(final: Path, suffix: str) -> Path:
 
 
 def leftovers(final: Path) -> list[Path]:
-    """What an unfinished download of `final` may have left."""
+    """What an unfinished download of ``final`` may have left."""
     return [_beside(final, suffix) for suffix in (_PART, _META, _STAGED_META)]
 
 
 def remove_leftovers(final: Path) -> None:
-    """Remove what an unfinished download of `final` left, as far as that can be; its lock must be held."""
+    """Remove what an unfinished download of ``final`` left, as far as that can be; its lock must be held."""
     for path in leftovers(final):
         try:
             path.unlink(missing_ok=True)
@@ -56,10 +56,13 @@ def remove_leftovers(final: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
-    """Let one process at a time work on `final`.
+    """Let one process at a time work on ``final``.
 
-    Another one waits for it, or raises DownloadError when `wait` is false, or when this very thread works on it: the
-    call comes from a callback then. A killed process holds no lock.
+    Another one waits for it. A killed process holds no lock.
+
+    Raises:
+        DownloadError: another one works on it and ``wait`` is false, or this very thread does: the call comes from a
+            callback then.
     """
     from filelock import FileLock, Timeout
 
@@ -91,17 +94,17 @@ def exclusive(final: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def unwritable(final: Path, failure: OSError, *, kept: bool = False) -> DownloadError:
-    """What to raise for a `failure` to write `final` or what lies beside it; `kept`: a next call can go on."""
+    """What to raise for a ``failure`` to write ``final`` or what lies beside it; ``kept``: a next call can go on."""
     message = f"cannot write {final.name} in {final.parent}: {failure.strerror or failure}"
     full = failure.errno in (errno.ENOSPC, errno.EDQUOT)
     return DownloadError(message + (_KEPT if full and kept else ""))
 
 
 class PartFile:
-    """Bytes of `final` that have arrived from `url`; a context manager.
+    """Bytes of ``final`` that have arrived from ``url``; a context manager.
 
-    The meta file beside it holds the validator (`ETag` or `Last-Modified`) of the answer they belong to. Every write
-    error is a DownloadError.
+    The meta file beside it holds the validator (``ETag`` or ``Last-Modified``) of the answer they belong to. Every
+    write error is a DownloadError.
     """
 
     def __init__(self, final: Path, url: str, expected: Expected) -> None:
@@ -136,7 +139,7 @@ class PartFile:
 
     @property
     def validator(self) -> str | None:
-        """What `If-Range` takes: a strong ETag, or else the modification date."""
+        """What ``If-Range`` takes: a strong ETag, or else the modification date."""
         if self.etag is not None and not self.etag.startswith("W/"):
             return self.etag
         return usable_date(self._meta.get("last_modified"))
@@ -203,7 +206,7 @@ class PartFile:
     def require_space(self, arrived: int = 0) -> None:
         """Raise DownloadError when the disk has no room for the bytes still to come.
 
-        Of a file whose size nobody says, at least the `arrived` ones must fit, and leave a reserve.
+        Of a file whose size nobody says, at least the ``arrived`` ones must fit, and leave a reserve.
         """
         usage, folder = shutil.disk_usage(self.final.parent), self.final.parent
         missing = arrived if self.total is None else self.total - self.size
@@ -219,7 +222,7 @@ class PartFile:
             )
 
     def append(self, block: bytes) -> None:
-        """Write `block` behind the bytes there are."""
+        """Write ``block`` behind the bytes there are."""
         if self.total is None:
             self.require_space(len(block))
         left = memoryview(block)
@@ -234,7 +237,8 @@ class PartFile:
     def publish(self, *, verbose: bool, progress: DownloadCallback | None) -> None:
         """Check the size and hashes of what the disk holds, then give the file its final name.
 
-        A mismatch removes the part file and raises ChecksumError.
+        Raises:
+            ChecksumError: they are not as expected; the part file is gone.
         """
         expected = replace(self._expected, size=self.size)
         try:

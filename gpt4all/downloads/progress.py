@@ -45,9 +45,9 @@ DownloadCallback = Callable[[DownloadProgress], object]
 
 
 class Reporter:
-    """Tells `progress` and a tqdm bar about one phase; a context manager.
+    """Tells ``progress`` and a tqdm bar about one phase; a context manager.
 
-    The bar is shown with `verbose`, and otherwise where somebody is likely to see it: on a terminal or in a notebook.
+    The bar is shown with ``verbose``, and otherwise where somebody is likely to see it: on a terminal or in a notebook.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Reporter:
             self._bar.close()
 
     def advance(self, count: int) -> None:
-        """`count` more bytes are done."""
+        """``count`` more bytes are done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
         self._tell()
 
     def restart(self, done: int, total: int | None) -> None:
-        """The count now stands at `done` bytes, of `total`."""
+        """The count now stands at ``done`` bytes, of ``total``."""
         if (done, total) == (self._done, self._total):
             return
         self._done, self._total = done, total

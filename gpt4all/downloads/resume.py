@@ -21,9 +21,9 @@ _DECODABLE = frozenset({"gzip", "x-gzip"})
 class Plan:
     """What to do with an answer.
 
-    `append`: its body goes behind the bytes there are. `replace`: its body is the file from the start. `discard`: drop
-    the bytes there are and ask again for everything. `complete`: they are all there is. `later`: ask again after a
-    pause. `fail`: give up for `reason`.
+    ``append``: its body goes behind the bytes there are. ``replace``: its body is the file from the start. ``discard``:
+    drop the bytes there are and ask again for everything. ``complete``: they are all there is. ``later``: ask again
+    after a pause. ``fail``: give up for ``reason``.
     """
 
     action: Literal["append", "replace", "discard", "complete", "later", "fail"]
@@ -39,10 +39,10 @@ class Plan:
 def plan_answer(
     status: int, reason: str, headers: Mapping[str, str], *, offset: int, total: int | None, etag: str | None
 ) -> Plan:
-    """What to do with an answer to a request for the bytes from `offset` on.
+    """What to do with an answer to a request for the bytes from ``offset`` on.
 
-    `total` is the size of the whole file and `etag` the ETag that the bytes there came with, None where unknown.
-    `headers` must ignore case.
+    ``total`` is the size of the whole file and ``etag`` the ETag that the bytes there came with, None where unknown.
+    ``headers`` must ignore case.
     """
     said = f"{status} {reason}".strip()
     if status in _TRANSIENT:
@@ -98,10 +98,10 @@ def _same_version(headers: Mapping[str, str], etag: str | None) -> bool:
 
 
 def usable_etag(value: object) -> str | None:
-    """`value` where it is an entity tag that can be sent back; whatever else a server calls one is worth nothing."""
+    """``value`` where it is an entity tag that can be sent back; whatever else a server calls one is worth nothing."""
     return value.strip(" \t") if isinstance(value, str) and _ETAG.fullmatch(value.strip(" \t")) else None
 
 
 def usable_date(value: object) -> str | None:
-    """`value` where it is a date as `Last-Modified` has it, which can be sent back."""
+    """``value`` where it is a date as ``Last-Modified`` has it, which can be sent back."""
     return value.strip(" \t") if isinstance(value, str) and _DATE.fullmatch(value.strip(" \t")) else None

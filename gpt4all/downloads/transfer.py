@@ -26,7 +26,7 @@ logger = logging.getLogger("gpt4all.download")
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch. `token` is a bearer token for the origin of `url`."""
+    """One file to fetch. ``token`` is a bearer token for the origin of ``url``."""
 
     url: str
     final: Path
@@ -37,7 +37,7 @@ class Download:
 
 
 def fetch(download: Download) -> Path:
-    """Carry out `download`; one process at a time per file, the others wait and use the result."""
+    """Carry out ``download``; one process at a time per file, the others wait and use the result."""
     final = download.final
     if _already_there(download):
         return final
@@ -63,7 +63,7 @@ def _already_there(download: Download) -> bool:
 
 
 class _Transfer:
-    """Brings the bytes that `part` lacks, in as many requests as it takes."""
+    """Brings the bytes that ``part`` lacks, in as many requests as it takes."""
 
     def __init__(self, download: Download, part: PartFile) -> None:
         self._download, self._part = download, part

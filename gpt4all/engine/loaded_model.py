@@ -176,7 +176,7 @@ class LoadedModel:
         cancel: CancelFlag,
         **prompt: Unpack[PromptTraits],
     ) -> Outcome:
-        """The native call; only for the ``work`` of :meth:`new_run`."""
+        """The native call; only for the ``work`` of ``new_run``."""
         return self._native.generate(tokens, options, on_token, cancel, **prompt)
 
     def check_options(self, options: GenerationOptions) -> None:
@@ -207,7 +207,7 @@ class LoadedModel:
         streaming: bool,
         on_news: Callable[[], None] | None = None,
     ) -> Run:
-        """A run that :meth:`submit` puts in the line; ``work`` ends in :meth:`generate`."""
+        """A run that ``submit`` puts in the line; ``work`` ends in ``generate``."""
         cancel = CancelFlag()
 
         def make_call(output: Output) -> Outcome:
@@ -229,7 +229,7 @@ class LoadedModel:
     def embed(
         self, tokens: array[int], lengths: array[int], *, normalize: bool, on_batch: OnBatch | None = None
     ) -> array[float]:
-        """A row for each text; ``tokens`` and ``lengths`` as :meth:`NativeModel.embed` takes them.
+        """A row for each text; ``tokens`` and ``lengths`` as ``NativeModel.embed`` takes them.
 
         Waits for its turn. ``on_batch`` runs on the calling thread.
         """
@@ -273,7 +273,7 @@ class LoadedModel:
         self._worker.end()
 
     def _in_use(self) -> threading.RLock:
-        """To be held, after which :meth:`_check_open` tells whether the model is still there."""
+        """To be held, after which ``_check_open`` tells whether the model is still there."""
         return self._beside.setdefault(threading.get_ident(), threading.RLock())
 
     def _is_in_use_here(self) -> bool:

@@ -57,7 +57,7 @@ class Placement:
     """The backends and devices that suit a request.
 
     Attributes:
-        fallback_reason: after :meth:`open`, why it is not on the first choice; ``None`` where it is.
+        fallback_reason: after ``open``, why it is not on the first choice; ``None`` where it is.
     """
 
     def __init__(self, request: DeviceRequest, options: LoadOptions) -> None:

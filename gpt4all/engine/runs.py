@@ -46,8 +46,8 @@ class Run(Job):
         cancel: stops that call.
         callback: the caller's own, or ``None``.
         finished: called on the worker's thread with the outcome, if there is one.
-        streaming: whether :meth:`next_piece` or :meth:`take` will be used, or :meth:`text`.
-        on_news: called on any thread when :meth:`take` would find something.
+        streaming: whether ``next_piece`` or ``take`` will be used, or ``text``.
+        on_news: called on any thread when ``take`` would find something.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Run(Job):
         return self._taken(self._next())
 
     def take(self) -> str | None:
-        """As :meth:`next_piece`, without waiting.
+        """As ``next_piece``, without waiting.
 
         Raises:
             queue.Empty: there is none yet.

@@ -151,7 +151,7 @@ class Job:
         return not worker.withdraw(self) and not worker.is_current()
 
     def leave(self) -> None:
-        """As :meth:`drop`, but waits a moment for the end."""
+        """As ``drop``, but waits a moment for the end."""
         if not self.drop():
             return
         deadline = time.monotonic() + LEAVE_PATIENCE

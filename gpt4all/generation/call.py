@@ -69,7 +69,7 @@ class Call:
             chat: the session of the call, ``None`` outside one.
             format_message: a subclass's own way to write a message of a session.
             on_outcome: called on the model's thread with the outcome, if there is one.
-            prompt: and what follows: as :meth:`gpt4all.GPT4All.generate` takes them.
+            prompt: and what follows: as ``gpt4all.GPT4All.generate`` takes them.
         """
         parse_special = check_flag("parse_special", parse_special)
         check_text("prompt", prompt)

@@ -25,7 +25,7 @@ CHANNEL_MARK = "<|channel|>"  # gpt-oss
 
 
 class TagSplitter:
-    """Splits at the marks of a :class:`TagStyle`; thinking can only come first."""
+    """Splits at the marks of a ``TagStyle``; thinking can only come first."""
 
     def __init__(self, style: TagStyle, *, inside: bool) -> None:
         self.control = style.control

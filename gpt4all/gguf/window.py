@@ -134,7 +134,7 @@ class Window:
                     at += unpack(buffer, at)[0] + 8
                 done = count
             except (struct.error, OverflowError):
-                pass  # the next length lies beyond the window; it is string number `done`
+                pass  # the next length lies beyond the window; it is string number ``done``
             self._leave_window(at)
 
     def _leave_window(self, at: int) -> None:

@@ -115,7 +115,8 @@ class Alternatives:
         self._limits: dict[Node, _Limits] = {}
 
     def ways(self, nodes: tuple[Node, ...]) -> list[Way]:
-        """
+        """The ways to fill a place that is held to all of the nodes.
+
         Raises:
             NothingError: there is none.
             CannotError: there are too many, or none that can be done.

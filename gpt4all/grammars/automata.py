@@ -186,7 +186,8 @@ class _Ways:
 
 
 def automaton(language: Language, alphabet: Alphabet, fuel: Fuel) -> Automaton:
-    """
+    """What follows the language, a character at a time.
+
     Raises:
         TooLargeError: it has too many states.
     """

@@ -1,5 +1,7 @@
-"""The options that say which tokens may come, and how likely each was: ``logit_bias``, ``grammar``, ``json_schema``,
-``logprobs``."""
+"""The options that say which tokens may come, and how likely each was.
+
+They are ``logit_bias``, ``grammar``, ``json_schema`` and ``logprobs``.
+"""
 
 from __future__ import annotations
 

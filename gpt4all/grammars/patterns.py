@@ -77,7 +77,8 @@ class Pattern:
 
 
 def read_pattern(pattern: str) -> Pattern:
-    """
+    """The strings in which a regular expression is found.
+
     Raises:
         ValueError: the pattern is wrong, or has what no grammar can do.
     """

@@ -54,21 +54,24 @@ CatalogEntry = dict[str, Any]
 
 
 def catalog_url() -> str:
-    """The catalogue's address: the environment variable `GPT4ALL_CATALOG_URL`, else the public one."""
+    """The catalogue's address: the environment variable ``GPT4ALL_CATALOG_URL``, else the public one."""
     return os.environ.get("GPT4ALL_CATALOG_URL") or _DEFAULT_URL
 
 
 def default_url(model_filename: str) -> str:
-    """Where the catalogue's host keeps a model that says nothing else: `models/gguf/<model_filename>`."""
+    """Where the catalogue's host keeps a model that says nothing else: ``models/gguf/<model_filename>``."""
     return urljoin(catalog_url(), "/models/gguf/" + quote(model_filename))
 
 
 def list_models() -> list[CatalogEntry]:
     """The catalogue as the server has it now, one dict per model, values as they stand there.
 
-    Always asks the server; an unchanged catalogue (by `ETag` or `Last-Modified`) is not sent again. Raises
-    CatalogError for an HTTP status other than 200 and 304 and for a malformed catalogue, and `requests.exceptions`
-    for a network that fails. Time-outs are those of `http.POLICY`.
+    Always asks the server; an unchanged catalogue (by ``ETag`` or ``Last-Modified``) is not sent again. Time-outs are
+    those of ``http.POLICY``.
+
+    Raises:
+        CatalogError: the HTTP status is neither 200 nor 304, or the catalogue is malformed.
+        requests.exceptions.RequestException: the network failed.
     """
     url = catalog_url()
     cached = _read_cache(url)
@@ -95,7 +98,7 @@ def list_models() -> list[CatalogEntry]:
 
 
 def cached_models() -> list[CatalogEntry] | None:
-    """The last catalogue that `list_models` got from the present address, None if it never did. Opens no socket."""
+    """The last catalogue that ``list_models`` got from the present address, None if it never did. Opens no socket."""
     cached = _read_cache(catalog_url())
     return None if cached is None else cached.models
 
@@ -103,7 +106,7 @@ def cached_models() -> list[CatalogEntry] | None:
 def failure_for(
     missing: str, failure: CatalogError | requests.exceptions.RequestException
 ) -> CatalogError | requests.exceptions.RequestException:
-    """A `failure` of `list_models`, its type kept, that says which model file is `missing`."""
+    """A ``failure`` of ``list_models``, its type kept, that says which model file is ``missing``."""
     message = (
         f"{missing}, and the catalogue to download it by cannot be had. Check the network, or give the path of a model "
         f"file that is on this machine. ({failure})"
@@ -114,10 +117,13 @@ def failure_for(
 
 
 def parse_catalog(content: bytes, url: str) -> list[CatalogEntry]:
-    """The entries of the catalogue `content` that came from `url`.
+    """The entries of the catalogue ``content`` that came from ``url``.
 
-    Raises CatalogError, naming the entry, unless it is a JSON list of objects that each have a safe `filename`;
-    `filesize` (bytes), `url` and the texts are checked where they are present. Nothing of a bad catalogue is used.
+    Nothing of a bad catalogue is used.
+
+    Raises:
+        CatalogError: it is no JSON list of objects that each have a safe ``filename``, or a ``filesize`` (bytes),
+            ``url`` or text that is present makes no sense; the message names the entry.
     """
     where = f"the model catalogue {http.shown(url)}"
     try:
@@ -163,7 +169,7 @@ def entry_size(entry: CatalogEntry) -> int | None:
 
 
 def entry_expected(entry: CatalogEntry) -> Expected:
-    """What the file of `entry` should be; CatalogError where its hash is none."""
+    """What the file of ``entry`` should be; CatalogError where its hash is none."""
     try:
         return Expected(entry_size(entry), entry.get("md5sum") or None, entry.get("sha256sum") or None)
     except ValueError as failure:
@@ -171,12 +177,12 @@ def entry_expected(entry: CatalogEntry) -> Expected:
 
 
 def find_entry(models: Iterable[CatalogEntry], filename: str) -> CatalogEntry | None:
-    """The first of `models` with this file name."""
+    """The first of ``models`` with this file name."""
     return next((entry for entry in models if entry["filename"] == filename), None)
 
 
 def model_config(entry: CatalogEntry) -> CatalogEntry:
-    """A copy of `entry` with the placeholders `%1`, `%2` of its `promptTemplate` written `{0}`, `{1}`."""
+    """A copy of ``entry`` with the placeholders ``%1``, ``%2`` of its ``promptTemplate`` written ``{0}``, ``{1}``."""
     config = dict(entry)
     if template := config.get("promptTemplate"):
         config["promptTemplate"] = template.replace("%1", "{0}").replace("%2", "{1}")
@@ -186,10 +192,10 @@ def model_config(entry: CatalogEntry) -> CatalogEntry:
 def search_models(
     models: Iterable[CatalogEntry], text: str = "", *, model_type: str | None = None, max_memory: int | None = None
 ) -> list[CatalogEntry]:
-    """Those of `models` whose name or file name holds every word of `text`, in catalogue order.
+    """Those of ``models`` whose name or file name holds every word of ``text``, in catalogue order.
 
-    `model_type` compares with the entry's `type` (`"LLaMA3"`, `"Qwen2"`, …); upper and lower case are the same
-    everywhere. `max_memory` is in bytes and compares with `ramrequired`, which counts GiB; entries that do not say
+    ``model_type`` compares with the entry's ``type`` (``"LLaMA3"``, ``"Qwen2"``, …); upper and lower case are the same
+    everywhere. ``max_memory`` is in bytes and compares with ``ramrequired``, which counts GiB; entries that do not say
     what they need are left out then.
     """
     words = text.casefold().split()

@@ -12,8 +12,8 @@ __all__ = ["default_model_directory", "desktop_model_directories", "user_cache"]
 def default_model_directory() -> Path:
     """Where models are kept unless the caller says otherwise.
 
-    `GPT4ALL_MODEL_DIR` if set; else `~/.cache/gpt4all` where it exists; else platformdirs' user cache directory for
-    `gpt4all`. A user without a home directory gets a path that begins with `~`: nothing is there.
+    ``GPT4ALL_MODEL_DIR`` if set; else ``~/.cache/gpt4all`` where it exists; else platformdirs' user cache directory for
+    ``gpt4all``. A user without a home directory gets a path that begins with ``~``: nothing is there.
     """
     if chosen := os.environ.get("GPT4ALL_MODEL_DIR"):
         return Path(os.path.expanduser(chosen))
@@ -44,7 +44,7 @@ def desktop_model_directories() -> list[Path]:
 
 
 def user_cache() -> Path:
-    """platformdirs' cache directory for `gpt4all`; for a user without a home directory a path that begins with `~`."""
+    """platformdirs' cache directory for ``gpt4all``; for a user without a home a path that begins with ``~``."""
     from platformdirs import user_cache_path
 
     try:

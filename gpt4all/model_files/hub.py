@@ -1,4 +1,4 @@
-"""Model files on the Hugging Face hub, looked up through `huggingface_hub` (an extra)."""
+"""Model files on the Hugging Face hub, looked up through ``huggingface_hub`` (an extra)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ class HubFile:
 
 
 def resolve(reference: HubReference) -> list[HubFile]:
-    """The file that `reference` means, or all parts of a split in order, from one request to the hub.
+    """The file that ``reference`` means, or all parts of a split in order, from one request to the hub.
 
-    `HF_ENDPOINT`, `HF_TOKEN` (or a stored login) and `HF_HUB_OFFLINE` count as everywhere with `huggingface_hub`.
-    Raises DownloadError when that package is missing, the hub refuses, or nothing in the repository fits;
-    `requests.exceptions.ConnectionError` when the hub cannot be reached.
+    ``HF_ENDPOINT``, ``HF_TOKEN`` (or a stored login) and ``HF_HUB_OFFLINE`` count as everywhere with
+    ``huggingface_hub``.
+
+    Raises:
+        DownloadError: that package is missing, the hub refuses, or nothing in the repository fits.
+        requests.exceptions.ConnectionError: the hub cannot be reached.
     """
     try:
         huggingface_hub: Any = importlib.import_module("huggingface_hub")

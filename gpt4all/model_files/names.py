@@ -27,7 +27,7 @@ __all__ = [
 
 _MODEL_SUFFIXES = (".gguf", ".bin")
 _SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
-# The hub's own rule for owners and repositories; the word character they must hold keeps out `.` and `..`.
+# The hub's own rule for owners and repositories; the word character they must hold keeps out ``.`` and ``..``.
 _HUB_NAME = r"(?=[\w.-]*\w)[A-Za-z0-9._-]{1,96}"
 _HUB_SHORT = re.compile(
     rf"(?P<owner>{_HUB_NAME})/(?P<repo>{_HUB_NAME})(?:@(?P<revision>[\w.-]+))?(?::(?P<quantisation>[\w.-]+))?",
@@ -50,7 +50,7 @@ _PREFERRED_QUANTISATIONS = (
 
 @dataclass(frozen=True)
 class FileReference:
-    """A file name of the catalogue or of a model directory, or a path; `name` has its extension."""
+    """A file name of the catalogue or of a model directory, or a path; ``name`` has its extension."""
 
     name: str
 
@@ -76,7 +76,7 @@ class UrlReference:
 
 @dataclass(frozen=True)
 class HubReference:
-    """A file (`path`, relative to the repository) or a quantisation of a Hugging Face repository."""
+    """A file (``path``, relative to the repository) or a quantisation of a Hugging Face repository."""
 
     owner: str
     repo: str
@@ -109,10 +109,13 @@ def append_extension_if_missing(model_name: str) -> str:
 
 
 def check_filename(filename: object) -> str:
-    """`filename` if it names one file directly inside a directory, on any platform; otherwise ValueError.
+    """``filename``, which names one file directly inside a directory, on any platform.
 
     File names come from catalogues, repositories and addresses, so none may climb out of the model directory, name a
     drive or an alternate stream, or be one of the names that Windows gives to devices.
+
+    Raises:
+        ValueError: it does not.
     """
     if not isinstance(filename, str):
         raise ValueError(f"a model file name must be a string, not {type(filename).__name__}")
@@ -135,7 +138,7 @@ def check_filename(filename: object) -> str:
 
 
 def split_names(filename: str) -> list[str]:
-    """All parts of a GGUF split `stem-00001-of-0000N.gguf`, the first one first; `[filename]` for anything else."""
+    """All parts of a GGUF split ``stem-00001-of-0000N.gguf``, the first one first; ``[filename]`` for anything else."""
     match = _SPLIT.fullmatch(filename)
     if match is None or not 1 <= int(match["part"]) <= int(match["count"]):
         return [filename]
@@ -143,18 +146,21 @@ def split_names(filename: str) -> list[str]:
 
 
 def is_projector(filename: str) -> bool:
-    """Whether the file is by its name a vision projector (`mmproj`) or an importance matrix, which are no models."""
+    """Whether the file is by its name a vision projector (``mmproj``) or an importance matrix, which are no models."""
     lowered = filename.rpartition("/")[2].lower()
     return "mmproj" in lowered or "imatrix" in lowered
 
 
 def parse_reference(model_name: str) -> Reference:
-    """What `model_name` refers to, by its form alone.
+    """What ``model_name`` refers to, by its form alone.
 
-    `https://host/file.gguf` is an address; `hf://owner/repo/file.gguf`, `hf://owner/repo[:quantisation]` and
-    `owner/repo[:quantisation]` (each with an optional `@revision` after the repository) are Hugging Face references;
-    anything else is a file name or path. A relative path such as `models/tiny` has the form `owner/repo` too, so
-    callers look on the disk before they ask here. Raises ValueError for an unusable address or hub reference.
+    ``https://host/file.gguf`` is an address; ``hf://owner/repo/file.gguf``, ``hf://owner/repo[:quantisation]`` and
+    ``owner/repo[:quantisation]`` (each with an optional ``@revision`` after the repository) are Hugging Face
+    references; anything else is a file name or path. A relative path such as ``models/tiny`` has the form
+    ``owner/repo`` too, so callers look on the disk before they ask here.
+
+    Raises:
+        ValueError: the address or hub reference is unusable.
     """
     scheme, separator, rest = model_name.partition("://")
     if not separator:
@@ -183,11 +189,13 @@ def _parse_hub(rest: str, model_name: str) -> HubReference:
 
 
 def choose_quantisation(paths: Iterable[str], wanted: str | None) -> str:
-    """The model file among a repository's `paths` that has the `wanted` quantisation, the first part of a split.
+    """The model file among a repository's ``paths`` that has the ``wanted`` quantisation, the first part of a split.
 
     Without a wish: the only model, else the first there is of Q4_K_M, Q4_0 and their neighbours, else of the
-    larger types. Of several with the same quantisation the shortest path wins. Raises LookupError, naming what there
-    is, when nothing fits.
+    larger types. Of several with the same quantisation the shortest path wins.
+
+    Raises:
+        LookupError: nothing fits; the message names what there is.
     """
     models = sorted(
         {

@@ -39,18 +39,20 @@ def retrieve_model(
     default_directory: PathArgument,
     progress: DownloadCallback | None = None,
 ) -> dict[str, Any]:
-    """Find the model on the disk or download it; the config has at least its `path` and `filename`, both str.
+    """Find the model on the disk or download it; the config has at least its ``path`` and ``filename``, both str.
 
-    `model_name` is a file name (with or without `.gguf`), a path, an http(s) address, or a Hugging Face reference; see
-    `names.parse_reference`. It is looked for in `model_path`, or without one in `default_directory` and the
+    ``model_name`` is a file name (with or without ``.gguf``), a path, an http(s) address, or a Hugging Face reference;
+    see ``names.parse_reference``. It is looked for in ``model_path``, or without one in ``default_directory`` and the
     desktop application's folders, then as a path; what comes from an address or from Hugging Face is kept, and looked
     for, in a folder of its own below that directory. A file that is there is used without opening a socket. Otherwise,
-    and with `allow_download` only, it comes from where the reference says or from the catalogue. A catalogue model's
-    config has its whole entry, from the cached catalogue where no network was needed, with `promptTemplate`'s `%1` and
-    `%2` written `{0}` and `{1}`. Of a split GGUF the path is the first part's.
+    and with ``allow_download`` only, it comes from where the reference says or from the catalogue. A catalogue model's
+    config has its whole entry, from the cached catalogue where no network was needed, with ``promptTemplate``'s ``%1``
+    and ``%2`` written ``{0}`` and ``{1}``. Of a split GGUF the path is the first part's.
 
-    Raises ModelNotFoundError when `model_path` is given and missing, or when there is no model and no download allowed,
-    CatalogError for an unusable catalogue, ValueError for a bad name, and what `download_model` does.
+    Raises:
+        ModelNotFoundError: ``model_path`` is given and missing, or there is no model and no download allowed.
+        CatalogError: the catalogue is unusable.
+        ValueError: the name is bad; besides, what ``download_model`` raises.
     """
     allowed = parse_allow_download(allow_download)
     directory = chosen_directory(model_path, default_directory)
@@ -92,18 +94,22 @@ def download_model(
     expected_sha256: str | None = None,
     progress: DownloadCallback | None = None,
 ) -> Path:
-    """Download `model_filename` into the directory `model_path` and return the path of the finished file.
+    """Download ``model_filename`` into the directory ``model_path`` and return the path of the finished file.
 
-    `url` defaults to `models/gguf/<model_filename>` on the catalogue's host. `expected_size` is in bytes, the hashes
-    are hexadecimal. A file that is already there is kept if it is as expected and replaced if it is not. Bytes go to
-    `<model_filename>.part`; whatever ends the call, the next one resumes there if the server has said which version of
-    the file they belong to, or a hash is expected. A ChecksumError removes them. `verbose` always
-    shows the tqdm bar; otherwise it is shown on a terminal or in a notebook. `progress` gets a
-    `DownloadProgress` for every block and stops the download by returning False.
+    ``url`` defaults to ``models/gguf/<model_filename>`` on the catalogue's host. ``expected_size`` is in bytes, the
+    hashes are hexadecimal. A file that is already there is kept if it is as expected and replaced if it is not. Bytes
+    go to ``<model_filename>.part``; whatever ends the call, the next one resumes there if the server has said which
+    version of the file they belong to, or a hash is expected. A ChecksumError removes them. ``verbose`` always shows
+    the tqdm bar; otherwise it is shown on a terminal or in a notebook. ``progress`` gets a ``DownloadProgress`` for
+    every block and stops the download by returning ``False``.
 
-    Raises ValueError for an unsafe name or a malformed hash, FileNotFoundError for a missing directory,
-    DownloadError for what the server or the disk refuses, ChecksumError for wrong bytes, CancellationError after
-    `progress` returned False, and `requests.exceptions` for a network that fails.
+    Raises:
+        ValueError, TypeError: the name is unsafe, or a hash malformed.
+        FileNotFoundError: no such directory.
+        DownloadError: what the server or the disk refused.
+        ChecksumError: the bytes are wrong.
+        requests.exceptions.RequestException: the network failed.
+        CancellationError: ``progress`` returned ``False``.
     """
     directory = Path(os.path.expanduser(check_path("model_path", model_path)))
     final = directory / check_filename(model_filename)
@@ -118,7 +124,11 @@ def download_model(
 
 
 def parse_allow_download(value: object) -> bool:
-    """`allow_download` as a bool: the strings "True" and "False" warn, anything else that is no bool is a TypeError."""
+    """``allow_download`` as a bool; the strings ``"True"`` and ``"False"`` warn.
+
+    Raises:
+        TypeError: it is anything else.
+    """
     if isinstance(value, bool):
         return value
     if value in ("True", "False"):
@@ -168,7 +178,7 @@ def _plan_downloads(reference: Reference, directory: Path) -> tuple[dict[str, An
 
 
 def _catalogue_entry(filename: str, directory: Path) -> tuple[catalog.CatalogEntry, str]:
-    """The entry of `filename` as the server has it now, or in the last answer if it cannot be asked.
+    """The entry of ``filename`` as the server has it now, or in the last answer if it cannot be asked.
 
     Without one: an entry of only the name, since the host may have files that the catalogue does not list, and a note.
     """

@@ -46,7 +46,7 @@ PathArgument = str | os.PathLike[str]
 
 
 def chosen_directory(model_path: PathArgument | None, default: PathArgument) -> Path:
-    """The model directory: `model_path`, which must exist then, or `default`."""
+    """The model directory: ``model_path``, which must exist then, or ``default``."""
     if model_path is None:
         return Path(os.path.expanduser(default))
     directory = Path(os.path.expanduser(check_path("model_path", model_path)))
@@ -56,7 +56,7 @@ def chosen_directory(model_path: PathArgument | None, default: PathArgument) -> 
 
 
 def find(model_name: PathArgument, directory: Path, *, elsewhere: bool) -> tuple[Path | None, Reference]:
-    """The file that `model_name` refers to, if it is on the disk; `elsewhere`: also in the desktop's folders."""
+    """The file that ``model_name`` refers to, if it is on the disk; ``elsewhere``: also in the desktop's folders."""
     name = check_path("model_name", model_name)
     if not name:
         raise ValueError("model_name must be a file name, a path or an address, and is empty")
@@ -101,7 +101,7 @@ def hub_folder(reference: HubReference, directory: Path) -> Path:
 
 
 def expected_place(reference: Reference, directory: Path) -> Path:
-    """The file that `reference` would be, whether it is there or not."""
+    """The file that ``reference`` would be, whether it is there or not."""
     if isinstance(reference, FileReference):
         return directory / os.path.expanduser(reference.name)
     if isinstance(reference, UrlReference):
@@ -136,8 +136,12 @@ def verify_model(
 ) -> Path:
     """Read a model file that is on the disk and compare its hash; return its path. Opens no socket.
 
-    What is not given is taken from the cached catalogue. Raises ModelNotFoundError, ChecksumError when the file
-    differs, and ValueError when no hash is known.
+    What is not given is taken from the cached catalogue.
+
+    Raises:
+        ModelNotFoundError: no such file.
+        ChecksumError: the file differs.
+        ValueError: no hash is known.
     """
     directory = chosen_directory(model_path, default_directory)
     found, reference = find(model_name, directory, elsewhere=model_path is None)
@@ -157,11 +161,11 @@ def verify_model(
 
 
 def list_local_models(directories: PathArgument | Iterable[PathArgument]) -> list[dict[str, Any]]:
-    """The models in `directories`, or in one, a dict each, sorted by path within a directory.
+    """The models in ``directories``, or in one, a dict each, sorted by path within a directory.
 
-    Keys: `filename`, `path`, `directory` (the one of `directories`), `model_name` (what to call it to load it from
-    there), `filesize` (bytes on the disk, all parts of a split together), `complete` (False where a part is missing),
-    and for a model of the cached catalogue the rest of its entry. Unreadable directories count as empty.
+    Keys: ``filename``, ``path``, ``directory`` (the one of ``directories``), ``model_name`` (what to call it to load it
+    from there), ``filesize`` (bytes on the disk, all parts of a split together), ``complete`` (False where a part is
+    missing), and for a model of the cached catalogue the rest of its entry. Unreadable directories count as empty.
     """
     seen: set[Path] = set()
     models = []
@@ -198,9 +202,12 @@ def delete_model(
 ) -> list[Path]:
     """Delete a model's file, all parts of a split, and what an unfinished download of it left; return the files.
 
-    Only below `model_path` or `default_directory`: the desktop application's folders are never touched. Raises
-    ModelNotFoundError when there is nothing to delete, ValueError for anything outside the directory or no file, and
-    DownloadError while the model is being downloaded.
+    Only below ``model_path`` or ``default_directory``: the desktop application's folders are never touched.
+
+    Raises:
+        ModelNotFoundError: there is nothing to delete.
+        ValueError: it lies outside the directory, or is no file.
+        DownloadError: the model is being downloaded.
     """
     from gpt4all.downloads.partfile import exclusive, leftovers, remove_leftovers
 

@@ -52,7 +52,7 @@ def llama_cpp_source(lock_file: Path = LOCK_FILE, sdist: Path | None = None) -> 
 
 
 def cached_source() -> Path | None:
-    """The directory that :func:`llama_cpp_source` would return, if it need not fetch anything for that."""
+    """The directory that ``llama_cpp_source`` would return, if it need not fetch anything for that."""
     pin = read_lock(LOCK_FILE)
     if os.environ.get("LLAMA_CPP_SOURCE_DIR") or _is_complete(_target(pin), pin):
         return llama_cpp_source()

@@ -1,7 +1,7 @@
 """Model files with one thing wrong in each: every metadata key and every tensor, changed in every way that matters.
 
 A mutant is what a careless converter, a damaged download or an attacker would
-make of a sound model. :func:`mutants` lists them in a fixed order; the same
+make of a sound model. ``mutants`` lists them in a fixed order; the same
 model and seed give the same files.
 """
 

@@ -20,7 +20,10 @@ def say_on_stderr(text: str) -> None:
 def ensure(name: str, directory: Path | None = None, *, verify: bool = False, say: Say = say_on_stderr) -> Path:
     """The path to load the model from, after fetching or writing it if it is not there yet.
 
-    ``verify`` reads files again that were checked before. Raises ``ModelError`` with advice when it cannot be had.
+    ``verify`` reads files again that were checked before.
+
+    Raises:
+        ModelError: it cannot be had; the message has advice.
     """
     return ensure_files(name, directory, verify=verify, say=say)[0]
 

@@ -31,7 +31,7 @@ def _asked_afresh(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def embed_on_cpu(model_file: Callable[[str], Path]) -> Iterator[Callable[..., list[list[float]]]]:
-    """``embed_on_cpu(name, prefix=None)``: vectors of :data:`TEXTS`."""
+    """``embed_on_cpu(name, prefix=None)``: vectors of ``TEXTS``."""
     made: dict[str, Embed4All] = {}
 
     def embed(name: str, prefix: str | None = None) -> list[list[float]]:

@@ -1,5 +1,7 @@
-"""What ``gpt4all_generate`` keeps of earlier calls: each kind of memory of the real library, and of the one context the
-fake."""
+"""What ``gpt4all_generate`` keeps of earlier calls.
+
+In the real library that is each kind of memory, in the fake the one context.
+"""
 
 from __future__ import annotations
 

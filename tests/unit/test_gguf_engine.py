@@ -1,4 +1,4 @@
-"""The tables in ``gpt4all/_gguf_engine.py`` against the engine's own source."""
+"""The tables in ``gpt4all/gguf/engine_facts.py`` against the engine's own source."""
 
 from __future__ import annotations
 

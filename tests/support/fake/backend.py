@@ -138,8 +138,7 @@ def build_c_test(program: Path, *flags: str) -> Path:
 
 
 def build_grammar_masks(program: Path) -> Path:
-    """Compile ``backends/tests/grammar_masks.cpp`` with the grammar's sources and without the engine; returns the
-    program."""
+    """Compile ``backends/tests/grammar_masks.cpp`` with the grammar, without the engine; returns the program."""
     sources = [*(NATIVE / "grammar").glob("*.cpp"), NATIVE / "tokens" / "vocabulary.cpp"]
     folders = (f"-I{NATIVE}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
     _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *folders, *map(str, sources), "-lstdc++", "-lm")

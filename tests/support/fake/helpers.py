@@ -80,7 +80,7 @@ def _workers() -> set[threading.Thread]:
 
 
 def ignore_open_models() -> None:
-    """Leaves the threads of models that are open now out of :func:`worker_threads`."""
+    """Leaves the threads of models that are open now out of ``worker_threads``."""
     _others.clear()
     _others.update(_workers())
 

@@ -51,13 +51,13 @@ class Reply:
     reset_after: int | None = None
     """Reset it, so that bytes on the way may be lost too. -1: before the status line."""
     hold_after: int | None = None
-    """After so many bytes of the body wait until the server's `release` is set. -1: before the status line."""
+    """After so many bytes of the body wait until the server's ``release`` is set. -1: before the status line."""
     trickle: float | None = None
     """Seconds between single bytes of the body."""
     trickle_head: float | None = None
     """Seconds between single bytes of an endless head."""
     interim: int = 0
-    """So many answers `100 Continue` come first."""
+    """So many answers ``100 Continue`` come first."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Received:
 
 
 class HttpServer:
-    """Serves `resources` (path → Resource); a context manager.
+    """Serves ``resources`` (path → Resource); a context manager.
 
-    `script` (path → replies) is used up one reply a request, `always` (path → reply) answers after that. `received`
-    lists all requests. With `certificate` (a PEM file with its key) it speaks TLS.
+    ``script`` (path → replies) is used up one reply a request, ``always`` (path → reply) answers after that.
+    ``received`` lists all requests. With ``certificate`` (a PEM file with its key) it speaks TLS.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
@@ -118,7 +118,7 @@ class HttpServer:
         return f"{self._scheme}://{host}:{self.port}{path}"
 
     def add(self, path: str, content: bytes, *replies: Reply, etag: str | None = '"v1"') -> str:
-        """Put a resource at `path`, answered first as `replies` say; returns its address."""
+        """Put a resource at ``path``, answered first as ``replies`` say; returns its address."""
         self.resources[path] = Resource(content, etag)
         self.script[path] = list(replies)
         return self.url(path)
@@ -128,7 +128,7 @@ class HttpServer:
         return [request.path for request in self.received]
 
     def ranges(self, path: str) -> list[str | None]:
-        """The `Range` header of each request for `path`."""
+        """The ``Range`` header of each request for ``path``."""
         return [request.headers.get("Range") for request in self.received if request.path == path]
 
     def next_reply(self, path: str) -> Reply:
@@ -254,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _pieces(self, body: bytes, reply: Reply) -> Iterator[bytes]:
-        """The body in pieces, with what `reply` wants to happen between them."""
+        """The body in pieces, with what ``reply`` wants to happen between them."""
         state = self.server_state
         if reply.trickle is not None:
             for position in range(len(body)):
