@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from gpt4all.checks import (
+    FLOAT32_MAX,
     INT32_MAX,
     check_flag,
+    check_float,
     check_integer,
     check_number,
     check_positive,
     check_probability,
     check_text,
 )
-from gpt4all.grammars.constraint import Constraint, check_logit_bias, check_logprobs, constraint_of
+from gpt4all.grammars.constraint import Constraint, constraint_of
 from gpt4all.machine.cpu_threads import default_thread_count, usable_cpus
 from gpt4all.notices import warn_caller
 
@@ -62,6 +65,9 @@ _UNQUANTIZED_KV_TYPES = ("f32", "f16", "bf16")
 
 #: ggml's limit.
 _MAX_THREADS = 512
+
+#: Alternatives per token; as many as OpenAI's interface gives.
+MAX_TOP_LOGPROBS = 20
 
 
 @dataclass(frozen=True)
@@ -217,9 +223,9 @@ class GenerationOptions:
             n_batch=check_integer("n_batch", n_batch, 1),
             seed=seed,
             stop=stops,
-            logit_bias=check_logit_bias(logit_bias),
+            logit_bias=_biases(logit_bias),
             constraint=constraint,
-            logprobs=check_logprobs(logprobs),
+            logprobs=None if logprobs is None else check_integer("logprobs", logprobs, 0, MAX_TOP_LOGPROBS),
         )
 
 
@@ -251,6 +257,23 @@ def _stop_texts(stop: object, standing: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError("stop holds an empty text, which would end every answer at once")
     # An empty list turns 2.8's texts off; others come on top of them.
     return (*texts, *standing) if texts else ()
+
+
+def _biases(biases: object) -> tuple[tuple[int, float], ...]:
+    """Pairs of a token id and a bias; whether the model has such tokens is not known yet."""
+    if biases is None:
+        return ()
+    if not isinstance(biases, Mapping):
+        raise TypeError(f"logit_bias must be a dict of token ids and numbers or None, not {type(biases).__name__}")
+    return tuple((check_integer("logit_bias's token id", token, 0), _bias(bias)) for token, bias in biases.items())
+
+
+def _bias(value: object) -> float:
+    bias = check_float("logit_bias's number", value)
+    # Minus infinity bans a token; plus infinity cannot be weighed against anything.
+    if math.isnan(bias) or bias > FLOAT32_MAX or (bias < -FLOAT32_MAX and not math.isinf(bias)):
+        raise ValueError(f"logit_bias's number must be finite, or -inf to ban the token, not {bias}")
+    return bias
 
 
 def _shares(name: str, shares: object) -> tuple[float, ...]:

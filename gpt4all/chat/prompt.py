@@ -41,8 +41,8 @@ class ChatPrompt:
 class PromptBuilder:
     """Turns a history and a new message into a prompt that fits the context."""
 
-    def __init__(self, session: LoadedModel, chat: ChatSession, cancel: CancelFlag | None = None) -> None:
-        self._session = session
+    def __init__(self, model: LoadedModel, chat: ChatSession, cancel: CancelFlag | None = None) -> None:
+        self._model = model
         self._chat = chat
         self._conversation = chat.conversation
         self._cancel = cancel
@@ -58,7 +58,7 @@ class PromptBuilder:
         self._formatted = formatted or {}
         system, rest = split_system(self._conversation.snapshot())
         rest.append({"role": "user", "content": prompt})
-        limit = self._session.prompt_limit
+        limit = self._model.prompt_limit
         begin = min(self._conversation.left_out, len(rest) - 1)
         starts = [begin, *(start for start in turn_starts(rest) if start > begin)]
         texts: dict[int, tuple[list[int], str]] = {}
@@ -71,16 +71,16 @@ class PromptBuilder:
         index = first_that_fits(_bytes_from(rest, starts), size, limit)
         tokens, ending = texts[index]
         if len(tokens) > limit:
-            raise ContextWindowExceededError(len(tokens), limit, self._session.info.n_ctx)
+            raise ContextWindowExceededError(len(tokens), limit, self._model.info.n_ctx)
         keep = self._keep(system, tokens)
-        return ChatPrompt(tokens or [self._session.begin_token()], keep, ending, starts[index])
+        return ChatPrompt(tokens or [self._model.begin_token()], keep, ending, starts[index])
 
     def _tokens(self, system: str, messages: list[Message], offset: int) -> tuple[list[int], str]:
         """The tokens of a conversation, and its last text."""
         if self._cancel is not None and self._cancel.is_set():
             raise CancellationError("the call was stopped while its prompt was made")
         parts = self._parts(system, messages, offset)
-        return self._session.tokenize_parts(parts, self._cancel), parts[-1][0] if parts else ""
+        return self._model.tokenize_parts(parts, self._cancel), parts[-1][0] if parts else ""
 
     def _keep(self, system: str, tokens: list[int]) -> int:
         """Tokens of the begin mark and the system prompt: what another first message would share."""
@@ -91,14 +91,14 @@ class PromptBuilder:
                 break
             shared += 1
         # A system prompt that fills the context leaves no room to slide in.
-        return min(shared, self._session.info.n_ctx // 2)
+        return min(shared, self._model.info.n_ctx // 2)
 
     def _parts(self, system: str, messages: list[Message], offset: int) -> list[Part]:
         template = self._chat.template
         if template.legacy:
             return legacy_parts(template.text or "", system, messages, self._formatted_from(offset))
         conversation = ([{"role": "system", "content": system}] if system else []) + messages
-        return self._session.render_chat(conversation, template.text, self._chat.template_args, self._cancel)
+        return self._model.render_chat(conversation, template.text, self._chat.template_args, self._cancel)
 
     def _formatted_from(self, offset: int) -> dict[int, str]:
         return {index - offset: text for index, (_, text) in self._formatted.items() if index >= offset}

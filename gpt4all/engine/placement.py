@@ -91,7 +91,7 @@ class Placement:
         last = self._request.backends[-1]
         for candidate in self._candidates:
             try:
-                session = self._open_on(candidate, path, n_ctx_train)
+                model = self._open_on(candidate, path, n_ctx_train)
             except (InvalidModelError, UnsupportedModelError):
                 # The file is no better elsewhere.
                 raise
@@ -101,7 +101,7 @@ class Placement:
                 passed_over.append(f"{candidate.backend}: {error}")
             else:
                 self.fallback_reason = "\n".join(passed_over) or None
-                return session
+                return model
         raise AssertionError("a request without backends")
 
     def _check_split(self) -> None:

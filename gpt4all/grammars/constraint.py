@@ -1,18 +1,10 @@
-"""The options that say which tokens may come, and how likely each was.
-
-They are ``logit_bias``, ``grammar``, ``json_schema`` and ``logprobs``.
-"""
+"""The grammar that an answer keeps to, from the options ``grammar`` and ``json_schema``."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpt4all.checks import FLOAT32_MAX, check_float, check_integer, check_text
-
-#: Alternatives per token; as many as OpenAI's interface gives.
-MAX_TOP_LOGPROBS = 20
+from gpt4all.checks import check_text
 
 
 @dataclass(frozen=True)
@@ -56,24 +48,3 @@ def _schema_of(json_schema: object) -> object:
     else:
         advice = "pydantic.TypeAdapter(...).json_schema() makes a dict of other types"
     raise TypeError(f"json_schema must be a dict, a pydantic model class or None, not {kind.__name__}; {advice}")
-
-
-def check_logit_bias(biases: object) -> tuple[tuple[int, float], ...]:
-    """Pairs of a token id and a bias; whether the model has such tokens is not known yet."""
-    if biases is None:
-        return ()
-    if not isinstance(biases, Mapping):
-        raise TypeError(f"logit_bias must be a dict of token ids and numbers or None, not {type(biases).__name__}")
-    return tuple((check_integer("logit_bias's token id", token, 0), _bias(bias)) for token, bias in biases.items())
-
-
-def _bias(value: object) -> float:
-    bias = check_float("logit_bias's number", value)
-    # Minus infinity bans a token; plus infinity cannot be weighed against anything.
-    if math.isnan(bias) or bias > FLOAT32_MAX or (bias < -FLOAT32_MAX and not math.isinf(bias)):
-        raise ValueError(f"logit_bias's number must be finite, or -inf to ban the token, not {bias}")
-    return bias
-
-
-def check_logprobs(logprobs: object) -> int | None:
-    return None if logprobs is None else check_integer("logprobs", logprobs, 0, MAX_TOP_LOGPROBS)
