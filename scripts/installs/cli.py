@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tries each way with each Python, and says what came of it."""
-    ways = "\n".join(f"  {name:10} {way.__doc__}" for name, way in WAYS.items())
+    ways = "\n".join(f"  {name:10} {(way.__doc__ or '').removesuffix('.')}" for name, way in WAYS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/dev installs",
         description="Install a finished wheel in the ways that people do; generate, chat and look around with each.",

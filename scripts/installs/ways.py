@@ -34,7 +34,7 @@ def _left_behind(folder: Path) -> list[Path]:
 
 
 def venv(trial: Trial) -> None:
-    """pip in a virtual environment whose path has spaces and an emoji; uninstalling leaves nothing"""
+    """pip in a virtual environment whose path has spaces and an emoji; uninstalling leaves nothing."""
     python = _environment(trial, "with spaces ☂ 🦙")
     run([python, "-m", "pip", "install", trial.wheel])
     answer = trial.use([python, "-I"])
@@ -49,7 +49,7 @@ def venv(trial: Trial) -> None:
 
 
 def uv(trial: Trial) -> None:
-    """uv, and its uninstalling"""
+    """uv, and its uninstalling."""
     program = shutil.which("uv")
     if program is None:
         raise NotHereError("no uv on the path")
@@ -78,7 +78,7 @@ def _target(trial: Trial, name: str) -> Path:
 
 
 def editable(trial: Trial) -> None:
-    """pip install --editable of this clone"""
+    """pip install --editable of this clone."""
     python = _environment(trial, "editable")
     run([python, "-m", "pip", "install", "--editable", _ROOT])
     if not trial.use([python, "-I"])["facts"]["gpt4all"]["editable"]:
@@ -86,7 +86,7 @@ def editable(trial: Trial) -> None:
 
 
 def read_only(trial: Trial) -> None:
-    """a user who may write neither to the environment nor to a home directory"""
+    """a user who may write neither to the environment nor to a home directory."""
     if sys.platform == "win32":
         raise NotHereError("rights are another matter on Windows")
     python = _environment(trial, "read only")
@@ -116,7 +116,7 @@ def read_only(trial: Trial) -> None:
 
 
 def zipped(trial: Trial) -> None:
-    """a zipped application: an error that says what to do, and it works with the libraries beside it"""
+    """a zipped application: an error that says what to do, and it works with the libraries beside it."""
     folder = _target(trial, "zipped")
     (folder / "__main__.py").write_text(trial.program)
     libraries = trial.work / "libraries"
