@@ -65,7 +65,7 @@ def uv(trial: Trial) -> None:
 
 
 def target(trial: Trial) -> None:
-    """pip install --target, found through PYTHONPATH"""
+    """pip install --target, found through PYTHONPATH."""
     folder = _target(trial, "target")
     trial.use([_environment(trial, "for the target")], env=clean_environment(PYTHONPATH=str(folder)))
 
