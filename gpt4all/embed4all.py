@@ -267,7 +267,7 @@ class Embed4All:
         if cancel_cb is not None:
             check_callback("cancel_cb", cancel_cb)
         texts = as_texts(text)
-        collected = collector(_choice("output", output, ("list", "numpy")), texts, size or self._full_size)
+        collected = collector(_choice("output", output, ("list", "numpy")), size or self._full_size)
         n_prompt_tokens = 0
         try:
             with ProgressBar(texts, progress) as bar:

@@ -151,7 +151,7 @@ class _Transfer:
                 return None, ""
             self._prepare(response, plan)
             reporter.restart(part.size, part.total)
-            self._receive(response, plan, reporter)
+            self._receive(response, reporter)
         return None, "the answer ended before the file did"
 
     def _asked_pause(self, response: requests.Response, plan: Plan) -> float | None:
@@ -189,7 +189,7 @@ class _Transfer:
                 raise DownloadError(f"{self._shown}: the file changes on the server again and again")
         self._version = part.version
 
-    def _receive(self, response: requests.Response, plan: Plan, reporter: Reporter) -> None:
+    def _receive(self, response: requests.Response, reporter: Reporter) -> None:
         part = self._part
         for block in http.body(response):
             if part.total is not None and part.size + len(block) > part.total:

@@ -109,7 +109,7 @@ class NumpyCollector:
         return vectors[0] if single else vectors
 
 
-def collector(output: str, texts: Iterable[str], size: int) -> ListCollector | NumpyCollector:
+def collector(output: str, size: int) -> ListCollector | NumpyCollector:
     if output == "list":
         return ListCollector()
     try:

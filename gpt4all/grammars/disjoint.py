@@ -32,7 +32,7 @@ class Traits:
                 found &= {"number" if name == "integer" else name for name in declared}
             if constants is not None:
                 found &= {type_of(value) for value in constants}
-            return self._joined(node, self.types, ALL_TYPES, found, frozenset.__and__, frozenset.__or__)
+            return self._joined(node, self.types, found, frozenset.__and__, frozenset.__or__)
 
         return frozenset() if node.schema is False else self._once(("types", node), of, ALL_TYPES)
 
@@ -42,7 +42,7 @@ class Traits:
         def of(schema: dict[str, Any]) -> frozenset[str] | None:
             found = values(schema)
             own = None if found is None else frozenset(map(identity, found))
-            return self._joined(node, self.constants, None, own, _both, _either)
+            return self._joined(node, self.constants, own, _both, _either)
 
         return frozenset() if node.schema is False else self._once(("constants", node), of, None)
 
@@ -51,7 +51,7 @@ class Traits:
 
         def of(schema: dict[str, Any]) -> frozenset[str]:
             own = frozenset(names(schema, "required"))
-            return self._joined(node, self.required, frozenset(), own, frozenset.__or__, frozenset.__and__)
+            return self._joined(node, self.required, own, frozenset.__or__, frozenset.__and__)
 
         return self._once(("required", node), of, frozenset())
 
@@ -60,7 +60,7 @@ class Traits:
 
         def of(schema: dict[str, Any]) -> frozenset[str]:
             own = frozenset(mapping(schema, "properties"))
-            return self._joined(node, self.declared, frozenset(), own, frozenset.__or__, frozenset.__or__)
+            return self._joined(node, self.declared, own, frozenset.__or__, frozenset.__or__)
 
         return self._once(("declared", node), of, frozenset())
 
@@ -73,7 +73,7 @@ class Traits:
                 own = self.constants(self._document.child(node, "properties", name))
             elif schema.get("additionalProperties") is False and "patternProperties" not in schema:
                 own = frozenset()
-            return self._joined(node, lambda inner: self.tags(inner, name), None, own, _both, _either)
+            return self._joined(node, lambda inner: self.tags(inner, name), own, _both, _either)
 
         return frozenset() if node.schema is False else self._once(("tags", node, name), of, None)
 
@@ -105,7 +105,6 @@ class Traits:
         self,
         node: Node,
         of: Callable[[Node], T],
-        unknown: T,
         own: T,
         both: Callable[[T, T], T],
         either: Callable[[T, T], T],
