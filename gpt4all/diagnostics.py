@@ -145,9 +145,10 @@ class SystemInfo(TypedDict):
 def system_info() -> SystemInfo:
     """Facts about this installation and this machine, for bug reports.
 
-    Each backend's library is loaded in a child process, never in this one: a
+    Each backend's library is loaded in a child process, not in this one: a
     driver may crash, or hang, for which the child has 30 seconds. Where all is
-    well it takes about a second.
+    well it takes about a second. A packaged program that can start no such
+    child loads the library for the CPU, and no other.
 
     Returns:
         A dict that ``json.dumps`` takes. Whatever is broken says so as text in

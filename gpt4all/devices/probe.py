@@ -79,7 +79,9 @@ def probe_all(backends: Sequence[str]) -> list[Probe]:
 def reports(backends: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """What ``gpt4all._native.drivers.report`` tells of each now, asked side by side.
 
-    ``{"load_error": …}`` for those of which there is nothing to tell."""
+    ``{"load_error": …}`` for those of which there is nothing to tell. The cpu backend has no drivers: where no child
+    can be started, it is asked here.
+    """
     answers: dict[str, Mapping[str, Any]] = {}
     with ExitStack() as children:
         waiting = {}
@@ -90,13 +92,19 @@ def reports(backends: Sequence[str]) -> dict[str, Mapping[str, Any]]:
                 else:
                     waiting[backend] = children.enter_context(probe_process.ask(backend))
             except probe_process.CannotAskError as error:
-                answers[backend] = {"load_error": str(error)}
+                answers[backend] = _asked_here(backend) if backend == "cpu" else {"load_error": str(error)}
         for backend, report in waiting.items():
             try:
                 answers[backend] = report()
             except probe_process.DriverFailureError as error:
                 answers[backend] = {"load_error": str(error)}
     return {backend: answers[backend] for backend in backends}
+
+
+def _asked_here(backend: str) -> Mapping[str, Any]:
+    from gpt4all._native.drivers.report import report
+
+    return report(backend)
 
 
 def _known(backend: str) -> Probe | None:

@@ -98,7 +98,6 @@ def test_what_the_backends_tell(told: dict[str, Any]) -> None:
     "failure",
     [
         probe_process.DriverFailureError("it crashed"),
-        probe_process.CannotAskError("no interpreter"),
         OSError("no more processes"),
     ],
 )
@@ -108,6 +107,16 @@ def test_a_child_that_fails(told: dict[str, Any], failure: Exception) -> None:
     assert facts["backends"]["cpu"]["usable"] is False
     assert str(failure) in facts["backends"]["cpu"]["error"]
     assert (facts["cpu"]["variant"], facts["gpus"]) == ("", [])
+
+
+def test_a_program_that_can_start_no_child(told: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor's backend has no drivers, so it may be asked in this process."""
+    told["cpu"] = told["kompute"] = probe_process.CannotAskError("no interpreter")
+    monkeypatch.setattr("gpt4all._native.drivers.report.report", lambda backend: report(backend, CPU))
+    facts = gpt4all.system_info()
+    assert facts["backends"]["cpu"]["usable"] is True
+    assert facts["cpu"]["variant"] == "haswell"
+    assert facts["backends"]["kompute"] == {"usable": False, "path": None, "error": "no interpreter"}
 
 
 def test_a_report_of_another_release(told: dict[str, Any]) -> None:
