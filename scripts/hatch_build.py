@@ -7,8 +7,11 @@ Builds the CPU backend for this machine when no backend is built, so that
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from nativebuild.report import BuildError
+from wheels.sbom import SBOM_NAME, bill_of_materials
 from wheels.tag import platform_tag
 
 _LIBRARIES = Path("gpt4all", "_native", "lib")
+#: Names a folder with the backends of another platform; ``scripts/dev wheels`` sets it.
+_OTHER_LIBRARIES = "GPT4ALL_WHEEL_LIBRARIES"
 #: Packed by distributions of their own.
 _ELSEWHERE = {"cuda"}
 
@@ -32,19 +38,35 @@ class NativeLibraryHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is made; ``version`` is "standard" or "editable"."""
         root = Path(self.root)
-        if not self._backends(root):
+        libraries = Path(os.environ.get(_OTHER_LIBRARIES) or root / _LIBRARIES)
+        if not self._backends(libraries):
             self._build_cpu(root)
-        files = [path for folder in self._backends(root) for path in sorted(folder.iterdir()) if path.is_file()]
-        for folder in self._backends(root):
-            self._refuse_instrumented(folder)
+        folders = self._backends(libraries)
+        files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+        records = [self._record(folder) for folder in folders]
+        tag = platform_tag(files)
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform_tag(files)}"
+        build_data["tag"] = f"py3-none-{tag}"
         if version != "editable":
-            build_data["force_include"].update({str(path): path.relative_to(root).as_posix() for path in files})
+            build_data["force_include"].update(
+                {str(path): (_LIBRARIES / path.relative_to(libraries)).as_posix() for path in files}
+            )
+            build_data.setdefault("sbom_files", []).append(self._write_bill(tag, records))
+
+    def _write_bill(self, tag: str, records: list[dict[str, Any]]) -> str:
+        path = Path(tempfile.mkdtemp(prefix="gpt4all-sbom-"), SBOM_NAME)
+        path.write_text(bill_of_materials(self.metadata.version, tag, records), encoding="utf-8", newline="\n")
+        return str(path)
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Called by hatchling when the wheel is made."""
+        for path in build_data.get("sbom_files", []):
+            if Path(path).name == SBOM_NAME:
+                shutil.rmtree(Path(path).parent, ignore_errors=True)
 
     @staticmethod
-    def _backends(root: Path) -> list[Path]:
-        folders = sorted((root / _LIBRARIES).glob("[!.]*"))
+    def _backends(libraries: Path) -> list[Path]:
+        folders = sorted(libraries.glob("[!.]*"))
         folders = [path for path in folders if path.name not in _ELSEWHERE]
         return [path for path in folders if any(path.glob(f"*gpt4all-{path.name}.*"))]
 
@@ -55,11 +77,13 @@ class NativeLibraryHook(BuildHookInterface[Any]):
             raise BuildError("the CPU backend could not be built; the reason stands above")
 
     @staticmethod
-    def _refuse_instrumented(folder: Path) -> None:
-        """A library that only loads under a sanitizer's runtime must not look like an installed package."""
-        record = folder / "build.json"
-        if record.exists() and (kind := json.loads(record.read_text(encoding="utf-8")).get("sanitize")):
+    def _record(folder: Path) -> dict[str, Any]:
+        """How the backend was built. One that only loads under a sanitizer's runtime must not look like installed."""
+        path = folder / "build.json"
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if kind := record.get("sanitize"):
             raise BuildError(
                 f"{folder} was built with --sanitize {kind}",
                 advice=f"Build it again without: ./build_backends.sh {folder.name}",
             )
+        return record

@@ -45,12 +45,16 @@ if(UNIX)
     "$<$<COMPILE_LANGUAGE:C,CXX>:-fdata-sections>")
 endif()
 if(UNIX AND NOT APPLE)
-  add_link_options(
-    LINKER:--gc-sections LINKER:--exclude-libs,ALL LINKER:-z,noexecstack
-    LINKER:--no-undefined-version)
+  add_link_options(LINKER:--gc-sections LINKER:-z,noexecstack LINKER:--no-undefined-version)
+  if(NOT GPT4ALL_TARGET)
+    add_link_options(LINKER:--exclude-libs,ALL)
+  endif()
   if(NOT GPT4ALL_SANITIZE)
-    # The C++ runtime travels inside, so that a program's own never has to fit.
-    add_link_options(-static-libstdc++ -static-libgcc LINKER:--no-undefined)
+    add_link_options(LINKER:--no-undefined)
+    if(NOT GPT4ALL_TARGET)
+      # The C++ runtime travels inside, so that a program's own never has to fit; the cross compiler knows no other way.
+      add_link_options(-static-libstdc++ -static-libgcc)
+    endif()
     if(CMAKE_BUILD_TYPE STREQUAL "Release")
       add_link_options(LINKER:--strip-all)
     endif()

@@ -105,7 +105,7 @@ endif()
 
 function(gpt4all_add_shim target common grammar)
   add_library(${target} SHARED ${GPT4ALL_SHIM_SOURCES} ${GPT4ALL_BERT_OBJECTS})
-  set_target_properties(${target} PROPERTIES OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}")
+  set_target_properties(${target} PROPERTIES PREFIX lib OUTPUT_NAME "gpt4all-${GPT4ALL_BACKEND}")
   target_include_directories(${target} PRIVATE include src)
   target_link_libraries(${target} PRIVATE ${grammar} ${common} llama ggml)
   # As system headers: warnings are for our own files.

@@ -29,7 +29,7 @@ GROUPS = {
     "building": {
         "build": Command("nativebuild.cli", "the native libraries; build_backends.sh is short for it"),
         "fetch-llama-cpp": Command("nativebuild.fetch", "llama.cpp's pinned source into the build cache"),
-        "wheel-check": Command("wheels.check", "what is in a finished wheel, and what its libraries need"),
+        "wheels": Command("wheels.cli", "wheels for this and other platforms, made and checked"),
         "installs": Command("installs.cli", "a finished wheel, installed in the ways that people do, and used"),
     },
     "checking": {

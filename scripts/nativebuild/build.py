@@ -7,19 +7,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nativebuild.area import BuildArea, mirror, prune_areas
 from nativebuild.cache import cache_dir, lock, remove_tree, require_space
+from nativebuild.contents import linked_in
 from nativebuild.engine import mirror_engine
 from nativebuild.fetch import LOCK_FILE, llama_cpp_source
 from nativebuild.lock import read_lock
 from nativebuild.options import Backend, BuildOptions
 from nativebuild.report import BuildError, run_quietly, say
+from nativebuild.targets import target_named
 from nativebuild.toolkit import Toolkit
 from nativebuild.toolkits import find_toolkit
 from nativebuild.tools import BuildTools, Compilers, check_compilers, find_build_tools, find_compilers
+from nativebuild.zig import zig_tools
 
 __all__ = ["BUILD_RECORD", "INSTALL_ROOT", "Build", "build_backend", "compile_targets", "configure", "recorded_options"]
 
@@ -45,11 +48,34 @@ class Build:
     @classmethod
     def of(cls, backend: Backend, options: BuildOptions, compilers: Compilers | None = None) -> Build:
         """Find the compilers and what else that backend needs; fetch what is missing and can be fetched."""
+        if options.target:
+            return cls._cross(backend, options)
         compilers = compilers or find_compilers()
         engine = llama_cpp_source()
         toolkit = find_toolkit(backend, options, compilers, engine)
         area = BuildArea.find(backend, options, engine, compilers, toolkit)
         return cls(backend, options, engine, compilers, toolkit, area)
+
+    @classmethod
+    def _cross(cls, backend: Backend, options: BuildOptions) -> Build:
+        target = target_named(options.target)
+        zig = zig_tools(target)
+        engine = llama_cpp_source()
+        options = replace(options, extra=(*{**target.definitions(), **zig.definitions()}.items(), *options.extra))
+        compilers = zig.compilers()
+        toolkit = find_toolkit(backend, options, compilers, engine)
+        area = BuildArea.find(backend, options, engine, compilers, toolkit)
+        return cls(backend, options, engine, compilers, toolkit, area)
+
+    @property
+    def place(self) -> Path:
+        """Where the finished libraries go.
+
+        Those with a sanitizer only load under its runtime, and those for another platform not at all, so they
+        stay in the build cache.
+        """
+        kept = self.options.sanitize or self.options.target
+        return (self.area.root / "lib" if kept else INSTALL_ROOT) / self.backend.name
 
 
 def build_backend(
@@ -57,12 +83,11 @@ def build_backend(
 ) -> Path:
     """Build one backend unless it is up to date; return its directory.
 
-    That is ``gpt4all/_native/lib/<backend>/``. A build with a sanitizer only
-    loads under its runtime, so it stays in the build cache.
+    That is ``gpt4all/_native/lib/<backend>/``, or a place in the build cache for what does not run here by itself.
     """
     build = Build.of(backend, options, compilers)
     area = build.area
-    target = (area.root / "lib" if options.sanitize else INSTALL_ROOT) / backend.name
+    target = build.place
     if not clean and _is_current(target, area):
         say(f"the {backend.name} backend is up to date")
         return target
@@ -212,11 +237,15 @@ def _record(build: Build, stage: Path) -> str:
         "build_type": build.options.build_type,
         "sanitize": build.options.sanitize,
         "cuda_architectures": build.options.cuda_architectures,
-        "definitions": dict(build.options.extra),
+        "target": build.options.target,
+        "definitions": {} if build.options.target else dict(build.options.extra),
         "llama_cpp": engine,
         "compiler": build.compilers.description,
         "toolkit": build.toolkit.description,
         **build.toolkit.record,
+        "linked_in": linked_in(
+            build.engine, build.compilers.description, build.toolkit.description, build.options.platform
+        ),
         "inputs": build.area.inputs(),
         "files": {path.name: path.stat().st_size for path in sorted(stage.iterdir())},
     }

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from nativebuild.report import BuildError
+from nativebuild.targets import target_named
 
 __all__ = ["BACKENDS", "SANITIZERS", "VARIANTS", "Backend", "BuildOptions", "backends_named"]
 
@@ -52,12 +53,19 @@ class BuildOptions:
     cuda_architectures: str = ""
     #: Further CMake definitions, for development.
     extra: tuple[tuple[str, str], ...] = ()
+    #: Another platform to compile for, as ``nativebuild.targets`` names it; empty for this machine.
+    target: str = ""
 
     @property
     def name(self) -> str:
         """A name for the build directory, one per combination."""
         kind = "debug" if self.debug else "release"
-        return "-".join(part for part in (self.variants, kind, self.sanitize) if part)
+        return "-".join(part for part in (self.target or self.variants, kind, self.sanitize) if part)
+
+    @property
+    def platform(self) -> str:
+        """What is built for, as ``sys.platform`` has it."""
+        return target_named(self.target).platform if self.target else sys.platform
 
     @property
     def build_type(self) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
-__all__ = ["ElfError", "ElfLibrary", "Symbol", "is_elf", "read_elf"]
+__all__ = ["ElfError", "ElfLibrary", "Symbol", "read_elf"]
 
 _MAGIC = b"\x7fELF"
 _MACHINES = {
@@ -21,7 +20,7 @@ _MACHINES = {
 }
 _PT_GNU_STACK = 0x6474E551
 _PF_X = 1
-_SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERNEED = 6, 11, 0x6FFFFFFE
+_SHT_SYMTAB, _SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERNEED = 2, 6, 11, 0x6FFFFFFE
 _DT_NULL, _DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 14, 15, 29
 _BINDINGS = {0: "local", 1: "global", 2: "weak", 10: "unique"}
 
@@ -50,10 +49,15 @@ class ElfLibrary:
     version_needs: dict[str, tuple[str, ...]]  # library -> version names, such as GLIBC_2.34
     symbols: tuple[Symbol, ...]
     executable_stack: bool
+    has_debug: bool  # symbols or lines that only a debugger reads
 
     @property
     def exported(self) -> set[str]:
         return {symbol.name for symbol in self.symbols if symbol.defined}
+
+    @property
+    def imported(self) -> set[str]:
+        return {symbol.name for symbol in self.symbols if not symbol.defined}
 
     def glibc(self) -> tuple[int, int] | None:
         """The glibc that the library's symbols need at least; None where it uses another C library."""
@@ -73,11 +77,6 @@ class _Section:
     link: int
     info: int
     entry_size: int
-
-
-def is_elf(path: Path) -> bool:
-    with path.open("rb") as handle:
-        return handle.read(4) == _MAGIC
 
 
 def read_elf(content: bytes, name: str = "library") -> ElfLibrary:
@@ -129,6 +128,7 @@ class _Reader:
             version_needs=self._version_needs(),
             symbols=tuple(symbol for section in self._of_kind(_SHT_DYNSYM) for symbol in self._symbols(section)),
             executable_stack=self._executable_stack(),
+            has_debug=bool(self._of_kind(_SHT_SYMTAB)) or b"\0.debug_info\0" in self._content,
         )
 
     def _read_dynamic(self, section: _Section, found: dict[int, list[str]]) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from wheels.check import check_wheel, header_functions
+from wheels.sbom import bill_of_materials
 
 from tests.support.elf_writer import AARCH64, build_elf
 
 INFO = "gpt4all-2.9.0.dist-info"
 LIBRARY = "gpt4all/_native/lib/cpu/libgpt4all-cpu.so"
 RECORD = "gpt4all/_native/lib/cpu/build.json"
+PLATFORM = "manylinux_2_34_x86_64"
 MODULES = [f"gpt4all/_native/lib/cpu/libggml-cpu-{name}.so" for name in ("x64", "haswell")]
 
 
@@ -33,7 +35,15 @@ def entry_library(**changes: Any) -> bytes:
 
 def sound_wheel() -> dict[str, bytes]:
     names = [Path(LIBRARY).name, *(Path(module).name for module in MODULES)]
-    record = {"variants": "all", "build_type": "Release", "sanitize": "", "files": dict.fromkeys(names, 1)}
+    record = {
+        "backend": "cpu",
+        "variants": "all",
+        "build_type": "Release",
+        "sanitize": "",
+        "llama_cpp": {"commit": "0c1e57098"},
+        "linked_in": {"ggml": "0.25.3", "gcc-runtime": "12.2.0"},
+        "files": dict.fromkeys(names, 1),
+    }
     return {
         "gpt4all/__init__.py": b"",
         "gpt4all/py.typed": b"",
@@ -44,6 +54,7 @@ def sound_wheel() -> dict[str, bytes]:
         f"{INFO}/WHEEL": b"Root-Is-Purelib: false\nTag: py3-none-manylinux_2_34_x86_64\n",
         f"{INFO}/licenses/LICENSE": b"MIT",
         f"{INFO}/licenses/THIRD_PARTY_NOTICES": b"MIT",
+        f"{INFO}/sboms/gpt4all.cdx.json": bill_of_materials("2.9.0", PLATFORM, [record]).encode(),
     }
 
 
@@ -67,18 +78,6 @@ def test_a_sound_wheel_passes(tmp_path: Path) -> None:
     assert check_wheel(write(tmp_path, sound_wheel())) == []
 
 
-def test_only_kompute_may_need_the_vulkan_loader(tmp_path: Path) -> None:
-    def with_backend(name: str) -> dict[str, bytes]:
-        folder = f"gpt4all/_native/lib/{name}"
-        library = entry_library(soname=f"libgpt4all-{name}.so", needed=["libc.so.6", "libvulkan.so.1"])
-        record = record_with(variants="native", files={f"libgpt4all-{name}.so": 1})
-        return {**sound_wheel(), f"{folder}/libgpt4all-{name}.so": library, f"{folder}/build.json": record}
-
-    assert check_wheel(write(tmp_path, with_backend("kompute")), allow_native=True) == []
-    problems = check_wheel(write(tmp_path, with_backend("metal")), allow_native=True)
-    assert any("needs libvulkan.so.1" in problem for problem in problems)
-
-
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -98,9 +97,9 @@ def test_only_kompute_may_need_the_vulkan_loader(tmp_path: Path) -> None:
         ({LIBRARY: entry_library(executable_stack=True)}, "executable stack"),
         (
             {LIBRARY: entry_library(versions={"libc.so.6": ["GLIBC_2.38"]})},
-            "needs glibc 2.38, but the tag promises 2.34",
+            "the tag says manylinux_2_34_x86_64, but the libraries are manylinux_2_38_x86_64",
         ),
-        ({LIBRARY: entry_library(machine=AARCH64)}, "is for aarch64, but the tag says x86_64"),
+        ({LIBRARY: entry_library(machine=AARCH64)}, "for different processors: aarch64, x86_64"),
         ({LIBRARY: entry_library() + b"/home/me/src/llama.cpp/ggml.c"}, "tells where it was built: /home/me"),
         ({LIBRARY: entry_library()[:200]}, "is damaged"),
         ({MODULES[0]: build_elf(exports=["llama_decode"])}, "x64.so exports llama_decode"),
@@ -110,6 +109,8 @@ def test_only_kompute_may_need_the_vulkan_loader(tmp_path: Path) -> None:
         ({RECORD: record_with(build_type="Debug")}, "not a release build"),
         ({RECORD: record_with(sanitize="thread")}, "not a release build"),
         ({RECORD: record_with(files={})}, "list different files"),
+        ({f"{INFO}/sboms/gpt4all.cdx.json": None}, "bill of materials sboms/gpt4all.cdx.json is missing"),
+        ({RECORD: record_with(linked_in={"ggml": "0.26"})}, "is not that of the libraries"),
     ],
 )
 def test_each_fault_is_named(tmp_path: Path, changes: dict[str, bytes | None], problem: str) -> None:
@@ -126,7 +127,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 def test_a_native_wheel_can_be_let_through(tmp_path: Path) -> None:
     files = sound_wheel()
-    files[RECORD] = json.dumps({**json.loads(files[RECORD]), "variants": "native"}).encode()
+    files[RECORD] = record_with(variants="native")
     assert check_wheel(write(tmp_path, files), allow_native=True) == []
 
 
@@ -147,9 +148,15 @@ def test_a_name_that_is_not_ours_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_tag_that_promises_nothing_is_not_for_distribution(tmp_path: Path) -> None:
-    files = {**sound_wheel(), f"{INFO}/WHEEL": b"Root-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"}
+    libraries = {LIBRARY: entry_library(versions={}, needed=["libc.musl-x86_64.so.1"])}
+    libraries |= {
+        module: build_elf(exports=["ggml_backend_init"], needed=["libc.musl-x86_64.so.1"]) for module in MODULES
+    }
+    files = {**sound_wheel(), **libraries, f"{INFO}/WHEEL": b"Root-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"}
+    records = [json.loads(files[RECORD])]
+    files[f"{INFO}/sboms/gpt4all.cdx.json"] = bill_of_materials("2.9.0", "linux_x86_64", records).encode()
     problems = check_wheel(write(tmp_path, files, "gpt4all-2.9.0-py3-none-linux_x86_64"))
-    assert problems == ["linux_x86_64 does not say which glibc the libraries need"]
+    assert problems == ["linux_x86_64 does not say which C library the libraries need"]
 
 
 def test_the_size_has_a_limit(tmp_path: Path) -> None:

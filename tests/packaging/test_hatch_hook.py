@@ -6,12 +6,14 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from nativebuild.report import BuildError
+from wheels.sbom import check_bill
 
-from tests.support.elf_writer import build_elf
+from tests.support.elf_writer import AARCH64, build_elf
 
 pytest.importorskip("hatchling", reason="the wheel hook runs inside hatchling (extra: dev)")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="writes ELF libraries")
@@ -27,7 +29,8 @@ def hook(tmp_path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.NativeLibraryHook(str(tmp_path), {}, None, None, str(tmp_path / "dist"), "wheel")
+    metadata = SimpleNamespace(version="2.9.0")
+    return module.NativeLibraryHook(str(tmp_path), {}, None, metadata, str(tmp_path / "dist"), "wheel")
 
 
 @pytest.fixture
@@ -99,3 +102,27 @@ def test_a_sanitized_library_is_refused(hook: Any, library: Path) -> None:
     library.with_name("build.json").write_text(json.dumps({"sanitize": "thread"}))
     with pytest.raises(BuildError, match="built with --sanitize thread"):
         run(hook)
+
+
+def test_what_is_linked_in_is_told(hook: Any, library: Path) -> None:
+    record = {"backend": "cpu", "llama_cpp": {"commit": "abc"}, "linked_in": {"ggml": "1.2.3"}}
+    library.with_name("build.json").write_text(json.dumps(record))
+    packed = run(hook)
+    (path,) = packed["sbom_files"]
+    assert Path(path).name == "gpt4all.cdx.json"
+    assert check_bill(Path(path).read_text(), [record]) == []
+    hook.finalize("standard", packed, "")
+    assert not Path(path).exists()
+
+
+def test_the_backends_of_another_platform_may_be_packed(
+    hook: Any, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elsewhere" / "cpu"
+    folder.mkdir(parents=True)
+    other = folder / "libgpt4all-cpu.so"
+    other.write_bytes(build_elf(machine=AARCH64))
+    monkeypatch.setenv("GPT4ALL_WHEEL_LIBRARIES", str(folder.parent))
+    packed = run(hook)
+    assert packed["force_include"] == {str(other): "gpt4all/_native/lib/cpu/libgpt4all-cpu.so"}
+    assert packed["tag"] == "py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64"

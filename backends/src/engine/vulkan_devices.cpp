@@ -36,7 +36,9 @@ struct PhysicalDevice {
 
 PFN_vkGetInstanceProcAddr find_entry_point() {
     HMODULE library = LoadLibraryW(L"vulkan-1.dll");
-    if (library == nullptr) return nullptr;
+    if (library == nullptr) {
+        throw Error(GPT4ALL_ERROR_INTERNAL, "vulkan-1.dll: error " + std::to_string(GetLastError()));
+    }
     return reinterpret_cast<PFN_vkGetInstanceProcAddr>(GetProcAddress(library, "vkGetInstanceProcAddr"));
 }
 
@@ -47,7 +49,7 @@ void set_variable(const char *name, const char *value) { _putenv_s(name, value =
 // Never closed: ggml uses the same one.
 PFN_vkGetInstanceProcAddr find_entry_point() {
     void *library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) return nullptr;
+    if (library == nullptr) throw Error(GPT4ALL_ERROR_INTERNAL, dlerror());
     return reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(library, "vkGetInstanceProcAddr"));
 }
 
@@ -136,6 +138,7 @@ VisibleVulkanDevices::VisibleVulkanDevices() {
     const char *software = std::getenv(ALLOW_SOFTWARE);
     const char *named = std::getenv(VISIBLE);
     const bool allow_software = software != nullptr && std::string(software) == "1";
+    find_entry_point();
     if (!allow_software && named == nullptr) return;
     const std::vector<PhysicalDevice> devices = Instance().devices();
     std::vector<std::size_t> wanted;

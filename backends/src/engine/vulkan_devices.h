@@ -14,7 +14,7 @@ namespace gpt4all {
 // ggml passes software devices over, so mostly there is nothing to do.
 class VisibleVulkanDevices {
 public:
-    // Throws where the variable names a device that does not exist.
+    // Throws where there is no Vulkan loader, and where the variable names a device that does not exist.
     VisibleVulkanDevices();
     ~VisibleVulkanDevices();
     VisibleVulkanDevices(const VisibleVulkanDevices &) = delete;

@@ -1,0 +1,99 @@
+"""Reads what a wheel has to know from a macOS library: needs, exports, and the oldest system it runs on."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+__all__ = ["MachError", "MachLibrary", "is_macho", "read_macho"]
+
+_MAGIC = 0xFEEDFACF
+_MACHINES = {0x01000007: "x86_64", 0x0100000C: "arm64"}
+_SYMTAB, _LOAD, _WEAK, _REEXPORT = 0x02, 0x0C, 0x80000018, 0x8000001F
+_ID, _RPATH, _SEGMENT, _VERSION_MIN, _BUILD_VERSION = 0x0D, 0x8000001C, 0x19, 0x24, 0x32
+_N_STAB, _N_PEXT, _N_TYPE, _N_EXT = 0xE0, 0x10, 0x0E, 0x01
+
+
+class MachError(ValueError):
+    """The file is no 64-bit macOS library, or it is damaged."""
+
+
+@dataclass(frozen=True)
+class MachLibrary:
+    """The facts of one library. ``minimum`` is the oldest macOS it says it runs on."""
+
+    machine: str
+    name: str
+    needed: tuple[str, ...]
+    run_paths: tuple[str, ...]
+    minimum: tuple[int, int]
+    exported: frozenset[str]
+    has_debug: bool
+
+
+def is_macho(content: bytes) -> bool:
+    return len(content) > 4 and struct.unpack_from("<I", content)[0] == _MAGIC
+
+
+def read_macho(content: bytes, name: str = "library") -> MachLibrary:
+    """Parse a 64-bit Mach-O library for one processor."""
+    try:
+        return _read(content)
+    except (struct.error, ValueError) as error:
+        raise MachError(
+            f"{name}: {error}" if isinstance(error, MachError) else f"{name} is damaged: {error}"
+        ) from error
+
+
+def _read(content: bytes) -> MachLibrary:
+    if not is_macho(content):
+        raise MachError("not a 64-bit macOS library")
+    _, machine, _, _, n_commands, _, _, _ = struct.unpack_from("<8I", content)
+    needed, run_paths, own_name, minimum = list[str](), list[str](), "", (0, 0)
+    exported, has_debug = set[str](), False
+    offset = 32
+    for _ in range(n_commands):
+        kind, size = struct.unpack_from("<II", content, offset)
+        if kind in (_LOAD, _WEAK, _REEXPORT):
+            needed.append(_text(content, offset, size))
+        elif kind == _RPATH:
+            run_paths.append(_text(content, offset, size))
+        elif kind == _ID:
+            own_name = _text(content, offset, size)
+        elif kind in (_BUILD_VERSION, _VERSION_MIN):
+            version = struct.unpack_from("<I", content, offset + (12 if kind == _BUILD_VERSION else 8))[0]
+            minimum = (version >> 16, version >> 8 & 0xFF)
+        elif kind == _SEGMENT:
+            has_debug |= content[offset + 8 : offset + 24].rstrip(b"\0") == b"__DWARF"
+        elif kind == _SYMTAB:
+            symbols, stabs = _symbols(content, *struct.unpack_from("<4I", content, offset + 8))
+            exported |= symbols
+            has_debug |= stabs
+        offset += size
+    return MachLibrary(
+        _MACHINES.get(machine, f"machine-{machine:#x}"),
+        own_name,
+        tuple(needed),
+        tuple(run_paths),
+        minimum,
+        frozenset(exported),
+        has_debug,
+    )
+
+
+def _text(content: bytes, offset: int, size: int) -> str:
+    start = offset + struct.unpack_from("<I", content, offset + 8)[0]
+    return content[start : offset + size].split(b"\0")[0].decode("utf-8")
+
+
+def _symbols(content: bytes, at: int, count: int, strings: int, _size: int) -> tuple[set[str], bool]:
+    exported: set[str] = set()
+    stabs = False
+    for index in range(count):
+        name, kind, section, _ = struct.unpack_from("<IBBH", content, at + 16 * index)
+        stabs |= bool(kind & _N_STAB)
+        if kind & _N_STAB or not kind & _N_EXT or kind & _N_PEXT or not kind & _N_TYPE or not section:
+            continue
+        start = strings + name
+        exported.add(content[start : content.index(b"\0", start)].decode("utf-8").removeprefix("_"))
+    return exported, stabs
