@@ -86,6 +86,7 @@ if(GPT4ALL_BACKEND STREQUAL "kompute")
   endforeach()
   target_include_directories(ggml-vulkan SYSTEM PRIVATE "${Vulkan_INCLUDE_DIR}")
   target_sources(ggml-vulkan PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src/engine/vulkan_functions.c")
+  target_link_libraries(ggml-vulkan PRIVATE ${CMAKE_DL_LIBS})
 endif()
 
 set(GPT4ALL_GGML_TARGETS "")

@@ -32,6 +32,8 @@ class Target:
             "GPT4ALL_TARGET": self.name,
             "CMAKE_SYSTEM_NAME": self.system,
             "CMAKE_SYSTEM_PROCESSOR": self.machine,
+            # What is asked of the compiler is asked of it alone: zig compiles its C++ library anew for each processor.
+            "CMAKE_TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY",
         }
         if self.system == "Darwin":
             definitions["CMAKE_OSX_DEPLOYMENT_TARGET"] = "11.0"
