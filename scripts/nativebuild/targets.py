@@ -37,6 +37,8 @@ class Target:
         }
         if self.system == "Darwin":
             definitions["CMAKE_OSX_DEPLOYMENT_TARGET"] = "11.0"
+            # Never called, since libraries are linked with the names and paths that they keep; but CMake wants one.
+            definitions["CMAKE_INSTALL_NAME_TOOL"] = "true"
             # Apple's frameworks do not come with the compiler; what they would do, ggml's own code does.
             definitions["GGML_ACCELERATE"] = "OFF"
         return definitions

@@ -74,7 +74,7 @@ def _check_contents(files: dict[str, bytes], info: str) -> Iterator[str]:
             yield f"{file} does not belong into the wheel"
         elif path.parts[0] == info or path.is_relative_to(_LIBRARIES):
             continue
-        elif path.suffix not in (".py", ".pyi") and path.name != "py.typed":
+        elif path.suffix not in (".py", ".pyi") and path.name not in ("py.typed", "rthooks.dat"):
             yield f"{file} is no part of the Python package"
     for license_name in _LICENSES:
         if f"{info}/licenses/{license_name}" not in files:
