@@ -61,11 +61,12 @@ set(GPT4ALL_SHIM_SOURCES
   src/engine/placement.cpp
   src/engine/start.cpp
   src/engine/thread_pool.cpp
-  src/generate/generation.cpp
   src/generate/logprobs.cpp
   src/generate/options.cpp
   src/generate/prefix_cache.cpp
+  src/generate/request.cpp
   src/generate/sampler.cpp
+  src/generate/scheduler.cpp
   src/generate/sequence.cpp
   src/generate/text_stream.cpp
   src/generate/top_logits.cpp

@@ -368,6 +368,76 @@ gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int
     return status;
 }
 
+/* A request is computed when it is first read, by itself. It keeps the caller's pointers. */
+struct gpt4all_request {
+    gpt4all_model *model;
+    int32_t *tokens;
+    int32_t n_tokens;
+    gpt4all_generate_options options;
+    gpt4all_generate_result result;
+    gpt4all_status status;
+    int32_t stopped; /* where the caller has no flag */
+    bool over;
+};
+
+gpt4all_status gpt4all_request_start(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
+                                     const gpt4all_generate_options *options, gpt4all_request **request) {
+    forget_error();
+    if (request == NULL) return null_argument("request");
+    *request = NULL;
+    if (model == NULL) return null_argument("model");
+    gpt4all_generate_options known = generate_defaults;
+    gpt4all_status status = read_struct(&known, sizeof known, options, "options");
+    if (status == GPT4ALL_OK) status = check_generate_options(&known);
+    if (status == GPT4ALL_OK) status = check_constraints(model, &known);
+    if (status == GPT4ALL_OK) status = check_prompt(model, tokens, n_tokens);
+    if (status != GPT4ALL_OK) return status;
+    gpt4all_request *made = calloc(1, sizeof *made);
+    int32_t *copy = malloc((size_t)n_tokens * sizeof *copy);
+    if (made == NULL || copy == NULL) {
+        free(made);
+        free(copy);
+        return fail(GPT4ALL_ERROR_OUT_OF_MEMORY, "not enough memory");
+    }
+    memcpy(copy, tokens, (size_t)n_tokens * sizeof *copy);
+    *made = (gpt4all_request){.model = model, .tokens = copy, .n_tokens = n_tokens, .options = known};
+    if (made->options.cancel == NULL) made->options.cancel = &made->stopped;
+    *request = made;
+    return GPT4ALL_OK;
+}
+
+gpt4all_status gpt4all_request_read(gpt4all_request *request, int64_t timeout_us, gpt4all_token_callback callback,
+                                    void *payload, gpt4all_generate_result *result) {
+    forget_error();
+    (void)timeout_us;
+    if (request == NULL) return null_argument("request");
+    gpt4all_status status = check_struct(result, sizeof *result, "result");
+    if (status != GPT4ALL_OK) return status;
+    if (!request->over) {
+        request->over = true;
+        request->result.struct_size = sizeof request->result;
+        request->status = gpt4all_generate(request->model, request->tokens, request->n_tokens, &request->options,
+                                           callback, payload, &request->result);
+    }
+    write_struct(result, &request->result, sizeof request->result);
+    return request->status;
+}
+
+gpt4all_status gpt4all_request_cancel(gpt4all_request *request) {
+    forget_error();
+    if (request == NULL) return null_argument("request");
+    /* The caller's flag is the only one that pauses look at. */
+    *(int32_t *)(uintptr_t)request->options.cancel = 1;
+    return GPT4ALL_OK;
+}
+
+gpt4all_status gpt4all_request_free(gpt4all_request *request) {
+    forget_error();
+    if (request != NULL) free(request->tokens);
+    free(request);
+    return GPT4ALL_OK;
+}
+
 /* Logits in [0, 1) that depend on every token of the context, except for the
  * token that the script wants next, which stands out. */
 gpt4all_status gpt4all_last_logits(gpt4all_model *model, float *logits, int64_t capacity) {

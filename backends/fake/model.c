@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_THREADS = 512 };
+enum { MOST_THREADS = 512, MOST_SEQUENCES = 256 };
 
 static const gpt4all_load_options load_defaults = {
     .n_ctx = 2048,
@@ -18,6 +18,7 @@ static const gpt4all_load_options load_defaults = {
     .flash_attention = -1,
     .use_mmap = 1,
     .prefix_cache_bytes = INT64_C(256) << 20,
+    .n_sequences = 1,
 };
 
 gpt4all_status gpt4all_load_options_init(gpt4all_load_options *options, uint64_t size) {
@@ -79,6 +80,9 @@ static gpt4all_status check_load_options(const gpt4all_load_options *options) {
         return fail(bad, "tensor_split does not have its %lld numbers", (long long)options->n_tensor_split);
     gpt4all_status status = check_threads(options->n_threads, options->n_threads_batch);
     if (status != GPT4ALL_OK) return status;
+    if (options->n_sequences < 1 || options->n_sequences > MOST_SEQUENCES)
+        return fail(bad, "n_sequences %d is not from 1 to %d", (int)options->n_sequences, (int)MOST_SEQUENCES);
+    if (options->reserved != 0) return fail(bad, "reserved is not 0");
     if (options->prefix_cache_bytes < 0)
         return fail(bad, "prefix_cache_bytes %lld is negative", (long long)options->prefix_cache_bytes);
     if (options->main_gpu < 0) return fail(bad, "main_gpu %d is negative", (int)options->main_gpu);

@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 /* Compared for equality: the package and its libraries ship together. */
-#define GPT4ALL_ABI_VERSION 2
+#define GPT4ALL_ABI_VERSION 3
 
 typedef int32_t gpt4all_status;
 enum {
@@ -80,6 +80,10 @@ enum {
 /* A loaded model with its context. Made by gpt4all_model_load, owned by the
  * caller, given back with gpt4all_model_free. */
 typedef struct gpt4all_model gpt4all_model;
+
+/* A generation that is queued, under way or over. Made by gpt4all_request_start,
+ * owned by the caller. */
+typedef struct gpt4all_request gpt4all_request;
 
 enum { GPT4ALL_LOG_DEBUG = 0, GPT4ALL_LOG_INFO = 1, GPT4ALL_LOG_WARNING = 2, GPT4ALL_LOG_ERROR = 3 };
 
@@ -172,6 +176,8 @@ typedef struct gpt4all_load_options {
     int64_t prefix_cache_bytes;         /* main memory for displaced contexts marked keep_context */
     gpt4all_progress_callback progress; /* may be NULL */
     void *progress_payload;
+    int32_t n_sequences; /* generations computed together; each has n_ctx tokens */
+    int32_t reserved;    /* 0 */
 } gpt4all_load_options;
 
 /* Kinds of model, combined in gpt4all_model_info.traits. */
@@ -279,7 +285,12 @@ typedef struct gpt4all_generate_options {
     int32_t reserved;       /* 0 */
 } gpt4all_generate_options;
 
-enum { GPT4ALL_FINISH_STOP = 0, GPT4ALL_FINISH_LENGTH = 1, GPT4ALL_FINISH_CANCELLED = 2 };
+enum {
+    GPT4ALL_FINISH_STOP = 0,
+    GPT4ALL_FINISH_LENGTH = 1,
+    GPT4ALL_FINISH_CANCELLED = 2,
+    GPT4ALL_FINISH_NOT_YET = 3 /* a request that goes on */
+};
 
 typedef struct gpt4all_generate_result {
     uint32_t struct_size;
@@ -391,6 +402,28 @@ GPT4ALL_API gpt4all_status gpt4all_generate_result_init(gpt4all_generate_result 
 GPT4ALL_API gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
                                             const gpt4all_generate_options *options, gpt4all_token_callback callback,
                                             void *payload, gpt4all_generate_result *result);
+
+/* Queues a generation, of which the model computes n_sequences together, and
+ * gives a request to read it by. Copies all but the cancel flag, which has to
+ * stay until the request is freed. The caller frees it, before the model. May
+ * be called from any thread, also beside gpt4all_generate. */
+GPT4ALL_API gpt4all_status gpt4all_request_start(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,
+                                                 const gpt4all_generate_options *options, gpt4all_request **request);
+
+/* Delivers what is new to the callbacks, on this thread, after waiting for it
+ * timeout_us microseconds at most; negative is for ever. Reports in `result`,
+ * also when it fails: finish_reason is GPT4ALL_FINISH_NOT_YET while the
+ * generation goes on, which it does a few hundred tokens ahead of the reader.
+ * One thread reads at a time. */
+GPT4ALL_API gpt4all_status gpt4all_request_read(gpt4all_request *request, int64_t timeout_us,
+                                                gpt4all_token_callback callback, void *payload,
+                                                gpt4all_generate_result *result);
+
+/* Ends it within a step of the engine, as the cancel flag does; from anywhere. */
+GPT4ALL_API gpt4all_status gpt4all_request_cancel(gpt4all_request *request);
+
+/* Ends it where it still goes on, which is waited for, and frees it; NULL is ignored. */
+GPT4ALL_API gpt4all_status gpt4all_request_free(gpt4all_request *request);
 
 /* Copies the n_vocab logits of the last computed position to the caller's
  * memory, in which `capacity` floats fit. */

@@ -56,6 +56,8 @@ static void print_option_structs(void) {
     FIELD(gpt4all_load_options, prefix_cache_bytes);
     FIELD(gpt4all_load_options, progress);
     FIELD(gpt4all_load_options, progress_payload);
+    FIELD(gpt4all_load_options, n_sequences);
+    FIELD(gpt4all_load_options, reserved);
 
     STRUCT(gpt4all_generate_options);
     FIELD(gpt4all_generate_options, struct_size);
@@ -199,6 +201,7 @@ static void print_constants(void) {
     CONSTANT(GPT4ALL_FINISH_STOP);
     CONSTANT(GPT4ALL_FINISH_LENGTH);
     CONSTANT(GPT4ALL_FINISH_CANCELLED);
+    CONSTANT(GPT4ALL_FINISH_NOT_YET);
 }
 
 /* The library under test, each function with the header's own type */
@@ -225,6 +228,10 @@ static void print_constants(void) {
     X(generate_options_init)                                                                                           \
     X(generate_result_init)                                                                                            \
     X(generate)                                                                                                        \
+    X(request_start)                                                                                                   \
+    X(request_read)                                                                                                    \
+    X(request_cancel)                                                                                                  \
+    X(request_free)                                                                                                    \
     X(last_logits)                                                                                                     \
     X(grammar_check)                                                                                                   \
     X(embed_options_init)                                                                                              \
@@ -290,6 +297,7 @@ static void expect_load_defaults(gpt4all_load_options *o) {
     o->flash_attention = -1;
     o->use_mmap = 1;
     o->prefix_cache_bytes = (int64_t)256 << 20;
+    o->n_sequences = 1;
 }
 
 static void expect_generate_defaults(gpt4all_generate_options *o) {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 OK = 0
 ERROR_INTERNAL = -1
@@ -60,6 +60,7 @@ TOKENIZE_PARSE_SPECIAL = 2
 FINISH_STOP = 0
 FINISH_LENGTH = 1
 FINISH_CANCELLED = 2
+FINISH_NOT_YET = 3
 
 # Text arrives as an address and a length: c_char_p would end it at the first NUL.
 LogCallback = ctypes.CFUNCTYPE(None, c_int32, c_void_p, c_int64, c_void_p)
@@ -128,6 +129,8 @@ class LoadOptions(ctypes.Structure):
         ("prefix_cache_bytes", c_int64),
         ("progress", ProgressCallback),
         ("progress_payload", c_void_p),
+        ("n_sequences", c_int32),
+        ("reserved", c_int32),
     ]
 
 

@@ -40,6 +40,9 @@ class LoadOptions(Protocol):
     def kv_type(self) -> str: ...
     @property
     def use_mmap(self) -> bool: ...
+    @property
+    def n_parallel(self) -> int:
+        """Generations computed together, each with ``n_ctx`` tokens."""
 
 
 class GenerateOptions(Protocol):
@@ -101,6 +104,7 @@ def load_struct(cdll: ctypes.CDLL, options: LoadOptions, device: int) -> abi.Loa
     struct.main_gpu = options.main_gpu
     struct.flash_attention = -1 if options.flash_attention is None else int(options.flash_attention)
     struct.use_mmap = int(options.use_mmap)
+    struct.n_sequences = options.n_parallel
     struct.kv_type = options.kv_type.encode()
     if split := options.tensor_split:
         struct.tensor_split = (ctypes.c_float * len(split))(*split)

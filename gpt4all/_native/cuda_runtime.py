@@ -3,6 +3,11 @@
 NVIDIA ships its runtime libraries as wheels, whose directory no dynamic linker
 looks into. Loaded by path beforehand, they are what the backend's library
 then finds under their names.
+
+Written here, as cuda-pathfinder (1.9) needs Python 3.11, cannot be asked for the
+major version that a library was built with, knows no directories but those of
+``site``, and loads with ``RTLD_GLOBAL``, which lets two copies of llama.cpp in
+one process meet.
 """
 
 from __future__ import annotations

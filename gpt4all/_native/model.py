@@ -174,11 +174,17 @@ class NativeModel:
         result = abi.GenerateResult()
         self._cdll.gpt4all_generate_result_init(byref(result), ctypes.sizeof(result))
         callback = abi.TokenCallback(token_callback)
+        request = c_void_p()
         try:
-            self._cdll.gpt4all_generate(self._handle, ids, len(tokens), byref(struct), callback, None, byref(result))
+            self._cdll.gpt4all_request_start(self._handle, ids, len(tokens), byref(struct), byref(request))
+            result.finish_reason = abi.FINISH_NOT_YET
+            while result.finish_reason == abi.FINISH_NOT_YET:
+                self._cdll.gpt4all_request_read(request, -1, callback, None, byref(result))
         except Exception:
             if stored.error is None:
                 raise
+        finally:
+            self._cdll.gpt4all_request_free(request)
         stored.raise_if_any()
         return Outcome(
             finish_reason=_FINISH_REASONS[result.finish_reason],

@@ -91,6 +91,18 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
         _STATUS,
         GenerationError,
     ),
+    "gpt4all_request_start": (
+        [Model, POINTER(c_int32), c_int32, POINTER(abi.GenerateOptions), POINTER(c_void_p)],
+        _STATUS,
+        GenerationError,
+    ),
+    "gpt4all_request_read": (
+        [c_void_p, c_int64, abi.TokenCallback, c_void_p, POINTER(abi.GenerateResult)],
+        _STATUS,
+        GenerationError,
+    ),
+    "gpt4all_request_cancel": ([c_void_p], _STATUS, GenerationError),
+    "gpt4all_request_free": ([c_void_p], _STATUS, GenerationError),
     "gpt4all_last_logits": ([Model, POINTER(c_float), c_int64], _STATUS, GPT4AllError),
     "gpt4all_grammar_check": ([Model, c_char_p, c_int64], _STATUS, GPT4AllError),
     "gpt4all_embed_options_init": ([POINTER(abi.EmbedOptions), c_uint64], _STATUS, GPT4AllError),

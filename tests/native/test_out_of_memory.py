@@ -109,6 +109,8 @@ def refuse_first_of_each_thread(backend: Library, path: Path) -> None:
     """A C library without memory for a thread's own variables ends the process: threads get them when they start."""
     with backend.load(path, n_threads=3) as model:
         prompt = model.tokenize("Hello")
+        # The model's own thread is there from the first call on.
+        model.generate(prompt, max_tokens=1)
         CDLL(None).set_refuse_beginners(1)
         tokens = model.generate(prompt, max_tokens=2, temperature=0.0).tokens
         CDLL(None).set_refuse_beginners(0)

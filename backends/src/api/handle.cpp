@@ -8,22 +8,21 @@ Claim::Claim(gpt4all_model &handle) : handle_(handle) {
     if (handle.busy.test_and_set(std::memory_order_acquire)) {
         throw Error(GPT4ALL_ERROR_BUSY, "another call is using this model");
     }
-    if (handle.broken) {
+    if (handle.broken || handle.scheduler.broken()) {
         handle.busy.clear(std::memory_order_release);
         throw Error(GPT4ALL_ERROR_INTERNAL, "the engine failed in an earlier call; close this model and load it again");
     }
 }
 
 Claim::~Claim() {
-    handle_.model.cancel = nullptr;
     handle_.busy.clear(std::memory_order_release);
 }
 
 } // namespace gpt4all
 
 gpt4all_model::gpt4all_model(const char *path, const gpt4all_load_options &options)
-    : model(path, options), sequence(model, static_cast<std::size_t>(options.prefix_cache_bytes)) {}
+    : model(path, options), scheduler(model, static_cast<std::size_t>(options.prefix_cache_bytes)) {}
 
 gpt4all_model::~gpt4all_model() {
-    if (broken) model.abandon();
+    if (broken || scheduler.broken()) model.abandon();
 }

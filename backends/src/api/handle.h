@@ -1,7 +1,7 @@
 // What the ABI calls a model.
 #pragma once
 
-#include "generate/sequence.h"
+#include "generate/scheduler.h"
 #include "model/model.h"
 
 #include <atomic>
@@ -11,7 +11,8 @@ struct gpt4all_model {
     ~gpt4all_model();
 
     gpt4all::Model model;
-    gpt4all::Sequence sequence;
+    gpt4all::Scheduler scheduler;
+    std::atomic<int> n_requests{0}; // not freed yet
     std::atomic_flag busy = ATOMIC_FLAG_INIT;
     // Set when the engine gave up in the middle of a computation.
     bool broken = false;

@@ -42,7 +42,7 @@ gpt4all_status gpt4all_model_memory(const char *path, const gpt4all_load_options
 gpt4all_status gpt4all_model_free(gpt4all_model *model) {
     return gpt4all::guarded([&] {
         if (model == nullptr) return;
-        if (model->busy.test_and_set(std::memory_order_acquire)) {
+        if (model->n_requests > 0 || model->busy.test_and_set(std::memory_order_acquire)) {
             throw gpt4all::Error(GPT4ALL_ERROR_BUSY, "the model cannot be freed while a call is using it");
         }
         delete model;
@@ -93,6 +93,6 @@ gpt4all_status gpt4all_model_set_threads(gpt4all_model *model, int32_t n_threads
         gpt4all::require(model, "model");
         gpt4all::check_n_threads(n_threads, n_threads_batch);
         gpt4all::Claim claim(*model);
-        model->model.set_threads(n_threads, n_threads_batch);
+        model->scheduler.between_steps([&] { model->model.set_threads(n_threads, n_threads_batch); });
     });
 }

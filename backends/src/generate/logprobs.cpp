@@ -28,28 +28,29 @@ double log_sum_exp(const float *logits, int32_t n) {
 
 LogprobReport::LogprobReport(const gpt4all_generate_options &options, const llama_vocab *vocab)
     : callback_(options.logprobs), payload_(options.logprobs_payload), vocab_(vocab),
-      n_vocab_(llama_vocab_n_tokens(vocab)), n_top_(std::min(options.n_top_logprobs, n_vocab_)) {
-    // The entries point into the texts, which must stay where they are.
-    texts_.reserve(static_cast<std::size_t>(n_top_) + 1);
-}
+      n_vocab_(llama_vocab_n_tokens(vocab)), n_top_(std::min(options.n_top_logprobs, n_vocab_)) {}
 
-gpt4all_token_logprob LogprobReport::entry(llama_token token, const float *logits, double log_sum) {
-    texts_.push_back(token_text(vocab_, token, true));
-    const double logprob = std::max(static_cast<double>(logits[token]) - log_sum, LEAST_LOGPROB);
-    return {token, static_cast<float>(std::min(logprob, 0.0)), texts_.back().data(),
-            static_cast<int64_t>(texts_.back().size())};
-}
-
-bool LogprobReport::report(const float *logits, llama_token token) {
-    if (callback_ == nullptr) return true;
-    texts_.clear();
-    const double log_sum = log_sum_exp(logits, n_vocab_);
-    const gpt4all_token_logprob chosen = entry(token, logits, log_sum);
-    std::vector<gpt4all_token_logprob> top;
+TokenLogprobs LogprobReport::measure(const float *logits, llama_token token) const {
+    if (callback_ == nullptr) return {};
     std::vector<llama_token_data> likeliest;
     find_top_logits(logits, n_vocab_, static_cast<std::size_t>(n_top_), likeliest);
-    for (const llama_token_data &likely : likeliest) top.push_back(entry(likely.id, logits, log_sum));
-    return callback_(&chosen, top.data(), static_cast<int32_t>(top.size()), payload_) == 0;
+    likeliest.insert(likeliest.begin(), {token, logits[token], 0.0f});
+    const double log_sum = log_sum_exp(logits, n_vocab_);
+    TokenLogprobs measured;
+    for (const llama_token_data &likely : likeliest) {
+        const double logprob = std::max(static_cast<double>(logits[likely.id]) - log_sum, LEAST_LOGPROB);
+        measured.push_back({likely.id, static_cast<float>(std::min(logprob, 0.0)), token_text(vocab_, likely.id, true)});
+    }
+    return measured;
+}
+
+bool LogprobReport::tell(const TokenLogprobs &measured) const {
+    if (measured.empty()) return true;
+    std::vector<gpt4all_token_logprob> entries;
+    for (const TokenLogprob &one : measured) {
+        entries.push_back({one.token, one.logprob, one.text.data(), static_cast<int64_t>(one.text.size())});
+    }
+    return callback_(entries.data(), entries.data() + 1, static_cast<int32_t>(entries.size() - 1), payload_) == 0;
 }
 
 } // namespace gpt4all

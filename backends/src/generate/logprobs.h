@@ -11,23 +11,31 @@
 
 namespace gpt4all {
 
+struct TokenLogprob {
+    llama_token token;
+    float logprob;
+    std::string text;
+};
+
+// The token that was chosen, and after it the likeliest ones.
+using TokenLogprobs = std::vector<TokenLogprob>;
+
 class LogprobReport {
 public:
     LogprobReport(const gpt4all_generate_options &options, const llama_vocab *vocab);
 
-    // Reads n_vocab raw logits. False when the caller wants no more; does
-    // nothing for one who did not ask.
-    bool report(const float *logits, llama_token token);
+    // Reads n_vocab raw logits. Empty for a caller who did not ask.
+    TokenLogprobs measure(const float *logits, llama_token token) const;
+
+    // False when the caller wants no more.
+    bool tell(const TokenLogprobs &measured) const;
 
 private:
-    gpt4all_token_logprob entry(llama_token token, const float *logits, double log_sum);
-
     gpt4all_logprobs_callback callback_;
     void *payload_;
     const llama_vocab *vocab_;
     int32_t n_vocab_;
     int32_t n_top_;
-    std::vector<std::string> texts_; // of the present entries
 };
 
 } // namespace gpt4all

@@ -93,9 +93,7 @@ std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_option
     if (options.grammar == nullptr) return nullptr;
     Grammar grammar = parse_grammar(read_text(options.grammar), model.vocab);
     ThinkingMarks marks = {read_text(options.thinking_open), read_text(options.thinking_close)};
-    if (model.grammar_vocabulary == nullptr)
-        model.grammar_vocabulary = std::make_unique<GrammarVocabulary>(model.vocab);
-    return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(marks), *model.grammar_vocabulary,
+    return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(marks), model.words_for_grammars(),
                                                model.vocab, options.cancel);
 }
 

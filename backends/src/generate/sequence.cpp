@@ -6,16 +6,15 @@
 namespace gpt4all {
 namespace {
 
-constexpr int32_t SEQUENCE = 0;
-
 // Tokens below which computing again is as quick as copying a context.
 constexpr std::size_t MIN_WORTH_COPYING = 16;
 
 } // namespace
 
-Sequence::Sequence(Model &model, std::size_t cache_bytes)
-    : model_(model),
-      displaced_(cache_bytes, {model.has_trait(GPT4ALL_TRAIT_RECURRENT), llama_model_n_swa(model.weights.get())}) {}
+Sequence::Sequence(Model &model, llama_seq_id id, PrefixCache &displaced)
+    : model_(model), id_(id), displaced_(displaced) {}
+
+std::size_t Sequence::known(const std::vector<llama_token> &prompt) { return reusable(prompt); }
 
 std::size_t Sequence::begin(const std::vector<llama_token> &prompt, bool reuse, bool keep) {
     llama_memory_t memory = llama_get_memory(model_.context.get());
@@ -25,7 +24,7 @@ std::size_t Sequence::begin(const std::vector<llama_token> &prompt, bool reuse, 
     } else if (std::optional<SavedContext> left = save(MIN_WORTH_COPYING)) {
         displaced_.store(std::move(*left));
     }
-    if (reused == 0 || !llama_memory_seq_rm(memory, SEQUENCE, static_cast<llama_pos>(reused), -1)) {
+    if (reused == 0 || !llama_memory_seq_rm(memory, id_, static_cast<llama_pos>(reused), -1)) {
         forget();
         reused = 0;
     }
@@ -44,7 +43,7 @@ std::size_t Sequence::switch_context(const std::vector<llama_token> &prompt) {
     std::optional<SavedContext> left = save(beaten);
     if (found != nullptr) {
         forget();
-        if (llama_state_seq_set_data(context, found->state.data(), found->state.size(), SEQUENCE) == 0) {
+        if (llama_state_seq_set_data(context, found->state.data(), found->state.size(), id_) == 0) {
             forget();
         } else {
             held_ = found->held;
@@ -60,7 +59,7 @@ std::size_t Sequence::reusable(const std::vector<llama_token> &prompt) {
 }
 
 const HeldTokens &Sequence::held() {
-    held_.first = llama_memory_seq_pos_min(llama_get_memory(model_.context.get()), SEQUENCE);
+    held_.first = llama_memory_seq_pos_min(llama_get_memory(model_.context.get()), id_);
     return held_;
 }
 
@@ -68,10 +67,10 @@ const HeldTokens &Sequence::held() {
 std::optional<SavedContext> Sequence::save(std::size_t beaten) {
     if (!keep_ || held_.exact < beaten) return {};
     llama_context *context = model_.context.get();
-    const std::size_t size = llama_state_seq_get_size(context, SEQUENCE);
+    const std::size_t size = llama_state_seq_get_size(context, id_);
     if (size > displaced_.budget()) return {};
     SavedContext saved = {held(), std::vector<uint8_t>(size)};
-    if (llama_state_seq_get_data(context, saved.state.data(), size, SEQUENCE) != size) return {};
+    if (llama_state_seq_get_data(context, saved.state.data(), size, id_) != size) return {};
     return saved;
 }
 
@@ -83,9 +82,9 @@ void Sequence::add(const llama_token *tokens, std::size_t n) {
 
 void Sequence::after_interruption() {
     llama_memory_t memory = llama_get_memory(model_.context.get());
-    const auto stored = static_cast<std::size_t>(llama_memory_seq_pos_max(memory, SEQUENCE) + 1);
+    const auto stored = static_cast<std::size_t>(llama_memory_seq_pos_max(memory, id_) + 1);
     if (model_.has_trait(GPT4ALL_TRAIT_RECURRENT) || stored < size() ||
-        !llama_memory_seq_rm(memory, SEQUENCE, static_cast<llama_pos>(size()), -1)) {
+        !llama_memory_seq_rm(memory, id_, static_cast<llama_pos>(size()), -1)) {
         forget();
     }
 }
@@ -98,8 +97,8 @@ std::vector<llama_token> Sequence::drop_oldest(std::size_t keep) {
                rest.begin() + static_cast<std::ptrdiff_t>(keep + drop));
     const auto first = static_cast<llama_pos>(keep);
     const auto last = static_cast<llama_pos>(keep + drop);
-    if (model_.can_shift() && llama_memory_seq_rm(memory, SEQUENCE, first, last)) {
-        llama_memory_seq_add(memory, SEQUENCE, last, -1, first - last);
+    if (model_.can_shift() && llama_memory_seq_rm(memory, id_, first, last)) {
+        llama_memory_seq_add(memory, id_, last, -1, first - last);
         held_.exact = std::min(held_.exact, keep);
         held_.tokens = std::move(rest);
         return {};
@@ -110,9 +109,13 @@ std::vector<llama_token> Sequence::drop_oldest(std::size_t keep) {
 
 void Sequence::forget() {
     held_ = {};
-    has_logits = false;
     llama_memory_t memory = llama_get_memory(model_.context.get());
-    if (memory != nullptr) llama_memory_clear(memory, false);
+    if (memory == nullptr) return;
+    if (model_.n_sequences == 1) {
+        llama_memory_clear(memory, false);
+    } else {
+        llama_memory_seq_rm(memory, id_, -1, -1);
+    }
 }
 
 } // namespace gpt4all

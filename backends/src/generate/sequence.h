@@ -12,8 +12,13 @@ namespace gpt4all {
 
 class Sequence {
 public:
-    // `cache_bytes` of main memory for what others displace.
-    Sequence(Model &model, std::size_t cache_bytes);
+    // One of the model's, by its number; `displaced` keeps what prompts displace in all of them.
+    Sequence(Model &model, llama_seq_id id, PrefixCache &displaced);
+
+    llama_seq_id id() const { return id_; }
+
+    // How much of a prompt begin() would find here.
+    std::size_t known(const std::vector<llama_token> &prompt);
 
     // Makes the memory hold as much of a prompt as is known, and nothing else; never all of it, for the logits of its
     // last token. How many tokens those are. `keep` says whether this prompt's context is kept once another displaces
@@ -34,9 +39,6 @@ public:
 
     void forget();
 
-    // Whether the engine still has those of the last token.
-    bool has_logits = false;
-
 private:
     std::size_t reusable(const std::vector<llama_token> &prompt);
     const HeldTokens &held();
@@ -44,9 +46,10 @@ private:
     std::size_t switch_context(const std::vector<llama_token> &prompt);
 
     Model &model_;
+    const llama_seq_id id_;
     HeldTokens held_;
     bool keep_ = false;
-    PrefixCache displaced_;
+    PrefixCache &displaced_;
 };
 
 } // namespace gpt4all

@@ -22,6 +22,9 @@ public:
 
     bool has_ready() const { return ready_ > 0; }
 
+    // What may not be shown yet.
+    std::string held_back() const { return pending_.substr(ready_); }
+
     // Takes what may be shown.
     std::string take();
 

@@ -2,6 +2,7 @@
 
 #include "base/structs.h"
 #include "engine/start.h"
+#include "model/facts.h"
 
 #include "ggml-backend.h"
 
@@ -21,6 +22,10 @@ void check_load_options(const gpt4all_load_options &options) {
     if (options.n_ctx != 0 && options.n_ctx < 8) invalid_argument("n_ctx must be 0 or at least 8");
     if (options.n_batch < 1) invalid_argument("n_batch must be at least 1");
     check_n_threads(options.n_threads, options.n_threads_batch);
+    if (options.n_sequences < 1 || options.n_sequences > static_cast<int32_t>(llama_max_parallel_sequences())) {
+        invalid_argument("n_sequences must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
+    }
+    if (options.reserved != 0) invalid_argument("reserved must be 0");
     if (options.prefix_cache_bytes < 0) invalid_argument("prefix_cache_bytes must not be negative");
     if (options.n_gpu_layers < 0) invalid_argument("n_gpu_layers must not be negative");
     if (options.main_gpu < 0) invalid_argument("main_gpu must not be negative");
@@ -53,6 +58,7 @@ gpt4all_load_options default_load_options() {
     options.flash_attention = -1;
     options.use_mmap = 1;
     options.prefix_cache_bytes = 256 * 1024 * 1024;
+    options.n_sequences = 1;
     return options;
 }
 
@@ -87,15 +93,22 @@ int32_t context_size(const gpt4all_load_options &options, const llama_model *wei
     return options.n_ctx != 0 ? options.n_ctx : std::max(llama_model_n_ctx_train(weights), 8);
 }
 
-llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx) {
+int32_t sequence_count(const gpt4all_load_options &options, const llama_model *weights) {
+    return pools(weights) || llama_model_has_encoder(weights) ? 1 : options.n_sequences;
+}
+
+llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx, int32_t n_sequences) {
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<uint32_t>(n_ctx);
+    // Each sequence has cells of its own, n_ctx of them.
+    params.n_seq_max = static_cast<uint32_t>(n_sequences);
+    params.kv_unified = false;
+    params.n_ctx = static_cast<uint32_t>(n_ctx) * params.n_seq_max;
     params.n_batch = static_cast<uint32_t>(options.n_batch);
     params.n_ubatch = static_cast<uint32_t>(options.n_batch);
     // Only the last position's logits are ever read; a batch of outputs would
     // cost a vocabulary-sized row for each token.
     // Not 1, with which the engine reads prompts a fifth slower (measured on AMX).
-    params.n_outputs_max = 16;
+    params.n_outputs_max = std::max(16u, params.n_seq_max);
     params.n_threads = options.n_threads;
     params.n_threads_batch = options.n_threads_batch;
     params.type_k = parse_kv_type(options.kv_type);

@@ -20,7 +20,9 @@ ggml_type parse_kv_type(const char *name);
 
 // The context that the options ask for: the trained length for 0.
 int32_t context_size(const gpt4all_load_options &options, const llama_model *weights);
-llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx);
+// How many generations are computed together: one where an encoder's output is there for one at a time.
+int32_t sequence_count(const gpt4all_load_options &options, const llama_model *weights);
+llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx, int32_t n_sequences);
 
 EmbedSettings embed_settings(const gpt4all_load_options &options, const llama_model *weights);
 

@@ -26,10 +26,12 @@ MemoryNeeds measure_memory(const char *path, const gpt4all_load_options &options
         return model.needs(embed_context_params(settings, usual_batch(settings)));
     }
     const int32_t n_ctx = context_size(options, model.weights());
-    if (n_ctx <= LONGEST_MADE) return model.needs(context_params(options, n_ctx));
-    MemoryNeeds needs = model.needs(context_params(options, LONGEST_MADE));
-    const MemoryNeeds half = model.needs(context_params(options, LONGEST_MADE / 2));
-    const double steps = static_cast<double>(n_ctx - LONGEST_MADE) / (LONGEST_MADE / 2);
+    const int32_t n_sequences = sequence_count(options, model.weights());
+    const int32_t longest = LONGEST_MADE / n_sequences;
+    if (n_ctx <= longest) return model.needs(context_params(options, n_ctx, n_sequences));
+    MemoryNeeds needs = model.needs(context_params(options, longest, n_sequences));
+    const MemoryNeeds half = model.needs(context_params(options, longest / 2, n_sequences));
+    const double steps = static_cast<double>(n_ctx - longest) / (longest / 2);
     for (std::size_t i = 0; i < needs.size(); i++) {
         needs[i].context += static_cast<int64_t>(steps * static_cast<double>(needs[i].context - half[i].context));
         needs[i].compute += static_cast<int64_t>(steps * static_cast<double>(needs[i].compute - half[i].compute));

@@ -1,6 +1,5 @@
 #include "model/model.h"
 
-#include "base/cancel.h"
 #include "base/log.h"
 #include "chat/template.h"
 #include "embed/embedder.h"
@@ -28,7 +27,10 @@ bool on_progress(float fraction, void *payload) {
     return !progress->cancelled;
 }
 
-bool abort_requested(void *payload) { return is_set(static_cast<Model *>(payload)->cancel); }
+bool abort_requested(void *payload) {
+    const auto *model = static_cast<const Model *>(payload);
+    return model->stop_asked && model->stop_asked();
+}
 
 } // namespace
 
@@ -80,7 +82,8 @@ void Model::make_context(const char *path, const gpt4all_load_options &options) 
     n_ctx = context_size(options, weights.get());
     // What embeds gets contexts of its own later, and here one that only tells of its memory.
     const bool generates = !pools(weights.get());
-    llama_context_params params = context_params(options, generates ? n_ctx : std::min(n_ctx, 64));
+    n_sequences = sequence_count(options, weights.get());
+    llama_context_params params = context_params(options, generates ? n_ctx : std::min(n_ctx, 64), n_sequences);
     if (!generates) params.n_batch = params.n_ubatch = params.n_ctx;
     params.abort_callback = abort_requested;
     params.abort_callback_data = this;
@@ -121,6 +124,12 @@ void Model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
     llama_set_n_threads(context.get(), n_threads, n_threads_batch);
     pool = std::move(fresh);
     pool_used = false;
+}
+
+GrammarVocabulary &Model::words_for_grammars() {
+    const std::lock_guard<std::mutex> lock(grammar_vocabulary_mutex_);
+    if (grammar_vocabulary_ == nullptr) grammar_vocabulary_ = std::make_unique<GrammarVocabulary>(vocab);
+    return *grammar_vocabulary_;
 }
 
 void Model::abandon() {

@@ -10,7 +10,9 @@
 #include "llama.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace gpt4all {
@@ -50,16 +52,20 @@ struct Model {
     // These two lock by themselves: rendering and tokenising may run beside any call.
     const std::unique_ptr<TemplateCache> templates;
     const std::unique_ptr<TokenMarks> marks;
-    // Made for the first grammar, and of use to every later one.
-    std::unique_ptr<GrammarVocabulary> grammar_vocabulary;
+    int32_t n_sequences = 1; // generations that the context has room for
+    int32_t n_ctx = 0;       // of each; enforced here: the engine rounds its own up
+    int32_t n_batch = 0;     // the context's micro-batch
 
-    int32_t n_ctx = 0;   // enforced here: the engine rounds its own up
-    int32_t n_batch = 0; // the context's micro-batch
+    // Asked by the engine between graph nodes; set while it computes.
+    std::function<bool()> stop_asked;
 
-    // Polled by the engine between graph nodes; set while a call runs.
-    const int32_t *cancel = nullptr;
+    // Made for the first grammar, and of use to every later one; on any thread.
+    GrammarVocabulary &words_for_grammars();
 
 private:
+    std::mutex grammar_vocabulary_mutex_;
+    std::unique_ptr<GrammarVocabulary> grammar_vocabulary_;
+
     void load_weights(const char *path, const gpt4all_load_options &options);
     void make_context(const char *path, const gpt4all_load_options &options);
     void make_embedder(const gpt4all_load_options &options);

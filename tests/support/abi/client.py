@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import byref, c_float, c_int32, c_int64, c_void_p, sizeof
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,11 @@ class Library:
         raw, chosen = str(path).encode(), self.load_options(**options)
         self.check(self.c.gpt4all_model_memory(raw, byref(chosen), needs, len(needs), byref(count)))
         return list(needs[: count.value])
+
+    def new_result(self) -> abi.GenerateResult:
+        result = abi.GenerateResult()
+        self.check(self.c.gpt4all_generate_result_init(byref(result), sizeof(result)))
+        return result
 
     def devices(self) -> list[abi.DeviceInfo]:
         count = c_int32()
@@ -236,6 +242,35 @@ class Model:
         self.library.check(self.c.gpt4all_detokenize(self.handle, ids, len(tokens), text, 4096, byref(length)))
         return text.raw[: length.value]
 
+    def start(
+        self,
+        tokens: Sequence[int],
+        *,
+        stop: Sequence[str | bytes] = (),
+        cancel: c_int32 | None = None,
+        **options: Any,
+    ) -> Request:
+        """A request, which is read apart."""
+        filled, kept = self._options(stop, cancel, options)
+        handle = c_void_p()
+        ids = (c_int32 * len(tokens))(*tokens)
+        self.library.check(self.c.gpt4all_request_start(self.handle, ids, len(tokens), byref(filled), byref(handle)))
+        del kept
+        return Request(self.library, handle, cancel)
+
+    def _options(
+        self, stop: Sequence[str | bytes], cancel: c_int32 | None, values: dict[str, Any]
+    ) -> tuple[abi.GenerateOptions, object]:
+        """The struct, and what has to stay for as long as it is used."""
+        filled = self.library.generate_options(**values)
+        texts = [text.encode() if isinstance(text, str) else text for text in stop]
+        strings = (abi.String * len(texts))(*[abi.String(text, len(text)) for text in texts])
+        if texts:
+            filled.stop, filled.n_stop = strings, len(texts)
+        if cancel is not None:
+            filled.cancel = ctypes.pointer(cancel)
+        return filled, (texts, strings)
+
     def generate(
         self,
         tokens: Sequence[int],
@@ -246,37 +281,20 @@ class Model:
         **options: Any,
     ) -> Run:
         """Runs to the end whatever the status is; ``on_token`` stops with ``False``."""
-        filled = self.library.generate_options(**options)
-        texts = [text.encode() if isinstance(text, str) else text for text in stop]
-        strings = (abi.String * len(texts))(*[abi.String(text, len(text)) for text in texts])
-        if texts:
-            filled.stop, filled.n_stop = strings, len(texts)
-        if cancel is not None:
-            filled.cancel = ctypes.pointer(cancel)
-        return self.generate_with(tokens, filled, on_token)
+        filled, kept = self._options(stop, cancel, options)
+        try:
+            return self.generate_with(tokens, filled, on_token)
+        finally:
+            del kept
 
     def generate_with(self, tokens: Sequence[int], options: Any, on_token: OnToken | None = None) -> Run:
-        result = abi.GenerateResult()
-        self.library.check(self.c.gpt4all_generate_result_init(byref(result), sizeof(result)))
+        result = self.library.new_result()
         calls: list[tuple[int, bytes]] = []
-        errors: list[BaseException] = []
-
-        def take(token: int, address: int | None, length: int, payload: int | None) -> int:
-            try:
-                piece = ctypes.string_at(address, length) if address else b""
-                calls.append((token, piece))
-                return 0 if on_token is None or on_token(token, piece) else 1
-            except BaseException as error:
-                errors.append(error)
-                return 1
-
         ids = (c_int32 * len(tokens))(*tokens)
         pointer = ctypes.cast(byref(options), ctypes.POINTER(abi.GenerateOptions))
-        callback = abi.TokenCallback(take)
-        status = self.c.gpt4all_generate(self.handle, ids, len(tokens), pointer, callback, None, byref(result))
-        message = self.library.last_error()
-        if errors:
-            raise errors[0]
+        with _collecting(calls, on_token) as callback:
+            status = self.c.gpt4all_generate(self.handle, ids, len(tokens), pointer, callback, None, byref(result))
+            message = self.library.last_error()
         return Run(status, message, result, calls)
 
     def embed(
@@ -321,6 +339,64 @@ class Model:
         values = (c_float * n_vocab)()
         self.library.check(self.c.gpt4all_last_logits(self.handle, values, n_vocab))
         return list(values)
+
+
+class Request:
+    """A generation under way; also a context manager that frees it."""
+
+    def __init__(self, library: Library, handle: c_void_p, cancel: c_int32 | None) -> None:
+        self.library = library
+        self.handle = handle
+        self.calls: list[tuple[int, bytes]] = []
+        self._flag = cancel
+
+    def __enter__(self) -> Request:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.free()
+
+    def read(self, timeout_us: int = -1, on_token: OnToken | None = None) -> Run:
+        """What one reading brings, and before that all that came before."""
+        result = self.library.new_result()
+        with _collecting(self.calls, on_token) as callback:
+            status = self.library.c.gpt4all_request_read(self.handle, timeout_us, callback, None, byref(result))
+            message = self.library.last_error()
+        return Run(status, message, result, self.calls)
+
+    def finish(self, on_token: OnToken | None = None) -> Run:
+        """Reads to the end."""
+        while True:
+            run = self.read(on_token=on_token)
+            if run.status != abi.OK or run.result.finish_reason != abi.FINISH_NOT_YET:
+                return run
+
+    def cancel(self) -> None:
+        self.library.check(self.library.c.gpt4all_request_cancel(self.handle))
+
+    def free(self) -> None:
+        if self.handle.value is not None:
+            self.library.check(self.library.c.gpt4all_request_free(self.handle))
+            self.handle = c_void_p()
+
+
+@contextmanager
+def _collecting(calls: list[tuple[int, bytes]], on_token: OnToken | None) -> Iterator[Any]:
+    """A native callback that adds to ``calls``; what ``on_token`` raises is raised in the end."""
+    errors: list[BaseException] = []
+
+    def take(token: int, address: int | None, length: int, payload: int | None) -> int:
+        try:
+            piece = ctypes.string_at(address, length) if address else b""
+            calls.append((token, piece))
+            return 0 if on_token is None or on_token(token, piece) else 1
+        except BaseException as error:
+            errors.append(error)
+            return 1
+
+    yield abi.TokenCallback(take)
+    if errors:
+        raise errors[0]
 
 
 def _set(options: ctypes.Structure, values: dict[str, Any]) -> None:

@@ -1,0 +1,305 @@
+#include "generate/scheduler.h"
+
+#include "base/cancel.h"
+#include "base/log.h"
+#include "base/thread_start.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+
+namespace gpt4all {
+namespace {
+
+// How soon a caller's flag is seen where nothing is computed because all readers are far behind.
+constexpr std::chrono::milliseconds POLL(50);
+
+} // namespace
+
+Scheduler::Scheduler(Model &model, std::size_t cache_bytes)
+    : model_(model),
+      displaced_(cache_bytes, {model.has_trait(GPT4ALL_TRAIT_RECURRENT), llama_model_n_swa(model.weights.get())}) {
+    for (llama_seq_id id = 0; id < model.n_sequences; id++) {
+        sequences_.emplace_back(model, id, displaced_);
+        idle_.push_back(&sequences_.back());
+    }
+    // So that no request gets lost on its way from the line to a sequence.
+    running_.reserve(sequences_.size());
+    model_.stop_asked = [this] { return batch_stopped(); };
+}
+
+Scheduler::~Scheduler() {
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        closing_ = true;
+    }
+    ready_.notify_all();
+    for (std::thread &thread : threads_) thread.join();
+    fail_all(GPT4ALL_ERROR_CANCELLED, "the model was closed");
+}
+
+void Scheduler::submit(std::shared_ptr<Request> request) {
+    request->on_room = [this] { wake(); };
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (broken_) throw Error(GPT4ALL_ERROR_INTERNAL, "the engine failed in an earlier call; close this model and load it again");
+    if (threads_.empty()) {
+        threads_ = start_threads(1, [this](std::size_t) { run(); });
+        if (threads_.empty()) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "no thread could be started to generate");
+    }
+    waiting_.push_back(std::move(request));
+    ready_.notify_all();
+}
+
+void Scheduler::wake() {
+    // Under the lock, or it could come between a look at what there is to do and the wait.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ready_.notify_all();
+}
+
+const float *Scheduler::last_logits() const {
+    return last_row_ < 0 ? nullptr : llama_get_logits_ith(model_.context.get(), last_row_);
+}
+
+void Scheduler::run() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!closing_) {
+        if (n_visitors_ > 0 || !has_work()) {
+            if (running_.empty()) {
+                ready_.wait(lock);
+            } else {
+                ready_.wait_for(lock, POLL);
+            }
+            continue;
+        }
+        stepping_ = true;
+        lock.unlock();
+        step();
+        lock.lock();
+        stepping_ = false;
+        step_done_.notify_all();
+    }
+}
+
+// Whether a step would do something.
+bool Scheduler::has_work() const {
+    const auto stopped = [](const auto &request) { return request->stop_asked(); };
+    return (!waiting_.empty() && can_admit()) || std::any_of(waiting_.begin(), waiting_.end(), stopped) ||
+           std::any_of(running_.begin(), running_.end(),
+                       [&](const auto &request) { return !request->sits_out() || stopped(request); });
+}
+
+void Scheduler::step() {
+    try {
+        AbortScope scope;
+        end_stopped();
+        admit();
+        fill_batch();
+        if (!shares_.empty()) compute_batch();
+    } catch (const EngineAbort &error) {
+        broken_ = true;
+        fail_all(error.status(), error.what());
+    } catch (const Error &error) {
+        fail_all(error.status(), error.what());
+    } catch (const std::bad_alloc &) {
+        fail_all(GPT4ALL_ERROR_OUT_OF_MEMORY, "not enough memory");
+    } catch (const std::exception &error) {
+        fail_all(GPT4ALL_ERROR_INTERNAL, error.what());
+    }
+    shares_.clear();
+    for (std::size_t i = 0; i < running_.size();) {
+        if (!running_[i]->ended()) {
+            i++;
+            continue;
+        }
+        idle_.push_back(running_[i]->sequence());
+        running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+}
+
+void Scheduler::end_stopped() {
+    for (const auto &request : running_) {
+        if (request->stop_asked()) request->finish(GPT4ALL_FINISH_CANCELLED);
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto stopped = [](const auto &request) { return request->stop_asked(); };
+    const auto rest = std::stable_partition(waiting_.begin(), waiting_.end(), std::not_fn(stopped));
+    for (auto it = rest; it != waiting_.end(); ++it) (*it)->finish(GPT4ALL_FINISH_CANCELLED);
+    waiting_.erase(rest, waiting_.end());
+}
+
+void Scheduler::admit() {
+    for (;;) {
+        std::shared_ptr<Request> request;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (waiting_.empty() || !can_admit()) return;
+            request = waiting_.front();
+            waiting_.pop_front();
+        }
+        Sequence *sequence = choose_sequence(*request);
+        idle_.erase(std::find(idle_.begin(), idle_.end(), sequence));
+        running_.push_back(request);
+        last_row_ = -1;
+        request->begin(*sequence);
+        if (model_.has_trait(GPT4ALL_TRAIT_ENCODER)) encode_prompt(*request);
+    }
+}
+
+bool Scheduler::can_admit() const {
+    // An encoder's output is there for one answer at a time.
+    return model_.has_trait(GPT4ALL_TRAIT_ENCODER) ? running_.empty() : !idle_.empty();
+}
+
+// The one that knows most of the prompt; of those that know as much, the least recently used.
+Sequence *Scheduler::choose_sequence(const Request &request) {
+    return *std::max_element(idle_.begin(), idle_.end(), [&](Sequence *a, Sequence *b) {
+        return a->known(request.prompt()) < b->known(request.prompt());
+    });
+}
+
+// Encoder-decoder models read the prompt at once and answer from a start token.
+void Scheduler::encode_prompt(Request &request) {
+    std::vector<llama_token> prompt = request.prompt();
+    if (prompt.size() > static_cast<std::size_t>(model_.n_batch)) {
+        request.fail(GPT4ALL_ERROR_CONTEXT_OVERFLOW, "the prompt has " + std::to_string(prompt.size()) +
+                                                         " tokens, but this model's encoder takes at most " +
+                                                         std::to_string(model_.n_batch) + " at once");
+        return;
+    }
+    ErrorCapture errors;
+    model_.pool_used = true;
+    shares_ = {{&request, 0, -1}};
+    const int32_t status = llama_encode(model_.context.get(),
+                                        llama_batch_get_one(prompt.data(), static_cast<int32_t>(prompt.size())));
+    shares_.clear();
+    if (status != 0) {
+        request.sequence()->forget();
+        if (request.stop_asked()) return request.finish(GPT4ALL_FINISH_CANCELLED);
+        return request.fail(GPT4ALL_ERROR_DECODE, errors.text("the engine could not encode the prompt"));
+    }
+    llama_token start = llama_model_decoder_start_token(model_.weights.get());
+    if (start < 0) start = llama_vocab_bos(model_.vocab);
+    if (start < 0) {
+        return request.fail(GPT4ALL_ERROR_UNSUPPORTED_MODEL, "the model names no token to start its answer with");
+    }
+    request.begin_answer(start);
+}
+
+void Scheduler::fill_batch() {
+    tokens_.clear();
+    positions_.clear();
+    outputs_.clear();
+    n_sequence_ids_.clear();
+    ids_.clear();
+    std::vector<Request *> prompts;
+    std::size_t room = static_cast<std::size_t>(model_.n_batch);
+    for (const auto &request : running_) {
+        if (request->ended() || request->sits_out() || !request->make_room()) continue;
+        if (!request->answers()) {
+            prompts.push_back(request.get());
+        } else if (room > 0) {
+            add_to_batch(*request, 1);
+            room--;
+        }
+    }
+    if (prompts.empty()) return;
+    // Even shares, and what short prompts leave of theirs goes to the others, another one first each time.
+    std::rotate(prompts.begin(), prompts.begin() + static_cast<std::ptrdiff_t>(turn_++ % prompts.size()), prompts.end());
+    std::stable_sort(prompts.begin(), prompts.end(), [](Request *a, Request *b) { return a->n_left() < b->n_left(); });
+    for (std::size_t i = 0; i < prompts.size(); i++) {
+        const std::size_t share = room / (prompts.size() - i);
+        const std::size_t n = std::min({prompts[i]->n_left(), prompts[i]->chunk(), share});
+        if (n == 0) continue;
+        add_to_batch(*prompts[i], n);
+        room -= n;
+    }
+}
+
+void Scheduler::add_to_batch(Request &request, std::size_t n) {
+    const std::size_t begin = request.n_computed();
+    const bool last = n == request.n_left() && request.wants_logits();
+    for (std::size_t i = 0; i < n; i++) {
+        tokens_.push_back(request.pending()[begin + i]);
+        positions_.push_back(static_cast<llama_pos>(request.sequence()->size() + i));
+        n_sequence_ids_.push_back(1);
+        ids_.push_back(request.sequence()->id());
+        outputs_.push_back(last && i + 1 == n ? 1 : 0);
+    }
+    shares_.push_back({&request, n, last ? static_cast<int32_t>(tokens_.size()) - 1 : -1});
+}
+
+void Scheduler::compute_batch() {
+    id_rows_.resize(ids_.size());
+    for (std::size_t i = 0; i < ids_.size(); i++) id_rows_[i] = &ids_[i];
+    llama_batch batch = {};
+    batch.n_tokens = static_cast<int32_t>(tokens_.size());
+    batch.token = tokens_.data();
+    batch.pos = positions_.data();
+    batch.n_seq_id = n_sequence_ids_.data();
+    batch.seq_id = id_rows_.data();
+    batch.logits = outputs_.data();
+    // What failed is told by an error; what was stopped is no fault, though the engine logs it as one.
+    const MuteLog mute;
+    ErrorCapture errors;
+    last_row_ = -1;
+    model_.pool_used = true;
+    const int32_t status = llama_decode(model_.context.get(), batch);
+    if (status != 0) {
+        for (const Share &share : shares_) share.request->sequence()->after_interruption();
+        // All of the batch, that is, which ends with the next step.
+        if (status == 2 || batch_stopped()) return;
+        const std::string reason = errors.text(status == 1 ? "the engine found no room in its memory"
+                                                           : "the engine could not compute");
+        for (const Share &share : shares_) share.request->fail(GPT4ALL_ERROR_DECODE, reason);
+        return;
+    }
+    model_.retired_pools.clear();
+    advance();
+}
+
+void Scheduler::advance() {
+    for (const Share &share : shares_) share.request->computed(share.n);
+    for (const Share &share : shares_) {
+        if (share.row < 0) continue;
+        Request &request = *share.request;
+        last_row_ = share.row;
+        try {
+            float *logits = llama_get_logits_ith(model_.context.get(), share.row);
+            if (logits == nullptr) throw Error(GPT4ALL_ERROR_DECODE, "the engine gave no logits");
+            request.advance(logits);
+        } catch (const EngineAbort &) {
+            throw;
+        } catch (const Cancelled &) {
+            request.finish(GPT4ALL_FINISH_CANCELLED);
+        } catch (const Error &error) {
+            request.fail(error.status(), error.what());
+        } catch (const std::bad_alloc &) {
+            request.fail(GPT4ALL_ERROR_OUT_OF_MEMORY, "not enough memory");
+        } catch (const std::exception &error) {
+            request.fail(GPT4ALL_ERROR_INTERNAL, error.what());
+        }
+    }
+}
+
+bool Scheduler::batch_stopped() const {
+    return !shares_.empty() && std::all_of(shares_.begin(), shares_.end(),
+                                           [](const Share &share) { return share.request->stop_asked(); });
+}
+
+// Nobody knows how far the engine came, so no sequence is trusted.
+void Scheduler::fail_all(gpt4all_status status, const std::string &message) {
+    std::deque<std::shared_ptr<Request>> waiting;
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        waiting.swap(waiting_);
+    }
+    for (const auto &request : running_) {
+        if (!request->ended()) request->fail(status, message);
+    }
+    for (const auto &request : waiting) request->fail(status, message);
+    if (broken_) return;
+    for (Sequence &sequence : sequences_) sequence.forget();
+}
+
+} // namespace gpt4all

@@ -1,0 +1,202 @@
+"""Requests: generations that a model computes together, each read by itself."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from ctypes import c_int32
+from typing import Any
+
+import pytest
+from testmodels import ModelError, ensure
+
+from gpt4all._native import abi
+from tests.native.conftest import REAL_SUBJECTS
+from tests.support.abi.client import Library, Model, OnToken, StatusError
+
+N_CTX = 64
+N_SEQUENCES = 4
+
+
+@pytest.fixture(scope="module", params=[*REAL_SUBJECTS, "tiny-gemma3", "tiny-jamba"])
+def pair(request: pytest.FixtureRequest, real_library: Library) -> Iterator[tuple[Model, Model]]:
+    """A model that computes one generation at a time, and the same that computes several together."""
+    try:
+        path = ensure(request.param)
+    except ModelError as error:
+        pytest.skip(f"no tiny model: {error}")
+    one = real_library.load(path, n_ctx=N_CTX)
+    several = real_library.load(path, n_ctx=N_CTX, n_sequences=N_SEQUENCES)
+    with one, several:
+        yield one, several
+
+
+def mix(model: Model, seed: int) -> list[tuple[list[int], dict[str, Any]]]:
+    """Prompts and options at random, some with a beginning in common, some that fill the context."""
+    draw = random.Random(seed)
+    beginning = "".join(draw.choice("abc def") for _ in range(20))
+    jobs = []
+    for _ in range(16):
+        text = beginning * draw.randint(0, 1) + "".join(draw.choice("abc def") for _ in range(draw.randint(1, 40)))
+        options: dict[str, Any] = {"max_tokens": draw.randint(0, 60), "n_batch": draw.choice([1, 7, 512])}
+        if draw.random() < 0.3:
+            options |= {"temperature": 0.8, "top_p": 1.0, "seed": draw.randint(0, 1000)}
+        if draw.random() < 0.3:
+            options["stop"] = [draw.choice("etaoin")]
+        jobs.append((model.tokenize(text)[: draw.randint(2, N_CTX - 8)], options))
+    return jobs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_together_as_one_after_the_other(pair: tuple[Model, Model], seed: int) -> None:
+    one, several = pair
+    jobs = mix(one, seed)
+    expected = [one.generate(tokens, **options) for tokens, options in jobs]
+    requests = [several.start(tokens, **options) for tokens, options in jobs]
+    for (tokens, _), request, wanted in zip(jobs, requests, expected, strict=True):
+        with request:
+            run = request.finish()
+            assert (run.status, run.calls) == (abi.OK, wanted.calls)
+            assert run.result.finish_reason == wanted.result.finish_reason
+            assert run.result.prompt_tokens == len(tokens)
+            assert run.result.completion_tokens == wanted.result.completion_tokens
+            assert run.result.context_shifts == wanted.result.context_shifts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_those_that_are_stopped_stop_no_others(pair: tuple[Model, Model], seed: int) -> None:
+    one, several = pair
+    draw = random.Random(seed)
+    jobs = mix(one, seed + 100)
+    expected = [one.generate(tokens, **options) for tokens, options in jobs]
+    flags = [c_int32() for _ in jobs]
+    requests = [
+        several.start(tokens, cancel=flag, **options) for (tokens, options), flag in zip(jobs, flags, strict=True)
+    ]
+    for request, flag, wanted in zip(requests, flags, expected, strict=True):
+        with request:
+            how = draw.choice(["not", "flag", "cancel", "callback", "free"])
+            if how == "free":
+                continue
+            if how == "cancel":
+                request.cancel()
+            if how == "flag":
+                flag.value = 1
+            run = request.finish(stop_after(draw.randint(1, 4)) if how == "callback" else None)
+            assert run.status == abi.OK
+            # The last piece may be what was held back.
+            assert run.calls[:-1] == wanted.calls[: max(0, len(run.calls) - 1)]
+            if how == "not":
+                assert run.calls == wanted.calls
+
+
+def stop_after(n_calls: int) -> OnToken:
+    left = [n_calls]
+
+    def on_token(token: int, piece: bytes) -> bool:
+        left[0] -= 1
+        return left[0] > 0
+
+    return on_token
+
+
+def test_readers_of_their_own(pair: tuple[Model, Model]) -> None:
+    one, several = pair
+    jobs = mix(one, 7)
+    expected = [one.generate(tokens, **options).calls for tokens, options in jobs]
+    found: dict[int, object] = {}
+
+    def read(number: int, tokens: list[int], options: dict[str, Any]) -> None:
+        with several.start(tokens, **options) as request:
+            found[number] = request.finish().calls
+
+    threads = [threading.Thread(target=read, args=(number, *job)) for number, job in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[number] for number in range(len(jobs))] == expected
+
+
+def test_a_reader_that_stays_away_holds_nobody_up(pair: tuple[Model, Model]) -> None:
+    _, several = pair
+    if several.info().traits & abi.TRAIT_ENCODER:
+        pytest.skip("answers one at a time")
+    prompt = several.tokenize("abc")
+    with several.start(prompt, max_tokens=10**6) as idle:
+        for _ in range(N_SEQUENCES + 1):
+            with several.start(prompt, max_tokens=300) as request:
+                assert request.finish().status == abi.OK
+        # It has not come far, for nobody reads.
+        idle.cancel()
+        assert idle.finish().result.completion_tokens < 1000
+
+
+def test_a_short_question_does_not_wait_for_a_long_prompt(real_library: Library) -> None:
+    with real_library.load(ensure("tiny-llama"), n_ctx=4096, n_sequences=2) as model:
+        long = model.tokenize("abc def " * 300)
+        with model.start(long, n_batch=8, max_tokens=1) as slow, model.start(long[:10], max_tokens=1) as quick:
+            assert quick.finish().result.completion_tokens == 1
+            assert slow.read(timeout_us=0).result.finish_reason == abi.FINISH_NOT_YET
+            assert slow.finish().result.completion_tokens == 1
+
+
+def test_reading_does_not_wait_longer_than_it_is_told_to(real_library: Library) -> None:
+    with real_library.load(ensure("tiny-llama"), n_ctx=4096) as model:
+        tokens = model.tokenize("abc def " * 300)
+        with model.start(tokens, n_batch=1, max_tokens=1) as request:
+            run = request.read(timeout_us=0)
+            assert (run.calls, run.result.finish_reason) == ([], abi.FINISH_NOT_YET)
+            assert run.result.prompt_tokens == len(tokens)
+
+
+def test_what_has_ended_can_be_read_again(pair: tuple[Model, Model]) -> None:
+    _, several = pair
+    with several.start(several.tokenize("abc"), max_tokens=3) as request:
+        first = request.finish()
+        again = request.read()
+        assert again.result.finish_reason == first.result.finish_reason
+        assert again.result.completion_tokens == first.result.completion_tokens
+        assert len(again.calls) == len(first.calls)
+
+
+def test_a_model_with_requests_cannot_be_freed(real_library: Library) -> None:
+    model = real_library.load(ensure("tiny-llama"), n_ctx=N_CTX)
+    request = model.start(model.tokenize("abc"), max_tokens=3)
+    with pytest.raises(StatusError) as caught:
+        model.free()
+    assert caught.value.status == abi.ERROR_BUSY
+    request.free()
+    model.free()
+
+
+def test_a_new_number_of_threads_waits_for_a_step_only(pair: tuple[Model, Model]) -> None:
+    _, several = pair
+    prompt = several.tokenize("abc")
+    with several.start(prompt, max_tokens=50) as request:
+        several.library.check(several.c.gpt4all_model_set_threads(several.handle, 2, 2))
+        several.library.check(several.c.gpt4all_model_set_threads(several.handle, 1, 1))
+        assert request.finish().status == abi.OK
+
+
+def test_bad_requests(real_library: Library) -> None:
+    with real_library.load(ensure("tiny-llama"), n_ctx=N_CTX) as model:
+        for tokens, said in ([], "tokens"), ([10**6], "token"), ([1] * N_CTX, "context"):
+            with pytest.raises(StatusError, match=said):
+                model.start(tokens)
+        with pytest.raises(StatusError, match="n_batch"):
+            model.start([1], n_batch=0)
+        assert model.generate([1], max_tokens=1).status == abi.OK
+
+
+@pytest.mark.parametrize("n_sequences", [0, -1, 257])
+def test_bad_numbers_of_sequences(real_library: Library, n_sequences: int) -> None:
+    with pytest.raises(StatusError, match="n_sequences"):
+        real_library.load(ensure("tiny-llama"), n_sequences=n_sequences)
+
+
+def test_memory_of_sequences_is_measured(real_library: Library) -> None:
+    path = ensure("tiny-llama")
+    one, four = (real_library.memory(path, n_ctx=256, n_sequences=n)[0].context for n in (1, 4))
+    assert four == 4 * one
