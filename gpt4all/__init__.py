@@ -17,6 +17,8 @@ from gpt4all._native.outcome import Outcome
 from gpt4all._version import __version__
 from gpt4all.errors import *  # noqa: F403
 from gpt4all.generation.asynchronous import AsyncGeneration
+from gpt4all.generation.chat import Chat
+from gpt4all.generation.many import Completion
 from gpt4all.generation.streaming import Generation
 from gpt4all.gpt4all import GPT4All
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncGeneration",
+    "Chat",
+    "Completion",
     "DownloadProgress",
     "Embed4All",
     "GPT4All",

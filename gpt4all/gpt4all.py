@@ -5,50 +5,39 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, overload
+from typing import Any, NoReturn, SupportsIndex
 
 from gpt4all._native.outcome import Outcome
-from gpt4all.chat.session import ChatMethods
 from gpt4all.chat.template import DEFAULT_PROMPT_TEMPLATE as DEFAULT_PROMPT_TEMPLATE
 from gpt4all.checks import check_flag, refuse_unknown, unknown_hidden
 from gpt4all.devices.request import parse_device
-from gpt4all.generation.asynchronous import AsyncGeneration
-from gpt4all.generation.streaming import Generation
+from gpt4all.generation.methods import GenerationMethods
 from gpt4all.model_files.library import ConfigType, ModelLibrary
 from gpt4all.notices import hide_log, log_shown, warn_caller
 from gpt4all.options import (
-    DEFAULT_REPEAT_PENALTY,
-    GenerateArguments,
     LoadOptions,
     ProgressCallback,
-    ReasoningCallback,
-    ResponseCallback,
 )
 from gpt4all.options import empty_response_callback as empty_response_callback
 
 if sys.version_info >= (3, 11):
-    from typing import Self, Unpack
+    from typing import Self
 else:
-    from typing_extensions import Self, Unpack
-
-if TYPE_CHECKING:
-    from gpt4all.generation.call import Call
-else:
-    # With the engine, which importing the package leaves out; type hints can be had all the same.
-    Call = Any
+    from typing_extensions import Self
 
 MessageType = dict[str, str]
 
 logger = logging.getLogger("gpt4all")
 
 
-class GPT4All(ModelLibrary, ChatMethods):
+class GPT4All(ModelLibrary, GenerationMethods):
     """A language model loaded from a GGUF file.
 
-    One object may be used from several threads and tasks: calls queue in order.
+    One object may be used from several threads and tasks: calls queue in order,
+    or are computed together with ``n_parallel``.
     ``close`` frees the model, as does the end of a ``with`` block.
 
     Args:
@@ -80,6 +69,9 @@ class GPT4All(ModelLibrary, ChatMethods):
         use_mmap: ``False`` reads the file into memory instead of mapping it, which takes
             longer and memory of its own, but then nothing that happens to the file
             matters: one that is cut short while it is mapped can end the process.
+        n_parallel: how many generations are computed together, each with ``n_ctx`` tokens of its own;
+            ``"auto"`` is 4. Callers beyond that wait in line, and so do calls of one session for each other. Memory
+            grows with it, and is measured before the load.
 
     Attributes:
         config: a dict with the file's ``path`` and ``filename``, and for a catalogue
@@ -129,6 +121,7 @@ class GPT4All(ModelLibrary, ChatMethods):
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
         use_mmap: bool = True,
+        n_parallel: int | str = 1,
         **unknown: NoReturn,
     ) -> None:
         refuse_unknown(GPT4All.__init__, unknown)
@@ -150,6 +143,7 @@ class GPT4All(ModelLibrary, ChatMethods):
             tensor_split=tensor_split,
             progress=progress,
             use_mmap=use_mmap,
+            n_parallel=n_parallel,
         )
         with log_shown(self, check_flag("verbose", verbose)):
             placement = Placement(request, options)
@@ -278,179 +272,6 @@ class GPT4All(ModelLibrary, ChatMethods):
             'Hello, world!'
         """
         return self._loaded.detokenize(ids)
-
-    @overload
-    def generate(
-        self, prompt: str, *, streaming: Literal[False] = ..., **arguments: Unpack[GenerateArguments]
-    ) -> str: ...
-
-    @overload
-    def generate(
-        self, prompt: str, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
-    ) -> Generation: ...
-
-    @overload
-    def generate(self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]) -> str | Generation: ...
-
-    @unknown_hidden
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int = 200,
-        temp: float = 0.7,
-        top_k: int = 40,
-        top_p: float = 0.4,
-        min_p: float = 0.0,
-        repeat_penalty: float = DEFAULT_REPEAT_PENALTY,
-        repeat_last_n: int = 64,
-        n_batch: int = 512,
-        n_predict: int | None = None,
-        streaming: bool = False,
-        callback: ResponseCallback = empty_response_callback,
-        seed: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        grammar: str | None = None,
-        json_schema: dict[str, Any] | type | None = None,
-        logprobs: int | None = None,
-        parse_special: bool = True,
-        reasoning_callback: ReasoningCallback | None = None,
-        **unknown: NoReturn,
-    ) -> str | Generation:
-        """Continues a prompt, or inside ``chat_session`` answers a message.
-
-        Outside a session every call starts from an empty context; a prefix
-        shared with the previous call is not computed again. Inside, the whole
-        conversation is sent; where it does not fit the context, its oldest
-        turns are left out, and the history keeps them.
-
-        With ``grammar`` or ``json_schema`` 2.8's stop texts are off,
-        ``repeat_penalty`` is 1 unless it is given, and a reasoning model
-        thinks before its answer as it likes.
-
-        Args:
-            prompt: the text to continue; the user's message inside a session.
-            max_tokens: most tokens to generate; 0 only computes the prompt.
-            temp: temperature; 0 always takes the likeliest token.
-            top_k: draws from this many likeliest tokens; 1 is greedy, 0 or less means all.
-            top_p: draws from the likeliest tokens whose probabilities reach this
-                sum; 0 or less keeps one, 1 or more all.
-            min_p: drops tokens less likely than this share of the likeliest one's probability.
-            repeat_penalty: divides the logits of recent tokens, the prompt's too; 1 is off.
-            repeat_last_n: how many recent tokens that is; -1 is the whole context.
-            n_batch: prompt tokens computed at once, at most 512.
-            n_predict: the old name of ``max_tokens``; wins when given.
-            streaming: returns a ``Generation``, an iterator of pieces, instead of
-                the whole text.
-            callback: called with each token's id and text; ``False`` stops, and
-                what it raises is raised here. On a thread of this package when streaming.
-            seed: makes the draw repeatable; from 0 to 2**32 - 1.
-            stop: texts that end the answer and are not part of it, besides the
-                six that 2.8 had; an empty list turns those off too. Sessions with
-                a Jinja template have none of 2.8's.
-            logit_bias: added to the logits of tokens, by id; ``-math.inf`` bans one.
-            grammar: a GBNF grammar that the answer keeps to, from its rule ``root``.
-            json_schema: a JSON Schema as a dict, or a pydantic model class. The
-                answer is JSON that it accepts, unless ``finish_reason`` is
-                ``"length"`` or ``"cancelled"``: then it was cut off.
-            logprobs: puts each token's log-probability into
-                ``last_generation.logprobs``, with this many of the likeliest
-                alternatives, 0 to 20; what the model itself computed, before any
-                other option here.
-            parse_special: reads control tokens written in the prompt as such.
-                Inside a session a message's never are.
-            reasoning_callback: called with each piece of a reasoning model's
-                thinking, on a thread of this package; ``False`` stops. All of it
-                is in ``last_generation.reasoning``, and none in the answer.
-
-        Returns:
-            The completion, or an iterator over its pieces, which joined equal it.
-
-        Raises:
-            ContextWindowExceededError: the prompt has more than ``n_ctx`` - 4 tokens; in a
-                session, the system prompt and the message alone.
-            CancellationError: the model was closed during the call.
-            GenerationError: the engine failed, or this is called from a callback of the model.
-            UnsupportedModelError: the model embeds texts and cannot generate any.
-            ValueError, TypeError: an argument makes no sense; the message names it.
-
-        Example:
-            >>> model.generate("The capital of France is", max_tokens=20, temp=0, stop=".")
-            ' Paris'
-            >>> for piece in model.generate("The capital of France is", max_tokens=2, temp=0, streaming=True):
-            ...     print(piece)
-             Paris
-            .
-            >>> model.generate("Is the sky blue?", grammar='root ::= " yes" | " no"') in (" yes", " no")
-            True
-        """
-        refuse_unknown(GPT4All.generate, unknown)
-        streaming = check_flag("streaming", streaming)
-        call = self._new_call(
-            prompt,
-            max_tokens=max_tokens,
-            temp=temp,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repeat_penalty=repeat_penalty,
-            repeat_last_n=repeat_last_n,
-            n_batch=n_batch,
-            n_predict=n_predict,
-            callback=callback,
-            seed=seed,
-            stop=stop,
-            logit_bias=logit_bias,
-            grammar=grammar,
-            json_schema=json_schema,
-            logprobs=logprobs,
-            parse_special=parse_special,
-            reasoning_callback=reasoning_callback,
-        )
-        return Generation(call) if streaming else call.text()
-
-    def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
-        """``generate`` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
-
-        Callbacks run on a thread of this package. Cancelling the task stops the
-        engine within a token; the event loop is never blocked.
-
-        Args:
-            prompt: as for ``generate``.
-            **arguments: the keyword arguments of ``generate``, all but ``streaming``.
-
-        Returns:
-            What is awaited or iterated, once; its ``outcome`` says how this call ended.
-
-        Raises:
-            ValueError, TypeError: an argument makes no sense; the message names it.
-                What ``generate`` raises otherwise, awaiting or iterating does.
-
-        Example:
-            >>> import asyncio
-            >>> async def main():
-            ...     print(await model.agenerate("The opposite of hot is", max_tokens=2, temp=0))
-            ...     async for piece in model.agenerate("The capital of France is", max_tokens=1, temp=0):
-            ...         print(piece)
-            >>> asyncio.run(main())
-             cold.
-             Paris
-        """
-        known = GenerateArguments.__annotations__
-        refuse_unknown(GPT4All.agenerate, [name for name in arguments if name not in known], ("prompt", *known))
-        return AsyncGeneration(self._new_call(prompt, **arguments))
-
-    def _new_call(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> Call:
-        # With the engine, which is loaded by now.
-        from gpt4all.generation.call import Call
-
-        chat = self._current_chat()
-        format_message = None if chat is None else self._own_format()
-        return Call.prepare(self._loaded, chat, format_message, self._remember, prompt, **arguments)
-
-    def _remember(self, outcome: Outcome) -> None:
-        self.last_generation = outcome
 
 
 def __getattr__(name: str) -> Any:

@@ -63,6 +63,11 @@ DEFAULT_REPEAT_PENALTY = Default(1.18)
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 _UNQUANTIZED_KV_TYPES = ("f32", "f16", "bf16")
 
+#: For ``n_parallel="auto"``: weights are read once for all, so the first few cost little time.
+AUTO_PARALLEL = 4
+#: The engine's limit.
+MAX_PARALLEL = 256
+
 #: ggml's limit.
 _MAX_THREADS = 512
 
@@ -83,6 +88,7 @@ class LoadOptions:
     tensor_split: tuple[float, ...]
     progress: ProgressCallback | None
     use_mmap: bool
+    n_parallel: int = 1
     #: The most prompt tokens computed at once; that of a generation may be less.
     n_batch: int = 512
 
@@ -99,6 +105,7 @@ class LoadOptions:
         tensor_split: Sequence[float] | None = None,
         progress: ProgressCallback | None = None,
         use_mmap: bool = True,
+        n_parallel: int | str = 1,
     ) -> LoadOptions:
         n_ctx = 0 if n_ctx is None else check_integer("n_ctx", n_ctx, 0)
         if 0 < n_ctx < 8:
@@ -130,6 +137,7 @@ class LoadOptions:
             tensor_split=split,
             progress=progress,
             use_mmap=check_flag("use_mmap", use_mmap),
+            n_parallel=check_parallel(n_parallel),
         )
 
 
@@ -227,6 +235,15 @@ class GenerationOptions:
             constraint=constraint,
             logprobs=None if logprobs is None else check_integer("logprobs", logprobs, 0, MAX_TOP_LOGPROBS),
         )
+
+
+def check_parallel(n_parallel: int | str) -> int:
+    """Generations computed together."""
+    if n_parallel == "auto":
+        return AUTO_PARALLEL
+    if isinstance(n_parallel, str):
+        raise ValueError(f"n_parallel must be a number or 'auto', not {n_parallel!r}")
+    return check_integer("n_parallel", n_parallel, 1, MAX_PARALLEL)
 
 
 def check_thread_count(n_threads: int | None) -> int:

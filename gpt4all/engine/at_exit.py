@@ -59,9 +59,8 @@ def _stop_workers() -> None:
     mine = [worker for worker in list(workers.values()) if worker._pid == os.getpid()]
     for worker in mine:
         worker.end()
-        first = worker.holder()
-        if first is not None:
-            first.model_closes()
+        for job in worker.under_way():
+            job.model_closes()
     deadline = time.monotonic() + EXIT_PATIENCE
     for worker in mine:
         worker.join(max(0.0, deadline - time.monotonic()))

@@ -48,6 +48,7 @@ class LoadedModel:
         backend: name of the backend that runs it.
         device: name of its GPU, ``None`` on the CPU and with Metal.
         info: facts about the model.
+        n_parallel: generations computed together.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class LoadedModel:
         n_threads: int,
         device: str | None = None,
         mapped: MappedFile | None = None,
+        n_parallel: int = 1,
     ) -> None:
         self.model_path = str(model_path)
         self.backend = backend.name
         self.device = device
+        self.n_parallel = n_parallel
         self.info: ModelInfo = native.info
         self._native = native
         self._n_threads = n_threads
@@ -206,15 +209,21 @@ class LoadedModel:
         *,
         streaming: bool,
         on_news: Callable[[], None] | None = None,
+        conversation: object = None,
     ) -> Run:
-        """A run that ``submit`` puts in the line; ``work`` ends in ``generate``."""
+        """A run that ``submit`` puts in the line; ``work`` ends in ``generate``.
+
+        Runs of one conversation are made one after the other.
+        """
         cancel = CancelFlag()
 
         def make_call(output: Output) -> Outcome:
             self._begin_computing()
             return work(output, cancel)
 
-        return Run(make_call, cancel, callback, finished, streaming=streaming, on_news=on_news)
+        run = Run(make_call, cancel, callback, finished, streaming=streaming, on_news=on_news)
+        run.conversation = conversation
+        return run
 
     def submit(self, job: Job) -> None:
         """Puts a job in the line, without waiting. Whoever this interrupts calls the job's ``leave``."""
@@ -253,9 +262,8 @@ class LoadedModel:
         # The engine's threads did not survive a fork, so nothing may touch it there.
         if os.getpid() != self._pid or self._worker.is_over():
             return
-        running = self._worker.holder()
-        if running is not None:
-            running.model_closes()
+        for job in self._worker.under_way():
+            job.model_closes()
         freeing = Call(self._free)
         self._worker.submit(freeing)
         # From a callback, or a signal handler or finalizer in the middle of a

@@ -118,7 +118,9 @@ def open_model(
     native, worker = _run(load, options.progress)
     ((backend, location),) = opened
     device = location.name(native.info)
-    return LoadedModel(backend, native, worker, path, options.n_threads, device, mapped)
+    if native.info.can_generate:
+        worker.start(options.n_parallel)
+    return LoadedModel(backend, native, worker, path, options.n_threads, device, mapped, options.n_parallel)
 
 
 def _watch(mapped: MappedFile, on_progress: OnProgress, fraction: float) -> bool:

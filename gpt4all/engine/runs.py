@@ -50,6 +50,8 @@ class Run(Job):
         on_news: called on any thread when ``take`` would find something.
     """
 
+    is_parallel = True
+
     def __init__(
         self,
         work: Callable[[Output], Outcome],

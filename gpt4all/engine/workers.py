@@ -1,9 +1,10 @@
-"""One thread for each model, which does all of its native work that can take long.
+"""A model's own threads, which do all of its native work that can take long.
 
 How threads work together in this package:
 
 - A model has one worker, from the start of its load until it is closed or gone. It does jobs in the order they came:
-  the load, generations, embeddings, freeing. No call starts a thread.
+  the load, generations, embeddings, freeing. No call starts a thread: the worker has one, or as many as generations are
+  computed together. Those of one conversation come one after the other, and everything else has the model to itself.
 - Callers put a job in the line and wait in Python for what it says, so Ctrl-C, which a native call would hold up and a
   callback of ctypes would lose, always reaches them. Callbacks that belong to the caller's thread run there: the worker
   asks, the caller answers.
@@ -50,10 +51,14 @@ CLOSED = "the model is closed; load it again"
 class Job:
     """Work for a model's thread, done once or never."""
 
+    #: Whether others that are so may be under way at the same time, unless they belong to the same conversation.
+    is_parallel = False
+    conversation: object = None
+
     def __init__(self) -> None:
         self._pid = os.getpid()
-        #: Taken by who decides what becomes of the job: the worker to do it, or its caller to withdraw it.
-        self._claim = threading.Lock()
+        #: By whom it is decided what becomes of the job, if it is: the worker, to do it, or its caller, to withdraw it.
+        self._decided: dict[str, tuple[str, object]] = {}
         self._worker: Worker | None = None
         self._ended = False
         self._left = False
@@ -102,8 +107,28 @@ class Job:
 
     # On any thread
 
-    def claim(self) -> bool:
-        return self._claim.acquire(blocking=False)
+    def claim(self, who: str = "worker") -> bool:
+        """Says whether it is this one who decides: only the first may."""
+        mine = (who, object())
+        return self._decided.setdefault("by", mine) is mine
+
+    def is_under_way(self) -> bool:
+        return self._is_decided("worker")
+
+    def is_withdrawn(self) -> bool:
+        return self._is_decided("caller")
+
+    def _is_decided(self, by: str) -> bool:
+        decision = self._decided.get("by")
+        return decision is not None and decision[0] == by
+
+    def may_overtake(self, other: Job) -> bool:
+        """Whether this job may begin while ``other``, which came before it, waits or is under way."""
+        return (
+            self.is_parallel
+            and other.is_parallel
+            and (self.conversation is None or self.conversation is not other.conversation)
+        )
 
     def has_ended(self) -> bool:
         return self._ended
@@ -187,33 +212,42 @@ class Call(Job):
 
 
 class Worker:
-    """A model's thread and the line of jobs before it; the first one is under way."""
+    """A model's threads, as many as there may be generations at once, and the line of jobs before them."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._line: deque[Job] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._over = False
-        # A daemon, because a forgotten stream must not keep the interpreter alive; at_exit ends it.
-        self._thread = threading.Thread(target=self._main, name="GPT4All worker", daemon=True)
+        self._threads: list[threading.Thread] = []
+        #: Threads that have not ended.
+        self._at_work: deque[None] = deque()
 
-    def start(self) -> None:
-        """Starts the thread.
+    def start(self, n_threads: int = 1) -> None:
+        """Starts threads until there are so many.
 
         Raises:
             ModelLoadError: there can be no more threads.
         """
         end_thread_if_exiting()
-        try:
-            # A thread that finds no memory for its first step dies without a word, and Thread.start() waits for ever.
-            mmap.mmap(-1, _THREAD_MEMORY).close()
-        except OSError as error:
-            raise _no_thread(error) from None
-        try:
-            # One step of C. Thread.start() waits, and Ctrl-C in that wait leaves its locks in disorder.
-            _thread.start_new_thread(self._start, ())
-        except RuntimeError as error:
-            raise _no_thread(error) from None
+        while len(self._threads) < n_threads:
+            try:
+                # A thread that finds no memory for its first step dies without a word, and Thread.start() waits for
+                # ever.
+                mmap.mmap(-1, _THREAD_MEMORY).close()
+            except OSError as error:
+                raise _no_thread(error) from None
+            # A daemon, because a forgotten stream must not keep the interpreter alive; at_exit ends it.
+            thread = threading.Thread(target=self._main, name="GPT4All worker", daemon=True)
+            self._threads.append(thread)
+            self._at_work.append(None)
+            try:
+                # One step of C. Thread.start() waits, and Ctrl-C in that wait leaves its locks in disorder.
+                _thread.start_new_thread(self._start, (thread,))
+            except RuntimeError as error:
+                self._threads.remove(thread)
+                self._at_work.pop()
+                raise _no_thread(error) from None
 
     def submit(self, job: Job) -> None:
         """Puts ``job`` at the end of the line."""
@@ -223,18 +257,30 @@ class Worker:
         finally:
             # Also when Ctrl-C comes between the two.
             self._bell.put(True)
-        first = self.holder()
-        if first is not None and first is not job:
-            first.others_wait()
+        self._press()
         if self._over:
             self._refuse_rest(ValueError(CLOSED))
 
+    def _press(self) -> None:
+        """Tells jobs under way that others wait for them."""
+        under_way = self.under_way()
+        waiting = [job for job in list(self._line) if not job.is_under_way()]
+        is_full = len(under_way) >= len(self._threads)
+        for job in under_way:
+            if any(is_full or not other.may_overtake(job) for other in waiting):
+                job.others_wait()
+
     def withdraw(self, job: Job) -> bool:
         """Takes a job out of the line that has not begun; says whether it was one."""
-        if not job.claim():
+        if not job.claim("caller"):
             return False
-        self._remove(job)
-        job.report_end()
+        try:
+            self._remove(job)
+            job.report_end()
+        finally:
+            if len(self._threads) > 1:
+                # What had to wait for it may be for a thread that sleeps.
+                self._bell.put(True)
         return True
 
     def holder(self) -> Job | None:
@@ -244,49 +290,75 @@ class Worker:
         except IndexError:
             return None
 
+    def under_way(self) -> list[Job]:
+        """The jobs that have begun."""
+        return [job for job in list(self._line) if job.is_under_way()]
+
     def waits_for_this_thread(self) -> bool:
         """Whether a job cannot end before the calling code returns."""
         return self.is_current() or any(job._waiter == threading.get_ident() for job in list(self._line))
 
     def is_current(self) -> bool:
-        return self._thread.ident == threading.get_ident()
+        return threading.get_ident() in [thread.ident for thread in self._threads]
 
     def is_over(self) -> bool:
         return self._over
 
     def end(self) -> None:
-        """Ends the thread once the line is empty, without waiting for it; callable from finalizers."""
-        self._bell.put(False)
+        """Ends the threads once the line is empty, without waiting for it; callable from finalizers."""
+        for _ in self._threads:
+            self._bell.put(False)
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits for the end of the thread; returns whether it came."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        """Waits for the end of the threads; returns whether it came."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _start(self) -> None:
+    def _start(self, thread: threading.Thread) -> None:
         try:
-            self._thread.start()
+            thread.start()
         except BaseException as error:
-            self._end(_no_thread(error))
+            self._leave(_no_thread(error))
 
     def _main(self) -> None:
         # Before the exit lists them, or it has said that it did.
         at_exit.workers[id(self)] = self
         while not at_exit.exiting and self._bell.get():
-            while (job := self.holder()) is not None:
+            while (job := self._take()) is not None:
                 self._do(job)
-        self._end(ValueError(CLOSED))
+        self._leave(ValueError(CLOSED))
+
+    def _take(self) -> Job | None:
+        """Claims the first job that may begin. What may, still may when others have come or gone meanwhile."""
+        before: list[Job] = []
+        for job in list(self._line):
+            if not job.is_under_way() and all(job.may_overtake(other) for other in before) and job.claim():
+                return job
+            if job.is_withdrawn():
+                # By somebody who may have been interrupted in the middle of it.
+                self._remove(job)
+                job.report_end()
+            else:
+                before.append(job)
+        return None
 
     def _do(self, job: Job) -> None:
-        if job.claim():
-            if len(self._line) > 1:
-                job.others_wait()
-            job.do()
+        self._press()
+        job.do()
         self._remove(job)
         job.report_end()
+        if len(self._threads) > 1 and self._line:
+            # What had to wait for this one may be for a thread that sleeps.
+            self._bell.put(True)
 
-    def _end(self, refusal: BaseException) -> None:
+    def _leave(self, refusal: BaseException) -> None:
+        """A thread's last step."""
+        self._at_work.pop()
+        if self._at_work:
+            return
         self._over = True
         self._refuse_rest(refusal)
         at_exit.workers.pop(id(self), None)

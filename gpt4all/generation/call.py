@@ -128,7 +128,14 @@ class Call:
         def work(output: Output, cancel: CancelFlag) -> Outcome:
             return self._context.run(self.exchange.work, output, cancel)
 
-        return self._model.new_run(work, self._callback, self._finish, streaming=streaming, on_news=on_news)
+        return self._model.new_run(
+            work,
+            self._callback,
+            self._finish,
+            streaming=streaming,
+            on_news=on_news,
+            conversation=self.exchange.conversation,
+        )
 
     def submit(self, run: Run) -> None:
         """Puts it in the line, without waiting."""

@@ -19,6 +19,10 @@ from gpt4all.options import GenerationOptions, ReasoningCallback
 class Exchange(Protocol):
     """A prompt and its answer."""
 
+    @property
+    def conversation(self) -> object:
+        """That it belongs to; its exchanges come one after the other. ``None`` where it stands alone."""
+
     def work(self, output: Output, cancel: CancelFlag) -> Outcome:
         """Generates; on the worker's thread."""
 
@@ -28,6 +32,8 @@ class Exchange(Protocol):
 
 class PromptExchange:
     """A call outside a session: the prompt as it is, from an empty context."""
+
+    conversation: object = None
 
     def __init__(self, model: LoadedModel, prompt: str, options: GenerationOptions, parse_special: bool) -> None:
         self._model = model
@@ -77,11 +83,15 @@ class ChatExchange:
         self._reasoning: list[str] = []
         self._go_on = True
         # What the exchange belongs to, once it has begun.
-        self._conversation: Conversation | None = None
+        self._history: Conversation | None = None
         self._left_out: int | None = None
         self._formatted: Formatted = {}
         # One entry at most, as dict.setdefault is one step; ``None`` in it: the call failed.
         self._entry: dict[str, tuple[Message, Message] | None] = {}
+
+    @property
+    def conversation(self) -> object:
+        return self._chat
 
     def work(self, output: Output, cancel: CancelFlag) -> Outcome:
         """Builds the prompt from the history as it is now and generates; on the worker's thread."""
@@ -106,8 +116,8 @@ class ChatExchange:
 
     def _add(self, answer: str) -> tuple[Message, Message] | None:
         """The exchange's entry, made now if there is none; ``None`` if there will be none."""
-        conversation = self._conversation
-        if conversation is None:
+        history = self._history
+        if history is None:
             return None
         mine: tuple[Message, Message] = (
             {"role": "user", "content": self._prompt},
@@ -115,13 +125,13 @@ class ChatExchange:
         )
         entry = self._entry.setdefault("entry", mine)
         if entry is mine:
-            conversation.add(mine, self._left_out, self._formatted)
+            history.add(mine, self._left_out, self._formatted)
         return entry
 
     def _generate(self, output: Output, cancel: CancelFlag) -> Outcome:
-        self._conversation = self._chat.conversation
+        self._history = self._chat.conversation
         if self._format_message is not None:
-            self._formatted = self._conversation.format(self._prompt, self._format_message)
+            self._formatted = self._history.format(self._prompt, self._format_message)
         prompt = PromptBuilder(self._model, self._chat, cancel).build(self._prompt, self._formatted)
         self._left_out = prompt.left_out
         splitter = splitter_for(self._template_text(), prompt.ending)

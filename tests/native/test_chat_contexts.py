@@ -223,4 +223,4 @@ def test_an_interrupt_leaves_no_session_open(model: GPT4All, ends: str) -> None:
         assert model.current_chat_session is None
         assert model.generate("x") == "x"
 
-    assert at_every_place(("session.py", "test_chat_contexts.py"), session, check) > 20
+    assert at_every_place(("methods.py", "test_chat_contexts.py"), session, check) > 20

@@ -15,7 +15,7 @@ from tests.support.fake.helpers import LoadFake, is_idle, wait_until, worker_thr
 from tests.support.interruptions import at_every_place
 
 #: What runs on the caller's thread in a call.
-CALL = ("gpt4all.py", "call.py", "streaming.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
+CALL = ("methods.py", "call.py", "streaming.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
 
 
 def whole(model: GPT4All) -> str:

@@ -24,7 +24,7 @@ FORMER_NAMES = (
     "empty_response_callback",
 )
 #: Programs are given them, and never call them: their constructors are the package's own.
-GIVEN = (gpt4all.AsyncGeneration, gpt4all.Generation, ModelHandle)
+GIVEN = (gpt4all.AsyncGeneration, gpt4all.Chat, gpt4all.Generation, ModelHandle)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -118,11 +118,20 @@ class ChatMethods:
             ...     answer = model.generate("How many people live there?", max_tokens=16)
         """
         refuse_unknown(ChatMethods.chat_session, unknown)
+        chat = self._new_session(system_prompt, prompt_template, messages, template_args)
+        return cast("AbstractContextManager[Self]", ChatContext(self, chat))
+
+    def _new_session(
+        self,
+        system_prompt: str | None,
+        prompt_template: str | None,
+        messages: Sequence[Mapping[str, str]] | None,
+        template_args: Mapping[str, Any] | None,
+    ) -> ChatSession:
         self._loaded.check_open()
-        chat = ChatSession.create(
+        return ChatSession.create(
             self.config, self._loaded.info.chat_template, system_prompt, prompt_template, messages, template_args
         )
-        return cast("AbstractContextManager[Self]", ChatContext(self, chat))
 
     @property
     def current_chat_session(self) -> list[Message] | None:

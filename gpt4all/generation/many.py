@@ -1,0 +1,107 @@
+"""Many prompts at once: handed to the model as it has room, and given back as they are done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from gpt4all._native.outcome import Outcome
+
+if TYPE_CHECKING:
+    from gpt4all.engine.runs import Run
+    from gpt4all.generation.call import Call
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer of ``generate_many``.
+
+    Attributes:
+        text: the answer; as far as it came where there is an error.
+        outcome: how it ended; ``None`` where there is an error.
+        error: what ended it too soon, ``None`` where nothing did.
+
+    Example:
+        >>> for completion in model.generate_many(["The opposite of hot is"], max_tokens=2, temp=0):
+        ...     print(completion.text, completion.outcome.finish_reason)
+         cold. length
+    """
+
+    text: str
+    outcome: Outcome | None
+    error: Exception | None
+
+
+def complete(
+    calls: Iterable[Call], window: int, *, total: int | None, progress: bool
+) -> Generator[tuple[int, Completion], None, None]:
+    """Makes the calls, ``window`` of them in the line at a time; gives each one's place and answer as it is done.
+
+    Args:
+        calls: read as the work goes on.
+        window: how many may be in the line.
+        total: how many there will be, ``None`` where that is not known.
+        progress: shows a bar on stderr.
+    """
+    done: SimpleQueue[int] = SimpleQueue()
+    under_way: dict[int, tuple[Call, Run]] = {}
+    numbered = enumerate(calls)
+    bar = _bar(total) if progress else None
+    try:
+        more = True
+        while more or under_way:
+            while more and len(under_way) < window:
+                try:
+                    number, call = next(numbered)
+                except StopIteration:
+                    more = False
+                    break
+                run = call.new_run(streaming=False, on_news=_teller(done, number))
+                under_way[number] = call, run
+                call.submit(run)
+            if not under_way:
+                continue
+            number = _next(done)
+            call, run = under_way.pop(number)
+            error = None
+            try:
+                run.check_end()
+            except Exception as ended:
+                error = ended.with_traceback(None)
+            if bar is not None:
+                bar.update()
+            yield number, Completion(run.text_so_far(), call.outcome if error is None else None, error)
+    finally:
+        for _, run in under_way.values():
+            run.drop()
+        for _, run in under_way.values():
+            run.leave()
+        if bar is not None:
+            bar.close()
+
+
+def in_order(completions: Iterator[tuple[int, Completion]]) -> list[Completion]:
+    """All of them, in the order of the calls."""
+    return [completion for _, completion in sorted(completions, key=lambda pair: pair[0])]
+
+
+def _teller(done: SimpleQueue[int], number: int) -> Any:
+    return lambda: done.put(number)
+
+
+def _next(done: SimpleQueue[int]) -> int:
+    # Without a limit, Ctrl-C would wait on Windows.
+    while True:
+        try:
+            return done.get(timeout=0.2)
+        except Empty:
+            continue
+
+
+def _bar(total: int | None) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(desc="Generating", total=total, unit="prompt", file=sys.stderr)
