@@ -53,6 +53,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/chat/template.cpp
   src/embed/bert/dispatch.cpp
   src/embed/bert/encoder.cpp
+  src/embed/bert/processor.cpp
   src/embed/bert/team.cpp
   src/embed/embedder.cpp
   src/embed/lane.cpp

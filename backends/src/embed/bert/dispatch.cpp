@@ -1,6 +1,7 @@
 #include "embed/bert/kernels.h"
 
 #include "base/guard.h"
+#include "embed/bert/processor.h"
 
 #include <cstdlib>
 #include <string>
@@ -28,14 +29,12 @@ struct Choice {
 // The best first.
 std::vector<Choice> choices() {
 #if defined(GPT4ALL_X86_KERNELS)
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    const Processor processor = this_processor();
     return {
         // AMD's processors multiply twice as many numbers of 16 bits at once, Intel's no more than of 32.
-        {"avx512bf16", &bert_kernels_avx512bf16, avx512 && __builtin_cpu_supports("avx512bf16"),
-         static_cast<bool>(__builtin_cpu_is("amd"))},
-        {"avx512", &bert_kernels_avx512, avx512, true},
-        {"avx2", &bert_kernels_avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), true},
+        {"avx512bf16", &bert_kernels_avx512bf16, processor.avx512bf16, processor.amd},
+        {"avx512", &bert_kernels_avx512, processor.avx512, true},
+        {"avx2", &bert_kernels_avx2, processor.avx2, true},
         {"engine", nullptr, true, true},
     };
 #elif defined(GPT4ALL_NEON_KERNELS)
