@@ -16,7 +16,7 @@ from testmodels.registry import tiny_models
 from robustness.corpora import TARGETS, corpus_files
 from robustness.sanitizers import ROOT, program_environment, python_environment, read_reports
 
-_ABI_SUITE = ("tests/native/test_abi.py", "tests/native/test_chat_abi.py")
+_ABI_SUITE = ("tests/native/test_abi.py", "tests/native/test_chat_abi.py", "tests/native/test_requests.py")
 #: Tests of the package that only need tiny models.
 _MODEL_SUITE = (
     "tests/model/test_bad_files.py",
@@ -24,6 +24,7 @@ _MODEL_SUITE = (
     "tests/model/test_chat_templates.py",
     "tests/model/test_embedding_kinds.py",
     "tests/model/test_memory_kinds.py",
+    "tests/model/test_parallel.py",
     "tests/model/test_threads.py",
     "tests/model/test_tokenize_parts.py",
 )
@@ -34,6 +35,7 @@ _SUITES = {
         *_ABI_SUITE,
         "tests/model/test_embedding_kinds.py",
         "tests/model/test_memory_kinds.py",
+        "tests/model/test_parallel.py",
         "tests/model/test_threads.py",
     ),
 }
