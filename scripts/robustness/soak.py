@@ -127,6 +127,16 @@ def make_calls(count: int) -> Iterator[int]:
                 yield resident_bytes()
 
 
+def make_requests(count: int) -> Iterator[int]:
+    """``count`` requests, eight of them computed together, with the memory after every hundred."""
+    with GPT4All(testmodels.ensure("tiny-llama"), n_ctx=256, n_threads=1, n_parallel=8) as model:
+        prompts = (f"{number} abc def " * (1 + number % 20) for number in range(count))
+        for number, (_, completion) in enumerate(model.generate_many(prompts, max_tokens=8, as_completed=True)):
+            assert (completion.error is None) == (completion.outcome is not None)
+            if number % 100 == 0:
+                yield resident_bytes()
+
+
 def load_and_close(count: int) -> Iterator[int]:
     """``count`` loads of several kinds of model, some left to the garbage collector."""
     paths = [testmodels.ensure(name) for name in _LOADED]
@@ -160,19 +170,22 @@ def judge(name: str, samples: Sequence[int]) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run both and tell whether memory stayed flat."""
+    """Run all and tell whether memory stayed flat."""
     parser = argparse.ArgumentParser(
         prog="scripts/dev soak", description="Long use of the real library with its memory watched."
     )
     parser.add_argument("--calls", type=int, default=10_000, help="short calls on one model (default: 10000)")
+    parser.add_argument("--requests", type=int, default=10_000, help="eight at once on one model (default: 10000)")
     parser.add_argument("--loads", type=int, default=500, help="load/close cycles (default: 500)")
     options = parser.parse_args(arguments)
     flat = True
     if options.calls:
         flat &= judge(f"{options.calls} calls", list(make_calls(options.calls)))
+    if options.requests:
+        flat &= judge(f"{options.requests} requests", list(make_requests(options.requests)))
     if options.loads:
         flat &= judge(f"{options.loads} loads", list(load_and_close(options.loads)))
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("gpt4all")]
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("GPT4All")]
     if left:
         print(f"threads that are left: {', '.join(left)}")
     return int(not flat or bool(left))
