@@ -18,13 +18,13 @@ import urllib3
 import urllib3.connection
 import urllib3.connectionpool
 
-__all__ = ["HttpSession"]
+__all__ = ["Connection"]
 
 # Ten times the largest heads there are.
 _MAX_HEAD_BYTES = 1 << 18
 
 
-class HttpSession(requests.Session):
+class Connection(requests.Session):
     """A session that can speak http and https and nothing else.
 
     The head of an answer, interim ones such as ``100 Continue`` included, must be there ``head_timeout`` seconds after

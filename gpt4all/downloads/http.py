@@ -25,9 +25,9 @@ __all__ = [
     "TransferPolicy",
     "address_key",
     "body",
+    "connect",
     "get",
     "never_connected",
-    "open_session",
     "printable",
     "retry_after_seconds",
     "shown",
@@ -66,15 +66,15 @@ POLICY = TransferPolicy()
 """The policy of every transfer; assign another one to change it."""
 
 
-def open_session() -> requests.Session:
-    """A session that can speak http and https and nothing else."""
-    from gpt4all.downloads.connection import HttpSession
+def connect() -> requests.Session:
+    """A connection that can speak http and https and nothing else."""
+    from gpt4all.downloads.connection import Connection
 
-    return HttpSession(POLICY.read_timeout)
+    return Connection(POLICY.read_timeout)
 
 
 def get(
-    session: requests.Session,
+    connection: requests.Session,
     url: str,
     headers: dict[str, str],
     *,
@@ -93,8 +93,8 @@ def get(
     for _ in range(_MAX_REDIRECTS + 1):
         # Forgets the connection of the last answer, which requests would use again if it looks open. The server, told
         # to close it, may do so just then.
-        session.close()
-        response = session.get(
+        connection.close()
+        response = connection.get(
             url,
             headers=headers,
             auth=_bearer(token) if token and _origin(url) == origin else None,
@@ -102,7 +102,7 @@ def get(
             allow_redirects=False,
             timeout=(POLICY.connect_timeout, POLICY.read_timeout),
         )
-        target = session.get_redirect_target(response)
+        target = connection.get_redirect_target(response)
         if target is None:
             return response
         response.close()

@@ -79,7 +79,7 @@ class _Transfer:
             return
         self._part.require_space()
         with (
-            http.open_session() as session,
+            http.connect() as connection,
             Reporter(
                 self._download.final.name,
                 "downloading",
@@ -90,13 +90,13 @@ class _Transfer:
             ) as reporter,
         ):
             while not self._finished:
-                self._try(session, reporter)
+                self._try(connection, reporter)
 
-    def _try(self, session: requests.Session, reporter: Reporter) -> None:
+    def _try(self, connection: requests.Session, reporter: Reporter) -> None:
         import requests
 
         try:
-            wait, reason = self._request(session, reporter)
+            wait, reason = self._request(connection, reporter)
         except (requests.exceptions.SSLError, requests.exceptions.ProxyError):
             raise  # neither heals by itself
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as failure:
@@ -119,7 +119,7 @@ class _Transfer:
         logger.info("%s; trying again in %g s", problem, pause)
         http.POLICY.sleep(pause)
 
-    def _request(self, session: requests.Session, reporter: Reporter) -> tuple[float | None, str]:
+    def _request(self, connection: requests.Session, reporter: Reporter) -> tuple[float | None, str]:
         """One request. Returns the pause before the next, None for the usual one, and why there may have to be one."""
         part, download = self._part, self._download
         if not part.resumable:
@@ -129,7 +129,7 @@ class _Transfer:
             headers["Range"] = f"bytes={part.size}-"
             if part.validator is not None:
                 headers["If-Range"] = part.validator
-        with http.get(session, download.url, headers, error=DownloadError, token=download.token) as response:
+        with http.get(connection, download.url, headers, error=DownloadError, token=download.token) as response:
             self._answered = True
             plan = plan_answer(
                 response.status_code,

@@ -240,7 +240,7 @@ class LoadedModel:
     ) -> array[float]:
         """A row for each text; ``tokens`` and ``lengths`` as ``NativeModel.embed`` takes them.
 
-        Waits for its turn. ``on_batch`` runs on the calling thread.
+        Waits for its place in the line. ``on_batch`` runs on the calling thread.
         """
         self._check_open()
         cancel = CancelFlag()
@@ -297,7 +297,7 @@ class LoadedModel:
         return logits[0]
 
     def _call(self, function: Callable[[], None]) -> None:
-        """Has a short native call made in its turn."""
+        """Has a short native call made when nothing is before it any more."""
 
         def make_call() -> None:
             self._begin()
@@ -311,7 +311,7 @@ class LoadedModel:
             job.leave()
 
     def _begin(self) -> None:
-        """What a call does first when its turn comes."""
+        """What a call does first when it begins."""
         if self._closed:
             end_thread_if_exiting()
             raise ValueError(CLOSED)

@@ -1,7 +1,7 @@
 """One call of ``generate``: prepared, in the line, its text or pieces, cut short or not, and its outcome.
 
 All that can be wrong with the arguments is found when it is prepared, on the caller's thread and without waiting. The
-prompt is made when the call's turn comes, from the history as it is then.
+prompt is made when nothing is before the call any more, from the history as it is then.
 """
 
 from __future__ import annotations

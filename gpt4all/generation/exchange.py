@@ -57,7 +57,7 @@ class ChatExchange:
     One rule says what stays in the history. A call that ends by itself leaves
     message and answer. One that its caller ends (``break``, ``close()``,
     ``False``, Ctrl-C, a cancelled task) leaves the message and the answer as
-    far as the caller has seen it, if its turn had come. An exception of the
+    far as the caller has seen it, if it had begun. An exception of the
     engine or of a callback leaves nothing.
 
     The worker and the caller may both come to a decision. Whoever is first

@@ -80,7 +80,7 @@ def list_models() -> list[CatalogEntry]:
         headers["If-None-Match"] = cached.etag
     if cached is not None and cached.last_modified is not None:
         headers["If-Modified-Since"] = cached.last_modified
-    with http.open_session() as session, http.get(session, url, headers, error=CatalogError) as response:
+    with http.connect() as connection, http.get(connection, url, headers, error=CatalogError) as response:
         if response.status_code == 304 and cached is not None:
             return cached.models
         if response.status_code != 200:

@@ -249,6 +249,7 @@ class ModelLibrary:
         expected_md5: str | None = None,
         expected_sha256: str | None = None,
         verbose: bool = False,
+        download_progress: DownloadCallback | None = None,
     ) -> Path:
         """Compares a file on the disk with the hash given, or else the cached catalogue's.
 
@@ -261,6 +262,7 @@ class ModelLibrary:
             expected_md5: hexadecimal.
             expected_sha256: hexadecimal.
             verbose: always shows the progress bar.
+            download_progress: as for ``retrieve_model``.
 
         Returns:
             The path of the file.
@@ -268,6 +270,7 @@ class ModelLibrary:
         Raises:
             FileNotFoundError: no such directory or file.
             ChecksumError: the file differs.
+            CancellationError: ``download_progress`` returned ``False``.
             ValueError, TypeError: no hash of it is known, or an argument makes no sense.
 
         Example:
@@ -287,4 +290,5 @@ class ModelLibrary:
             expected_md5=expected_md5,
             expected_sha256=expected_sha256,
             verbose=verbose,
+            progress=download_progress,
         )
