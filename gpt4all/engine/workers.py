@@ -220,7 +220,7 @@ class Worker:
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._over = False
         self._threads: list[threading.Thread] = []
-        #: Threads that have not ended.
+        #: Threads that have begun and not ended.
         self._at_work: deque[None] = deque()
 
     def start(self, n_threads: int = 1) -> None:
@@ -230,7 +230,7 @@ class Worker:
             ModelLoadError: there can be no more threads.
         """
         end_thread_if_exiting()
-        while len(self._threads) < n_threads:
+        for _ in range(n_threads - len(self._threads)):
             try:
                 # A thread that finds no memory for its first step dies without a word, and Thread.start() waits for
                 # ever.
@@ -240,13 +240,11 @@ class Worker:
             # A daemon, because a forgotten stream must not keep the interpreter alive; at_exit ends it.
             thread = threading.Thread(target=self._main, name="GPT4All worker", daemon=True)
             self._threads.append(thread)
-            self._at_work.append(None)
             try:
                 # One step of C. Thread.start() waits, and Ctrl-C in that wait leaves its locks in disorder.
                 _thread.start_new_thread(self._start, (thread,))
             except RuntimeError as error:
                 self._threads.remove(thread)
-                self._at_work.pop()
                 raise _no_thread(error) from None
 
     def submit(self, job: Job) -> None:
@@ -318,9 +316,12 @@ class Worker:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _start(self, thread: threading.Thread) -> None:
+        # Not where it is asked for: Ctrl-C may come before this.
+        self._at_work.append(None)
         try:
             thread.start()
         except BaseException as error:
+            self._threads.remove(thread)
             self._leave(_no_thread(error))
 
     def _main(self) -> None:
@@ -346,13 +347,13 @@ class Worker:
         return None
 
     def _do(self, job: Job) -> None:
+        if len(self._threads) > 1 and any(not other.is_under_way() for other in list(self._line)):
+            # What may begin beside it may be for a thread that sleeps, which wakes the next one likewise.
+            self._bell.put(True)
         self._press()
         job.do()
         self._remove(job)
         job.report_end()
-        if len(self._threads) > 1 and self._line:
-            # What had to wait for this one may be for a thread that sleeps.
-            self._bell.put(True)
 
     def _leave(self, refusal: BaseException) -> None:
         """A thread's last step."""

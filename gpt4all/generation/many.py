@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gpt4all._native.outcome import Outcome
+from gpt4all.errors import GenerationError
 
 if TYPE_CHECKING:
     from gpt4all.engine.runs import Run
@@ -46,6 +48,10 @@ def complete(
         total: how many there will be, ``None`` where that is not known.
         progress: shows a bar on stderr.
     """
+    # With the engine, which is loaded by now.
+    from gpt4all.engine.workers import interrupt_again
+
+    pid = os.getpid()
     done: SimpleQueue[int] = SimpleQueue()
     under_way: dict[int, tuple[Call, Run]] = {}
     numbered = enumerate(calls)
@@ -64,7 +70,7 @@ def complete(
                 call.submit(run)
             if not under_way:
                 continue
-            number = _next(done)
+            number = _next(done, pid)
             call, run = under_way.pop(number)
             error = None
             try:
@@ -74,11 +80,21 @@ def complete(
             if bar is not None:
                 bar.update()
             yield number, Completion(run.text_so_far(), call.outcome if error is None else None, error)
+    except BaseException as reason:
+        try:
+            for _, run in under_way.values():
+                run.drop()
+            for _, run in under_way.values():
+                run.leave()
+        except KeyboardInterrupt:
+            for _, run in under_way.values():
+                run.drop()
+            if not isinstance(reason, GeneratorExit):
+                raise
+            # Python would lose it here if nobody called close(), but the answers were dropped.
+            interrupt_again()
+        raise
     finally:
-        for _, run in under_way.values():
-            run.drop()
-        for _, run in under_way.values():
-            run.leave()
         if bar is not None:
             bar.close()
 
@@ -92,9 +108,13 @@ def _teller(done: SimpleQueue[int], number: int) -> Any:
     return lambda: done.put(number)
 
 
-def _next(done: SimpleQueue[int]) -> int:
+def _next(done: SimpleQueue[int], pid: int) -> int:
+    from gpt4all.engine.workers import FORKED
+
     # Without a limit, Ctrl-C would wait on Windows.
     while True:
+        if os.getpid() != pid:
+            raise GenerationError(FORKED)
         try:
             return done.get(timeout=0.2)
         except Empty:

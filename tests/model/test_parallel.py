@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gpt4all import Chat, ContextWindowExceededError, GPT4All
+from gpt4all import Chat, ContextWindowExceededError, GenerationError, GPT4All
 from tests.support.fake.helpers import Task, wait_until
 
 PROMPTS = ["Once upon a time", "The quick brown fox", "word " * 40, "a", "Numbers: one two three", "x y z " * 12]
@@ -146,6 +147,33 @@ def test_generate_many_that_is_left_leaves_nothing(tiny: Tiny) -> None:
         next(completions)
         completions.close()
         wait_until(lambda: not model._loaded._worker._line)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_generate_many_after_a_fork(tiny: Tiny) -> None:
+    """The child has no threads that would ever answer."""
+    with tiny("tiny-llama", **LOAD, n_parallel=2) as model:
+        completions = model.generate_many([*"abc"], max_tokens=4, as_completed=True)
+        next(completions)
+        child = os.fork()
+        if child == 0:
+            try:
+                list(completions)
+            except GenerationError as error:
+                os._exit(0 if "forked" in str(error) else 1)
+            finally:
+                os._exit(2)
+        ended = (0, 0)
+
+        def has_ended() -> bool:
+            nonlocal ended
+            ended = os.waitpid(child, os.WNOHANG)
+            return ended[0] == child
+
+        wait_until(has_ended)
+        assert ended == (child, 0)
+        assert len(list(completions)) == 2
 
 
 def test_generate_many_of_conversations(tiny: Tiny) -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from gpt4all import Embed4All, GPT4All
 from gpt4all.engine import at_exit
+from gpt4all.generation.many import complete
 from tests.support.fake.backend import END, FakeModel
 from tests.support.fake.helpers import LoadFake, is_idle, wait_until, worker_threads
 from tests.support.interruptions import at_every_place
 
 #: What runs on the caller's thread in a call.
-CALL = ("methods.py", "call.py", "streaming.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
+CALL = ("methods.py", "call.py", "many.py", "streaming.py", "exchange.py", "runs.py", "workers.py", "loaded_model.py")
 
 
 def whole(model: GPT4All) -> str:
@@ -81,6 +82,38 @@ def test_a_stream_that_is_closed(loaded: LoadFake, monkeypatch: pytest.MonkeyPat
     assert arrived.index(False) == len(arrived) - 1
 
 
+def test_many(loaded: LoadFake) -> None:
+    model = loaded("a", END, options={"n_parallel": 2})
+
+    def check(interrupted: bool) -> None:
+        model.model.set_thread_count(1)
+        assert is_idle(model)
+
+    assert at_every_place(CALL, lambda: model.generate_many(["p", "q", "r"]), check) > 40
+
+
+def test_many_that_are_left(loaded: LoadFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of those under way goes on."""
+    model = loaded("a", options={"n_parallel": 2})
+    again: list[bool] = []
+    monkeypatch.setattr("gpt4all.engine.workers.interrupt_again", lambda: again.append(True))
+    arrived: list[bool] = []
+
+    def call() -> None:
+        calls = (model._new_call("q", max_tokens=most) for most in (1, 10**6, 10**6, 10**6))
+        completions = complete(calls, 3, total=None, progress=False)
+        next(completions)
+        completions.close()
+
+    def check(interrupted: bool) -> None:
+        arrived.append(interrupted or bool(again))
+        again.clear()
+        wait_until(lambda: is_idle(model))
+
+    assert at_every_place(CALL, call, check) > 40
+    assert arrived.index(False) == len(arrived) - 1
+
+
 def test_short_calls(loaded: LoadFake) -> None:
     model = loaded("a", END)
 
@@ -136,3 +169,16 @@ def test_a_load(fake_backend: object, fake_model: FakeModel) -> None:
     assert at_every_place(("loading.py", "workers.py", "loaded_model.py"), call, check) > 40
     with GPT4All(path, n_ctx=64, n_threads=1) as model:
         assert model.generate("x") == "a"
+
+
+def test_a_load_with_several_threads(fake_backend: object, fake_model: FakeModel) -> None:
+    path = fake_model("a", END)
+    before = set(at_exit.workers)
+
+    def call() -> None:
+        GPT4All(path, n_ctx=64, n_threads=1, n_parallel=3).close()
+
+    def check(interrupted: bool) -> None:
+        wait_until(lambda: not worker_threads() and at_exit.workers.keys() == before)
+
+    assert at_every_place(("loading.py", "workers.py", "loaded_model.py"), call, check) > 40

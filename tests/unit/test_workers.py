@@ -237,3 +237,26 @@ def test_a_worker_nobody_ends_holds_no_job() -> None:
     assert not hasattr(job, "_function")
     worker.end()
     wait_until(worker.is_over)
+
+
+class Side(Held):
+    """One that others may be under way beside."""
+
+    is_parallel = True
+
+
+def test_all_threads_go_on_after_what_had_the_model_to_itself() -> None:
+    worker = Worker()
+    worker.start(4)
+    alone = begun(worker)
+    jobs = [Side() for _ in range(4)]
+    for job in jobs:
+        worker.submit(job)
+    # The threads have looked, and found nothing that may begin.
+    wait_until(worker._bell.empty)
+    alone.go.set()
+    assert [job.begun.wait(5) for job in jobs] == [True] * 4
+    for job in jobs:
+        job.go.set()
+    worker.end()
+    assert worker.join(30)
