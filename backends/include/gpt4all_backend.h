@@ -422,7 +422,8 @@ GPT4ALL_API gpt4all_status gpt4all_request_read(gpt4all_request *request, int64_
 /* Ends it within a step of the engine, as the cancel flag does; from anywhere. */
 GPT4ALL_API gpt4all_status gpt4all_request_cancel(gpt4all_request *request);
 
-/* Ends it where it still goes on, which is waited for, and frees it; NULL is ignored. */
+/* Ends it where it still goes on, which is waited for, and frees it; NULL is ignored.
+ * GPT4ALL_ERROR_BUSY while a call reads it, also in a callback of that call. */
 GPT4ALL_API gpt4all_status gpt4all_request_free(gpt4all_request *request);
 
 /* Copies the n_vocab logits of the last computed position to the caller's

@@ -42,6 +42,8 @@ class ModelInfo:
     is_recurrent: bool
     can_generate: bool
     can_shift: bool
+    #: Has an encoder, and so generates for one caller at a time.
+    is_single: bool
     #: Layers on GPUs, of ``n_layer + 1``: the output counts as one.
     n_layers_offloaded: int
     #: Index of the GPU with the output, else of the first with layers.
@@ -80,6 +82,7 @@ def read_model_info(cdll: ctypes.CDLL, handle: c_void_p) -> ModelInfo:
         is_recurrent=bool(traits & abi.TRAIT_RECURRENT),
         can_generate=decoder and not traits & abi.TRAIT_EMBEDDING,
         can_shift=bool(traits & abi.TRAIT_CAN_SHIFT),
+        is_single=bool(traits & abi.TRAIT_ENCODER),
         n_layers_offloaded=raw.n_layers_offloaded,
         device=raw.device if raw.device >= 0 else None,
         device_bytes=raw.device_bytes,

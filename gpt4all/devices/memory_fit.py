@@ -68,7 +68,7 @@ def insufficient_memory(
 
 
 def too_little_main_memory(
-    need: MemoryNeed, rooms: Sequence[Room], mapped: int, n_ctx: int | None
+    need: MemoryNeed, rooms: Sequence[Room], mapped: int, n_ctx: int | None, n_parallel: int = 1
 ) -> InsufficientMemoryError | None:
     """The error where main memory cannot hold a model.
 
@@ -77,15 +77,19 @@ def too_little_main_memory(
         rooms: what is left, by limit.
         mapped: bytes of its file that are mapped beside that.
         n_ctx: the context it was measured with.
+        n_parallel: how many of them.
     """
+    asked, less = f"n_ctx={n_ctx}", "n_ctx"
+    if n_parallel > 1:
+        asked, less = f"n_parallel={n_parallel} contexts of {asked}", "n_parallel or n_ctx"
     for room in sorted(rooms, key=lambda room: room.free):
         weights = need.weights + (mapped if room.mapped_too else 0)
         required = weights + need.context + need.compute
         if required > room.free:
             return InsufficientMemoryError(
-                f"too little main memory for n_ctx={n_ctx}: {room.where} leaves this process {byte_text(room.free)}, "
+                f"too little main memory for {asked}: {room.where} leaves this process {byte_text(room.free)}, "
                 f"and {byte_text(required)} are needed ({byte_text(weights)} for weights, {byte_text(need.context)} "
-                f"for the context, {byte_text(need.compute)} for work buffers). A smaller n_ctx, kv_type='q8_0' or a "
+                f"for the context, {byte_text(need.compute)} for work buffers). A smaller {less}, kv_type='q8_0' or a "
                 "smaller model takes less",
                 required=required,
                 free=room.free,

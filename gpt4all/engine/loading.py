@@ -118,9 +118,10 @@ def open_model(
     native, worker = _run(load, options.progress)
     ((backend, location),) = opened
     device = location.name(native.info)
-    if native.info.can_generate:
-        worker.start(options.n_parallel)
-    return LoadedModel(backend, native, worker, path, options.n_threads, device, mapped, options.n_parallel)
+    # A thread more than generations the engine computes would wait inside it, where no stream learns of that.
+    n_parallel = options.n_parallel if native.info.can_generate and not native.info.is_single else 1
+    worker.start(n_parallel)
+    return LoadedModel(backend, native, worker, path, options.n_threads, device, mapped, n_parallel)
 
 
 def _watch(mapped: MappedFile, on_progress: OnProgress, fraction: float) -> bool:

@@ -132,6 +132,7 @@ class _MainMemory:
         self._path = path
         self._options = options
         self._n_ctx = options.n_ctx or n_ctx_train
+        self._n_parallel = options.n_parallel
 
     def locate(self, backend: Backend) -> Location:
         """Runs on the thread that loads."""
@@ -140,7 +141,7 @@ class _MainMemory:
             return Location()
         need = backend.model_memory(self._path, self._options)[0]
         mapped = self._path.stat().st_size if self._options.use_mmap else 0
-        error = too_little_main_memory(need, rooms, mapped, self._n_ctx)
+        error = too_little_main_memory(need, rooms, mapped, self._n_ctx, self._n_parallel)
         if error is not None:
             raise error
         return Location()
@@ -151,7 +152,8 @@ class _MainMemory:
             return True
         if self._n_ctx is None or "-of-" in self._path.name:  # perhaps one part of several
             return False
-        most = 2 * self._path.stat().st_size + self._n_ctx * self._MOST_PER_TOKEN + self._MOST_BUFFERS
+        n_tokens = self._n_ctx * self._n_parallel
+        most = 2 * self._path.stat().st_size + n_tokens * self._MOST_PER_TOKEN + self._MOST_BUFFERS
         return most <= min(room.free for room in rooms)
 
 

@@ -17,7 +17,7 @@ from gpt4all import GPT4All, errors
 limit = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    GPT4All(sys.argv[1], n_ctx=int(sys.argv[2]), n_threads=1).close()
+    GPT4All(sys.argv[1], n_ctx=int(sys.argv[2]), n_threads=1, n_parallel=int(sys.argv[4])).close()
 except errors.InsufficientMemoryError as error:
     print(error.required > error.free > 0, error)
 else:
@@ -25,8 +25,8 @@ else:
 """
 
 
-def load(path: Path, n_ctx: int, limit: int) -> str:
-    command = [sys.executable, "-c", _PROGRAM, str(path), str(n_ctx), str(limit)]
+def load(path: Path, n_ctx: int, limit: int, n_parallel: int = 1) -> str:
+    command = [sys.executable, "-c", _PROGRAM, str(path), str(n_ctx), str(limit), str(n_parallel)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -37,6 +37,12 @@ def test_a_context_beyond_the_limit(model_file: Callable[[str], Path], n_ctx: in
     found = load(model_file("tiny-llama"), n_ctx, 1 << 30)
     assert found.startswith("True too little main memory")
     assert "its limit of address space leaves this process" in found
+
+
+def test_many_contexts_that_are_small_each(model_file: Callable[[str], Path]) -> None:
+    found = load(model_file("smollm2"), 1024, 4 << 30, 256)
+    assert found.startswith("True too little main memory for n_parallel=256 contexts of n_ctx=1024")
+    assert "A smaller n_parallel or n_ctx" in found
 
 
 def test_what_fits_is_loaded(model_file: Callable[[str], Path]) -> None:

@@ -94,6 +94,22 @@ def test_a_call_waits_for_what_needs_the_model_to_itself(tiny: Tiny) -> None:
         assert model.model.thread_count() == 2
 
 
+def test_an_open_stream_of_a_model_with_an_encoder_holds_nobody_up(tiny: Tiny) -> None:
+    """It answers one at a time, whatever was asked for."""
+    with tiny("tiny-t5", n_ctx=512, n_threads=1, n_parallel=2) as model:
+        stream = model.generate("a", streaming=True, max_tokens=1900, stop=[], logit_bias={1: -100.0})
+        next(stream)
+        # Both the stream and the engine are as far ahead as they may be.
+        wait_until(lambda: _waits_for_room(model))
+        assert Task(partial(answer, model, "b")).result()
+        assert "".join(stream)
+
+
+def _waits_for_room(model: GPT4All) -> bool:
+    run: Any = model._loaded._worker.holder()
+    return bool(run._news.qsize() >= 256)
+
+
 def test_closing_ends_all(tiny: Tiny) -> None:
     model = tiny("tiny-llama", **LOAD, n_parallel=3)
     streams = [model.generate(prompt, streaming=True, stop=[], max_tokens=10**6) for prompt in PROMPTS[:3]]

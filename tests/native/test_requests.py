@@ -161,6 +161,22 @@ def test_what_has_ended_can_be_read_again(pair: tuple[Model, Model]) -> None:
         assert len(again.calls) == len(first.calls)
 
 
+def test_a_request_that_is_read_cannot_be_freed(pair: tuple[Model, Model]) -> None:
+    _, several = pair
+    with several.start(several.tokenize("abc"), max_tokens=3) as request:
+        refused: list[int] = []
+
+        def free(token: int, piece: bytes) -> bool:
+            with pytest.raises(StatusError, match="reading") as caught:
+                request.free()
+            refused.append(caught.value.status)
+            return True
+
+        run = request.finish(free)
+        assert run.status == abi.OK
+        assert refused == [abi.ERROR_BUSY] * len(run.calls)
+
+
 def test_a_model_with_requests_cannot_be_freed(real_library: Library) -> None:
     model = real_library.load(ensure("tiny-llama"), n_ctx=N_CTX)
     request = model.start(model.tokenize("abc"), max_tokens=3)

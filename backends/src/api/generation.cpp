@@ -38,10 +38,15 @@ struct gpt4all_request {
         handle_.scheduler.wake();
     }
 
-    bool read(int64_t timeout_us, gpt4all_token_callback callback, void *payload, gpt4all_generate_result &result) {
+    // For one call at a time, or for good.
+    void claim() {
         if (reading_.test_and_set(std::memory_order_acquire)) {
             throw gpt4all::Error(GPT4ALL_ERROR_BUSY, "another call is reading this request");
         }
+    }
+
+    bool read(int64_t timeout_us, gpt4all_token_callback callback, void *payload, gpt4all_generate_result &result) {
+        claim();
         const Reading reading{reading_};
         return request_->read(timeout_us, callback, payload, result);
     }
@@ -157,7 +162,10 @@ gpt4all_status gpt4all_request_cancel(gpt4all_request *request) {
 }
 
 gpt4all_status gpt4all_request_free(gpt4all_request *request) {
-    return gpt4all::guarded([&] { delete request; });
+    return gpt4all::guarded([&] {
+        if (request != nullptr) request->claim();
+        delete request;
+    });
 }
 
 gpt4all_status gpt4all_generate(gpt4all_model *model, const int32_t *tokens, int32_t n_tokens,

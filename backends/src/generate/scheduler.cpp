@@ -297,7 +297,9 @@ void Scheduler::fail_all(gpt4all_status status, const std::string &message) {
     for (const auto &request : running_) {
         if (!request->ended()) request->fail(status, message);
     }
-    for (const auto &request : waiting) request->fail(status, message);
+    for (const auto &request : waiting) {
+        if (!request->ended()) request->fail(status, message);
+    }
     if (broken_) return;
     for (Sequence &sequence : sequences_) sequence.forget();
 }
