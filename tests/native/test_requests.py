@@ -212,6 +212,13 @@ def test_bad_numbers_of_sequences(real_library: Library, n_sequences: int) -> No
         real_library.load(ensure("tiny-llama"), n_sequences=n_sequences)
 
 
+@pytest.mark.parametrize("n_ctx", [1 << 24, 1 << 25, (1 << 31) - 1])
+def test_more_tokens_than_the_engine_counts(real_library: Library, n_ctx: int) -> None:
+    for name in ("tiny-llama", "tiny-mamba"):
+        with pytest.raises(StatusError, match="n_sequences times n_ctx"):
+            real_library.load(ensure(name), n_ctx=n_ctx, n_sequences=128)
+
+
 def test_memory_of_sequences_is_measured(real_library: Library) -> None:
     path = ensure("tiny-llama")
     one, four = (real_library.memory(path, n_ctx=256, n_sequences=n)[0].context for n in (1, 4))

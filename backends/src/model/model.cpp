@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <string>
 
 namespace gpt4all {
@@ -83,6 +84,10 @@ void Model::make_context(const char *path, const gpt4all_load_options &options) 
     // What embeds gets contexts of its own later, and here one that only tells of its memory.
     const bool generates = !pools(weights.get());
     n_sequences = sequence_count(options, weights.get());
+    // The engine counts the cells of all sequences together.
+    if (n_ctx > std::numeric_limits<int32_t>::max() / n_sequences) {
+        invalid_argument("n_sequences times n_ctx must be at most 2147483647");
+    }
     llama_context_params params = context_params(options, generates ? n_ctx : std::min(n_ctx, 64), n_sequences);
     if (!generates) params.n_batch = params.n_ubatch = params.n_ctx;
     params.abort_callback = abort_requested;
