@@ -116,7 +116,8 @@ def test_a_program_that_can_start_no_child(told: dict[str, Any], monkeypatch: py
     facts = gpt4all.system_info()
     assert facts["backends"]["cpu"]["usable"] is True
     assert facts["cpu"]["variant"] == "haswell"
-    assert facts["backends"]["kompute"] == {"usable": False, "path": None, "error": "no interpreter"}
+    kompute = facts["backends"]["kompute"]
+    assert (kompute["usable"], kompute["error"]) == (False, "no interpreter")
 
 
 def test_a_report_of_another_release(told: dict[str, Any]) -> None:
