@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import c_int32
 from typing import Any
 
@@ -223,3 +225,54 @@ def test_memory_of_sequences_is_measured(real_library: Library) -> None:
     path = ensure("tiny-llama")
     one, four = (real_library.memory(path, n_ctx=256, n_sequences=n)[0].context for n in (1, 4))
     assert four == 4 * one
+
+
+@contextmanager
+def errors_heard(library: Library) -> Iterator[list[bytes]]:
+    """The log lines that tell of errors or warn."""
+    lines: list[bytes] = []
+
+    def on_log(level: int, address: int, length: int, payload: int | None) -> None:
+        if level >= abi.LOG_WARNING:
+            lines.append(ctypes.string_at(address, length))
+
+    callback = abi.LogCallback(on_log)
+    library.check(library.c.gpt4all_set_log_callback(callback, None))
+    try:
+        yield lines
+    finally:
+        library.check(library.c.gpt4all_set_log_callback(abi.LogCallback(), None))
+
+
+def test_what_is_stopped_is_logged_as_no_error(pair: tuple[Model, Model]) -> None:
+    one, _ = pair
+    prompt = one.tokenize("abc def " * 40)[: N_CTX - 8]
+    stopped = 0
+    with errors_heard(one.library) as lines:
+        for looks in range(2000):
+            with one.start(prompt, max_tokens=1, reuse_prefix=0) as request:
+                # A little later each time, so that it is at work some of the times.
+                for _ in range(looks // 4):
+                    request.read(timeout_us=0)
+                request.cancel()
+                result = request.finish().result
+            stopped += result.finish_reason == abi.FINISH_CANCELLED and result.prompt_us > 0
+            if stopped == 3:
+                break
+    assert lines == []
+    assert stopped == 3
+
+
+def test_embeddings_that_are_stopped_are_logged_as_no_error(real_library: Library) -> None:
+    with real_library.load(ensure("tiny-qwen3-embedding"), n_ctx=N_CTX) as model:
+        flag = c_int32()
+
+        def stop(sizes: list[int]) -> bool:
+            # Before the batch: the engine stops at the first node.
+            flag.value = 1
+            return True
+
+        with errors_heard(real_library) as lines:
+            run = model.embed([[1, 2, 3]], on_batch=stop, cancel=flag)
+        assert run.status == abi.ERROR_CANCELLED
+        assert lines == []

@@ -8,9 +8,9 @@ Claim::Claim(gpt4all_model &handle) : handle_(handle) {
     if (handle.busy.test_and_set(std::memory_order_acquire)) {
         throw Error(GPT4ALL_ERROR_BUSY, "another call is using this model");
     }
-    if (handle.broken || handle.scheduler.broken()) {
+    if (handle.is_broken()) {
         handle.busy.clear(std::memory_order_release);
-        throw Error(GPT4ALL_ERROR_INTERNAL, "the engine failed in an earlier call; close this model and load it again");
+        refuse_broken();
     }
 }
 
@@ -24,5 +24,5 @@ gpt4all_model::gpt4all_model(const char *path, const gpt4all_load_options &optio
     : model(path, options), scheduler(model, static_cast<std::size_t>(options.prefix_cache_bytes)) {}
 
 gpt4all_model::~gpt4all_model() {
-    if (broken || scheduler.broken()) model.abandon();
+    if (is_broken()) model.abandon();
 }

@@ -16,6 +16,7 @@ struct gpt4all_model {
     std::atomic_flag busy = ATOMIC_FLAG_INIT;
     // Set when the engine gave up in the middle of a computation.
     bool broken = false;
+    bool is_broken() const { return broken || scheduler.broken(); }
 };
 
 namespace gpt4all {

@@ -27,6 +27,11 @@ public:
     explicit EngineAbort(const std::string &message) : Error(GPT4ALL_ERROR_INTERNAL, message) {}
 };
 
+// After an EngineAbort.
+[[noreturn]] inline void refuse_broken() {
+    throw Error(GPT4ALL_ERROR_INTERNAL, "the engine failed in an earlier call; close this model and load it again");
+}
+
 [[noreturn]] inline void invalid_argument(const std::string &message) {
     throw Error(GPT4ALL_ERROR_INVALID_ARGUMENT, message);
 }

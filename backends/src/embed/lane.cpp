@@ -81,21 +81,12 @@ void EmbedLane::use_threads(ggml_threadpool *pool, int32_t n_threads) {
 }
 
 void EmbedLane::fill(const EmbedBatch &batch, const EmbedTexts &texts) {
-    const auto n_tokens = static_cast<std::size_t>(batch.n_tokens);
     tokens_.clear();
-    positions_.clear();
-    id_pointers_.clear();
-    n_ids_.assign(n_tokens, 1);
-    outputs_.assign(n_tokens, 1);
-    ids_.resize(batch.texts.size());
     for (std::size_t place = 0; place < batch.texts.size(); place++) {
         const std::size_t text = batch.texts[place];
-        ids_[place] = static_cast<llama_seq_id>(place);
         const int32_t *first = texts.tokens + texts.starts[text];
-        tokens_.insert(tokens_.end(), first, first + texts.lengths[text]);
         for (llama_pos position = 0; position < texts.lengths[text]; position++) {
-            positions_.push_back(position);
-            id_pointers_.push_back(&ids_[place]);
+            tokens_.add(first[position], position, static_cast<llama_seq_id>(place), true);
         }
     }
 }
@@ -104,16 +95,16 @@ bool EmbedLane::encode(const EmbedBatch &batch, const EmbedWork &work) {
     const auto width = static_cast<std::size_t>(encoder_->width());
     std::vector<int32_t> lengths;
     std::vector<float *> rows;
-    tokens_.clear();
+    std::vector<int32_t> tokens;
     for (const std::size_t text : batch.texts) {
         const int32_t *first = work.texts.tokens + work.texts.starts[text];
-        tokens_.insert(tokens_.end(), first, first + work.texts.lengths[text]);
+        tokens.insert(tokens.end(), first, first + work.texts.lengths[text]);
         lengths.push_back(work.texts.lengths[text]);
         rows.push_back(work.vectors + text * width);
     }
     const auto stopped = [this] { return stops_(stops_data_); };
     BertTeam team(n_threads_);
-    if (!encoder_->embed(tokens_.data(), lengths.data(), lengths.size(), rows.data(), scratch_, team, stopped)) {
+    if (!encoder_->embed(tokens.data(), lengths.data(), lengths.size(), rows.data(), scratch_, team, stopped)) {
         return false;
     }
     for (float *row : rows) copy_row(row, row, static_cast<int32_t>(width), work.normalize);
@@ -123,15 +114,11 @@ bool EmbedLane::encode(const EmbedBatch &batch, const EmbedWork &work) {
 bool EmbedLane::compute(const EmbedBatch &batch, const EmbedWork &work) {
     if (encoder_ != nullptr) return encode(batch, work);
     fill(batch, work.texts);
-    llama_batch input = {};
-    input.n_tokens = batch.n_tokens;
-    input.token = tokens_.data();
-    input.pos = positions_.data();
-    input.n_seq_id = n_ids_.data();
-    input.seq_id = id_pointers_.data();
-    input.logits = outputs_.data();
+    const llama_batch input = tokens_.view();
     llama_memory_t memory = llama_get_memory(context_.get());
     if (memory != nullptr) llama_memory_clear(memory, false);
+    // What failed is told by an error; what was stopped is no fault, though the engine logs it as one.
+    const MuteLog mute;
     ErrorCapture errors;
     const int32_t status =
         memory == nullptr ? llama_encode(context_.get(), input) : llama_decode(context_.get(), input);

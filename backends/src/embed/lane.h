@@ -4,6 +4,7 @@
 #include "embed/bert/encoder.h"
 #include "embed/plan.h"
 #include "engine/owned.h"
+#include "engine/token_batch.h"
 
 #include "llama.h"
 
@@ -71,13 +72,7 @@ private:
     void *stops_data_;
     Context context_;
     int32_t capacity_ = 0;
-    // The batch as the engine takes it.
-    std::vector<llama_token> tokens_;
-    std::vector<llama_pos> positions_;
-    std::vector<int32_t> n_ids_;
-    std::vector<llama_seq_id> ids_;
-    std::vector<llama_seq_id *> id_pointers_;
-    std::vector<int8_t> outputs_;
+    TokenBatch tokens_;
 };
 
 } // namespace gpt4all

@@ -42,7 +42,7 @@ Scheduler::~Scheduler() {
 void Scheduler::submit(std::shared_ptr<Request> request) {
     request->on_room = [this] { wake(); };
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (broken_) throw Error(GPT4ALL_ERROR_INTERNAL, "the engine failed in an earlier call; close this model and load it again");
+    if (broken_) refuse_broken();
     if (threads_.empty()) {
         threads_ = start_threads(1, [this](std::size_t) { run(); });
         if (threads_.empty()) throw Error(GPT4ALL_ERROR_OUT_OF_MEMORY, "no thread could be started to generate");
@@ -90,6 +90,8 @@ bool Scheduler::has_work() const {
 }
 
 void Scheduler::step() {
+    // What failed is told by an error; what was stopped is no fault, though the engine logs it as one.
+    const MuteLog mute;
     try {
         AbortScope scope;
         end_stopped();
@@ -154,7 +156,7 @@ bool Scheduler::can_admit() const {
 // The one that knows most of the prompt; of those that know as much, the least recently used.
 Sequence *Scheduler::choose_sequence(const Request &request) {
     return *std::max_element(idle_.begin(), idle_.end(), [&](Sequence *a, Sequence *b) {
-        return a->known(request.prompt()) < b->known(request.prompt());
+        return a->reusable(request.prompt()) < b->reusable(request.prompt());
     });
 }
 
@@ -187,11 +189,7 @@ void Scheduler::encode_prompt(Request &request) {
 }
 
 void Scheduler::fill_batch() {
-    tokens_.clear();
-    positions_.clear();
-    outputs_.clear();
-    n_sequence_ids_.clear();
-    ids_.clear();
+    batch_.clear();
     std::vector<Request *> prompts;
     std::size_t room = static_cast<std::size_t>(model_.n_batch);
     for (const auto &request : running_) {
@@ -220,31 +218,17 @@ void Scheduler::add_to_batch(Request &request, std::size_t n) {
     const std::size_t begin = request.n_computed();
     const bool last = n == request.n_left() && request.wants_logits();
     for (std::size_t i = 0; i < n; i++) {
-        tokens_.push_back(request.pending()[begin + i]);
-        positions_.push_back(static_cast<llama_pos>(request.sequence()->size() + i));
-        n_sequence_ids_.push_back(1);
-        ids_.push_back(request.sequence()->id());
-        outputs_.push_back(last && i + 1 == n ? 1 : 0);
+        batch_.add(request.pending()[begin + i], static_cast<llama_pos>(request.sequence()->size() + i),
+                   request.sequence()->id(), last && i + 1 == n);
     }
-    shares_.push_back({&request, n, last ? static_cast<int32_t>(tokens_.size()) - 1 : -1});
+    shares_.push_back({&request, n, last ? static_cast<int32_t>(batch_.size()) - 1 : -1});
 }
 
 void Scheduler::compute_batch() {
-    id_rows_.resize(ids_.size());
-    for (std::size_t i = 0; i < ids_.size(); i++) id_rows_[i] = &ids_[i];
-    llama_batch batch = {};
-    batch.n_tokens = static_cast<int32_t>(tokens_.size());
-    batch.token = tokens_.data();
-    batch.pos = positions_.data();
-    batch.n_seq_id = n_sequence_ids_.data();
-    batch.seq_id = id_rows_.data();
-    batch.logits = outputs_.data();
-    // What failed is told by an error; what was stopped is no fault, though the engine logs it as one.
-    const MuteLog mute;
     ErrorCapture errors;
     last_row_ = -1;
     model_.pool_used = true;
-    const int32_t status = llama_decode(model_.context.get(), batch);
+    const int32_t status = llama_decode(model_.context.get(), batch_.view());
     if (status != 0) {
         for (const Share &share : shares_) share.request->sequence()->after_interruption();
         // All of the batch, that is, which ends with the next step.

@@ -5,6 +5,7 @@
 // short prompt does not wait for a long one, and a reader who is far behind holds nobody up: its request sits out.
 #pragma once
 
+#include "engine/token_batch.h"
 #include "generate/request.h"
 #include "generate/sequence.h"
 #include "model/model.h"
@@ -90,12 +91,7 @@ private:
 
     // The batch.
     std::vector<Share> shares_;
-    std::vector<llama_token> tokens_;
-    std::vector<llama_pos> positions_;
-    std::vector<int32_t> n_sequence_ids_;
-    std::vector<llama_seq_id> ids_;
-    std::vector<llama_seq_id *> id_rows_;
-    std::vector<int8_t> outputs_;
+    TokenBatch batch_;
     int32_t last_row_ = -1;
     std::atomic<bool> broken_{false};
 

@@ -14,8 +14,6 @@ constexpr std::size_t MIN_WORTH_COPYING = 16;
 Sequence::Sequence(Model &model, llama_seq_id id, PrefixCache &displaced)
     : model_(model), id_(id), displaced_(displaced) {}
 
-std::size_t Sequence::known(const std::vector<llama_token> &prompt) { return reusable(prompt); }
-
 std::size_t Sequence::begin(const std::vector<llama_token> &prompt, bool reuse, bool keep) {
     llama_memory_t memory = llama_get_memory(model_.context.get());
     std::size_t reused = 0;

@@ -18,7 +18,7 @@ public:
     llama_seq_id id() const { return id_; }
 
     // How much of a prompt begin() would find here.
-    std::size_t known(const std::vector<llama_token> &prompt);
+    std::size_t reusable(const std::vector<llama_token> &prompt);
 
     // Makes the memory hold as much of a prompt as is known, and nothing else; never all of it, for the logits of its
     // last token. How many tokens those are. `keep` says whether this prompt's context is kept once another displaces
@@ -40,7 +40,6 @@ public:
     void forget();
 
 private:
-    std::size_t reusable(const std::vector<llama_token> &prompt);
     const HeldTokens &held();
     std::optional<SavedContext> save(std::size_t beaten);
     std::size_t switch_context(const std::vector<llama_token> &prompt);
