@@ -150,14 +150,15 @@ def unknown_hidden(function: FunctionT) -> FunctionT:
 
 
 def refuse_unknown(method: Any, given: Collection[str], known: Collection[str] = ()) -> None:
-    """Raises a TypeError for the first of ``given``, if any, with the argument of ``method`` that may be meant.
+    """Raises a TypeError for the first of ``given`` that is not ``known``, with the argument that may be meant.
 
-    Those are ``known``, or what it is declared with.
+    Without ``known`` that is one of those that ``method`` is declared with.
     """
-    if given:
+    for name in given:
+        if name in known:
+            continue
         code = method.__code__
         declared = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-        name = next(iter(given))
         function = method.__qualname__.removesuffix(".__init__").rpartition(".")[2]
         raise TypeError(f"{function}() has no argument {name!r}; {_advice(name, [*(known or declared)])}")
 

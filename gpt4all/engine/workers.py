@@ -27,7 +27,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from gpt4all.engine import at_exit
 from gpt4all.engine.at_exit import end_thread_if_exiting
@@ -46,6 +46,23 @@ FORKED = (
     "load it in the child, or start workers with multiprocessing's 'spawn' method"
 )
 CLOSED = "the model is closed; load it again"
+
+T = TypeVar("T")
+
+
+def wait_for(news: SimpleQueue[T], pid: int) -> T:
+    """What comes next, waited for so that Ctrl-C always gets through.
+
+    Raises:
+        GenerationError: this is a child of the process ``pid``, whose threads stayed there.
+    """
+    while True:
+        if os.getpid() != pid:
+            raise GenerationError(FORKED)
+        try:
+            return news.get(timeout=WAIT_SLICE)
+        except Empty:
+            continue
 
 
 class Job:
@@ -152,13 +169,7 @@ class Job:
 
     def _next(self) -> Any:
         """What the worker says next, ``None`` when it has ended."""
-        while True:
-            if os.getpid() != self._pid:
-                raise GenerationError(FORKED)
-            try:
-                return self._news.get(timeout=WAIT_SLICE)
-            except Empty:
-                continue
+        return wait_for(self._news, self._pid)
 
     def wait(self) -> None:
         """Waits for the end and raises what the work raised."""
@@ -280,13 +291,6 @@ class Worker:
                 # What had to wait for it may be for a thread that sleeps.
                 self._bell.put(True)
         return True
-
-    def holder(self) -> Job | None:
-        """The job under way."""
-        try:
-            return self._line[0]
-        except IndexError:
-            return None
 
     def under_way(self) -> list[Job]:
         """The jobs that have begun."""

@@ -147,8 +147,7 @@ class Chat:
     def _call(self, prompt: str, arguments: Any) -> Call:
         if self._closed:
             raise ValueError("this chat is closed; go on with new_chat(messages=...)")
-        known = GenerateArguments.__annotations__
-        refuse_unknown(Chat.generate, [name for name in arguments if name not in known], ("prompt", *known))
+        refuse_unknown(Chat.generate, arguments, ("prompt", *GenerateArguments.__annotations__))
         return self._new_call(self._session, self._remember, prompt, **arguments)
 
     def _remember(self, outcome: Outcome) -> None:

@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gpt4all._native.outcome import Outcome
-from gpt4all.errors import GenerationError
 
 if TYPE_CHECKING:
     from gpt4all.engine.runs import Run
@@ -49,7 +48,7 @@ def complete(
         progress: shows a bar on stderr.
     """
     # With the engine, which is loaded by now.
-    from gpt4all.engine.workers import interrupt_again
+    from gpt4all.engine.workers import interrupt_again, wait_for
 
     pid = os.getpid()
     done: SimpleQueue[int] = SimpleQueue()
@@ -70,7 +69,7 @@ def complete(
                 call.submit(run)
             if not under_way:
                 continue
-            number = _next(done, pid)
+            number = wait_for(done, pid)
             call, run = under_way.pop(number)
             error = None
             try:
@@ -106,19 +105,6 @@ def in_order(completions: Iterator[tuple[int, Completion]]) -> list[Completion]:
 
 def _teller(done: SimpleQueue[int], number: int) -> Any:
     return lambda: done.put(number)
-
-
-def _next(done: SimpleQueue[int], pid: int) -> int:
-    from gpt4all.engine.workers import FORKED
-
-    # Without a limit, Ctrl-C would wait on Windows.
-    while True:
-        if os.getpid() != pid:
-            raise GenerationError(FORKED)
-        try:
-            return done.get(timeout=0.2)
-        except Empty:
-            continue
 
 
 def _bar(total: int | None) -> Any:

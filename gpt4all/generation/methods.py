@@ -197,10 +197,7 @@ class GenerationMethods(ChatMethods):
              cold.
              Paris
         """
-        known = GenerateArguments.__annotations__
-        refuse_unknown(
-            GenerationMethods.agenerate, [name for name in arguments if name not in known], ("prompt", *known)
-        )
+        refuse_unknown(GenerationMethods.agenerate, arguments, ("prompt", *GenerateArguments.__annotations__))
         return AsyncGeneration(self._new_call(prompt, **arguments))
 
     @overload
@@ -256,11 +253,7 @@ class GenerationMethods(ChatMethods):
             ' 4'
         """
         taken = [name for name in GenerateArguments.__annotations__ if not name.endswith("callback")]
-        refuse_unknown(
-            GenerationMethods.generate_many,
-            [name for name in arguments if name not in taken],
-            ("prompts", *taken, "progress"),
-        )
+        refuse_unknown(GenerationMethods.generate_many, arguments, ("prompts", *taken, "progress"))
         if self._current_chat() is not None:
             raise ValueError("generate_many() cannot be called in a chat session; give it lists of messages instead")
         if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):

@@ -45,7 +45,7 @@ def test_a_cancelled_task_stops_the_engine(smollm2: GPT4All) -> None:
     async def main() -> None:
         task = asyncio.ensure_future(_collect(smollm2, 100_000))
         # Until the engine is at work.
-        while smollm2._loaded._worker.holder() is None:
+        while not smollm2._loaded._worker._line:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -106,7 +106,7 @@ def test_an_open_stream_of_a_model_with_an_encoder_holds_nobody_up(tiny: Tiny) -
 
 
 def _waits_for_room(model: GPT4All) -> bool:
-    run: Any = model._loaded._worker.holder()
+    run: Any = model._loaded._worker._line[0]
     return bool(run._news.qsize() >= 256)
 
 

@@ -52,7 +52,7 @@ def test_worker_waiting_for_a_reader(endless: Path) -> None:
         model = GPT4All(PATHS[0])
         stream = model.generate("x", max_tokens=10**9, streaming=True)
         next(stream)
-        run = model._loaded._worker.holder()
+        run = model._loaded._worker._line[0]
         while run._news.qsize() < runs.BUFFERED_PIECES:
             threading.Event().wait(0.001)
         """,

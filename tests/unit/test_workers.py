@@ -65,7 +65,7 @@ def test_jobs_are_done_in_the_order_they_came(worker: Worker) -> None:
     for job in jobs:
         job.wait()
     assert order == list(range(16))
-    assert worker.holder() is None
+    assert not worker._line
 
 
 def test_one_at_a_time(worker: Worker) -> None:
@@ -86,7 +86,7 @@ def test_one_at_a_time(worker: Worker) -> None:
     for task in [Task(submit) for _ in range(8)]:
         task.result()
     assert most == 1
-    assert worker.holder() is None
+    assert not worker._line
 
 
 def test_an_error_is_raised_where_it_is_waited_for(worker: Worker) -> None:
@@ -143,7 +143,7 @@ def test_a_job_that_is_left_is_cancelled_and_the_next_waits_for_its_end(
     assert deaf.begun.wait(30)
     # The caller gets away, the job keeps its place.
     deaf.leave()
-    assert worker.holder() is deaf
+    assert worker._line[0] is deaf
     next_one = Call(nothing)
     worker.submit(next_one)
     assert not next_one.has_ended()

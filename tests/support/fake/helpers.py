@@ -92,7 +92,7 @@ def worker_threads() -> list[str]:
 
 def is_idle(model: GPT4All) -> bool:
     """Whether no call of the model is under way."""
-    return model._loaded._worker.holder() is None
+    return not model._loaded._worker._line
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
