@@ -23,7 +23,7 @@ __all__ = ["main"]
 
 _EPILOG = f"""\
 targets: {", ".join(TARGETS)}
-Any Linux machine makes all of them: zig, which comes from the package index into the build cache, compiles for each.
+zig, which comes from the package index into the build cache, compiles for each on any Linux machine.
 """
 
 

@@ -71,7 +71,10 @@ def test_each_fault_of_a_macos_library(content: bytes, problem: str) -> None:
 
 def test_a_module_lets_out_what_is_the_engines() -> None:
     module = Place(set())
-    assert problems("ggml-cpu-x64.dll", build_pe(name="ggml-cpu-x64.dll", exports=["ggml_backend_init"]), module) == []
+    exports = ["ggml_backend_init", "_Z14gguf_type_size9gguf_type"]
+    assert problems("ggml-cpu-x64.dll", build_pe(name="ggml-cpu-x64.dll", exports=exports), module) == []
+    (found,) = problems("ggml.dll", build_pe(name="ggml.dll", exports=["_ZNSt3__16vectorE"]), module)
+    assert found == "ggml.dll exports _ZNSt3__16vectorE"
     content = build_macho(name="", exports=["_ZNSt3__16vectorE"])
     assert problems("libggml-cpu-x64.so", content, module) == ["libggml-cpu-x64.so exports _ZNSt3__16vectorE"]
 
