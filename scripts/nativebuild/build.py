@@ -167,6 +167,9 @@ def _environment(build: Build) -> dict[str, str]:
     # Lets one area's objects serve another that differs in something else, such as a patch.
     environment.setdefault("CCACHE_BASEDIR", str(build.area.root))
     environment.setdefault("CCACHE_NOHASHDIR", "1")
+    if build.options.target:
+        # The compiler is a script that says which compiler it calls; its time of change says nothing.
+        environment["CCACHE_COMPILERCHECK"] = f"string:{build.compilers.description}"
     if build.area.processor:
         # ccache takes -march=native for the same flag on every machine.
         environment["CCACHE_NAMESPACE"] = f"gpt4all-{build.area.processor}"

@@ -19,7 +19,7 @@ VERSION = "0.17.1"
 LLVM_VERSION = "22.1.8"
 
 # A compiler's script. What differs from how clang is called elsewhere:
-# - zig knows no Arm architectures, only a processor with features;
+# - zig knows no Arm architectures, only a processor with features, and of macOS's libraries only one kind;
 # - its frame pointers, and products that it rounds before it adds them, cost speed.
 _COMPILER = """\
 #!/bin/sh
@@ -36,6 +36,7 @@ while [ "$count" -gt 0 ]; do
                 -e 's/+fp16/+fullfp16/g' -e 's/+no\\([a-z0-9]*\\)/-\\1/g')
         set -- "$@" "-mcpu=generic+$features"
         ;;
+    -bundle) set -- "$@" -dynamiclib ;;
     *) set -- "$@" "$argument" ;;
     esac
 done
