@@ -11,6 +11,8 @@ _MAGIC = 0xFEEDFACF
 _MACHINES = {0x01000007: "x86_64", 0x0100000C: "arm64"}
 _SYMTAB, _LOAD, _WEAK, _REEXPORT = 0x02, 0x0C, 0x80000018, 0x8000001F
 _ID, _RPATH, _SEGMENT, _VERSION_MIN, _BUILD_VERSION = 0x0D, 0x8000001C, 0x19, 0x24, 0x32
+#: Marks that the linker itself sets in every library.
+_LINKERS_OWN = {"__dso_handle", "_mh_dylib_header", "_mh_bundle_header"}
 _N_STAB, _N_PEXT, _N_TYPE, _N_EXT = 0xE0, 0x10, 0x0E, 0x01
 
 
@@ -96,4 +98,4 @@ def _symbols(content: bytes, at: int, count: int, strings: int, _size: int) -> t
             continue
         start = strings + name
         exported.add(content[start : content.index(b"\0", start)].decode("utf-8").removeprefix("_"))
-    return exported, stabs
+    return exported - _LINKERS_OWN, stabs
