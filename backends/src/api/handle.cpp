@@ -14,9 +14,7 @@ Claim::Claim(gpt4all_model &handle) : handle_(handle) {
     }
 }
 
-Claim::~Claim() {
-    handle_.busy.clear(std::memory_order_release);
-}
+Claim::~Claim() { handle_.busy.clear(std::memory_order_release); }
 
 } // namespace gpt4all
 

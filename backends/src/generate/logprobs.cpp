@@ -39,7 +39,8 @@ TokenLogprobs LogprobReport::measure(const float *logits, llama_token token) con
     TokenLogprobs measured;
     for (const llama_token_data &likely : likeliest) {
         const double logprob = std::max(static_cast<double>(logits[likely.id]) - log_sum, LEAST_LOGPROB);
-        measured.push_back({likely.id, static_cast<float>(std::min(logprob, 0.0)), token_text(vocab_, likely.id, true)});
+        measured.push_back(
+            {likely.id, static_cast<float>(std::min(logprob, 0.0)), token_text(vocab_, likely.id, true)});
     }
     return measured;
 }

@@ -79,9 +79,7 @@ void Request::wait_for_end() {
 }
 
 // The flag may be gone once it has ended.
-bool Request::stop_asked() const {
-    return !ended_ && (stopped_.load(std::memory_order_relaxed) || is_set(cancel_));
-}
+bool Request::stop_asked() const { return !ended_ && (stopped_.load(std::memory_order_relaxed) || is_set(cancel_)); }
 
 void Request::begin(Sequence &sequence) {
     sequence_ = &sequence;

@@ -113,7 +113,7 @@ private:
     std::vector<llama_token> pending_;
     std::size_t n_computed_ = 0;
     std::vector<llama_token> afterwards_; // what follows the pending ones, apart from them
-    bool answering_ = false; // the prompt is done
+    bool answering_ = false;              // the prompt is done
     int32_t n_said_ = 0;
     int64_t started_us_ = 0;
     int64_t prompt_done_us_ = 0;

@@ -172,8 +172,8 @@ void Scheduler::encode_prompt(Request &request) {
     ErrorCapture errors;
     model_.pool_used = true;
     shares_ = {{&request, 0, -1}};
-    const int32_t status = llama_encode(model_.context.get(),
-                                        llama_batch_get_one(prompt.data(), static_cast<int32_t>(prompt.size())));
+    const int32_t status =
+        llama_encode(model_.context.get(), llama_batch_get_one(prompt.data(), static_cast<int32_t>(prompt.size())));
     shares_.clear();
     if (status != 0) {
         request.sequence()->forget();
@@ -203,7 +203,8 @@ void Scheduler::fill_batch() {
     }
     if (prompts.empty()) return;
     // Even shares, and what short prompts leave of theirs goes to the others, another one first each time.
-    std::rotate(prompts.begin(), prompts.begin() + static_cast<std::ptrdiff_t>(turn_++ % prompts.size()), prompts.end());
+    std::rotate(prompts.begin(), prompts.begin() + static_cast<std::ptrdiff_t>(turn_++ % prompts.size()),
+                prompts.end());
     std::stable_sort(prompts.begin(), prompts.end(), [](Request *a, Request *b) { return a->n_left() < b->n_left(); });
     for (std::size_t i = 0; i < prompts.size(); i++) {
         const std::size_t share = room / (prompts.size() - i);
@@ -233,8 +234,8 @@ void Scheduler::compute_batch() {
         for (const Share &share : shares_) share.request->sequence()->after_interruption();
         // All of the batch, that is, which ends with the next step.
         if (status == 2 || batch_stopped()) return;
-        const std::string reason = errors.text(status == 1 ? "the engine found no room in its memory"
-                                                           : "the engine could not compute");
+        const std::string reason =
+            errors.text(status == 1 ? "the engine found no room in its memory" : "the engine could not compute");
         for (const Share &share : shares_) share.request->fail(GPT4ALL_ERROR_DECODE, reason);
         return;
     }
@@ -267,8 +268,8 @@ void Scheduler::advance() {
 }
 
 bool Scheduler::batch_stopped() const {
-    return !shares_.empty() && std::all_of(shares_.begin(), shares_.end(),
-                                           [](const Share &share) { return share.request->stop_asked(); });
+    return !shares_.empty() &&
+           std::all_of(shares_.begin(), shares_.end(), [](const Share &share) { return share.request->stop_asked(); });
 }
 
 // Nobody knows how far the engine came, so no sequence is trusted.

@@ -1,8 +1,8 @@
 // Computes a model's requests together, on a thread of its own.
 //
 // A step: requests that were stopped end; waiting ones take idle sequences; then one batch has the next token of each
-// answer, and as much of the prompts as there is room for, shared out evenly. So a stopped request ends within a step, a
-// short prompt does not wait for a long one, and a reader who is far behind holds nobody up: its request sits out.
+// answer, and as much of the prompts as there is room for, shared out evenly. So a stopped request ends within a step,
+// a short prompt does not wait for a long one, and a reader who is far behind holds nobody up: its request sits out.
 #pragma once
 
 #include "engine/token_batch.h"
