@@ -276,7 +276,7 @@ class Worker:
         waiting = [job for job in list(self._line) if not job.is_under_way()]
         is_full = len(under_way) >= len(self._threads)
         for job in under_way:
-            if any(is_full or not other.may_overtake(job) for other in waiting):
+            if [other for other in waiting if is_full or not other.may_overtake(job)]:
                 job.others_wait()
 
     def withdraw(self, job: Job) -> bool:
@@ -298,7 +298,7 @@ class Worker:
 
     def waits_for_this_thread(self) -> bool:
         """Whether a job cannot end before the calling code returns."""
-        return self.is_current() or any(job._waiter == threading.get_ident() for job in list(self._line))
+        return self.is_current() or threading.get_ident() in [job._waiter for job in list(self._line)]
 
     def is_current(self) -> bool:
         return threading.get_ident() in [thread.ident for thread in self._threads]
