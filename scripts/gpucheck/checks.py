@@ -38,8 +38,15 @@ class Subject:
     model: Path
     cycles: int
 
-    def load(self, device: str | None = None, *, n_ctx: int = 512, ngl: int = 100) -> GPT4All:
-        return GPT4All(str(self.model), device=device or self.device, n_ctx=n_ctx, ngl=ngl, allow_download=False)
+    def load(self, device: str | None = None, *, n_ctx: int = 512, ngl: int = 100, n_parallel: int = 1) -> GPT4All:
+        return GPT4All(
+            str(self.model),
+            device=device or self.device,
+            n_ctx=n_ctx,
+            ngl=ngl,
+            n_parallel=n_parallel,
+            allow_download=False,
+        )
 
     def free_memory(self) -> int:
         """Bytes free on all GPUs of the backend."""
@@ -108,6 +115,28 @@ def text_is_generated(subject: Subject) -> str:
     return repr(whole[:40])
 
 
+def generations_run_together(subject: Subject) -> str:
+    """Eight prompts on four sequences begin as they do alone; one that is closed leaves the others to their ends."""
+    prompts = [f"{PROMPT[:-2]}s of country number {number} are" for number in range(8)]
+    with subject.load() as model:
+        alone = [model.generate(prompt, max_tokens=8, temp=0) for prompt in prompts]
+    with subject.load(n_parallel=4) as model:
+        together = [answer.text for answer in model.generate_many(prompts, max_tokens=8, temp=0, progress=False)]
+        begin = [text[:4] == expected[:4] for text, expected in zip(together, alone, strict=True)]
+        _expect(all(begin), f"together {together}, alone {alone}")
+        streams = [model.generate(prompt, max_tokens=32, temp=0, streaming=True, stop=[]) for prompt in prompts[:4]]
+        for stream in streams:
+            next(stream)
+        streams[0].close()
+        lengths = []
+        for stream in streams[1:]:
+            for _ in stream:
+                pass
+            lengths.append(stream.outcome.completion_tokens if stream.outcome else 0)
+    same = sum(text == expected for text, expected in zip(together, alone, strict=True))
+    return f"{same} of {len(prompts)} texts of 8 tokens are the same; beside a closed stream {lengths} tokens came"
+
+
 def too_little_memory_is_told(subject: Subject) -> str:
     """A context that cannot fit is refused before anything is allocated."""
     before = subject.free_memory()
@@ -155,6 +184,7 @@ CHECKS: tuple[Check, ...] = (
     device_by_index_and_name,
     layers_are_offloaded,
     text_is_generated,
+    generations_run_together,
     embeddings_are_those_of_the_cpu,
     too_little_memory_is_told,
     loading_and_closing_is_flat,

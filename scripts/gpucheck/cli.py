@@ -20,7 +20,7 @@ from gpt4all import GPT4All
 from gpt4all._native.backend import load_backend
 from gpt4all.errors import GPT4AllError
 from gpucheck.checks import CHECKS, Check, CheckFailedError, Subject
-from gpucheck.speed import measure
+from gpucheck.speed import measure, measure_together
 
 __all__ = ["main"]
 
@@ -29,14 +29,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/dev gpu",
         description="Check the cuda backend on this machine's GPU: devices by index and by name, no, some and all "
-        "layers, text and logits beside the CPU's, embeddings, too little memory, many load and close cycles, and "
-        "speed beside llama-bench. Build the backend first: ./build_backends.sh cuda",
+        "layers, text and logits beside the CPU's, several generations together, embeddings, too little memory, "
+        "many load and close cycles, and speed beside llama-bench and llama-batched-bench. Build the "
+        "backend first: ./build_backends.sh cuda",
     )
     parser.add_argument("--backend", choices=("cuda", "kompute"), default="cuda")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--model", type=Path, help="a GGUF file; SmolLM2-135M without it")
     model.add_argument("--random", choices=SHAPES, help="random weights of that size, for speed and memory")
-    parser.add_argument("--bench", type=Path, help="a llama-bench to compare with; built where it is not given")
+    parser.add_argument(
+        "--programs", type=Path, help="a folder with llama-bench and llama-batched-bench; built where it is not given"
+    )
     parser.add_argument("--cycles", type=_at_least(1), default=50, help="load and close cycles (default: %(default)s)")
     parser.add_argument(
         "--rounds", type=_at_least(0), default=5, help="of measuring speed, 0 for none (default: %(default)s)"
@@ -65,17 +68,21 @@ def _run(check: Check, subject: Subject) -> bool:
     return holds
 
 
-def _speed(rounds: int, bench: Path | None) -> Check:
+def _speeds(rounds: int, programs: Path | None) -> list[Check]:
     def speed(subject: Subject) -> str:
         """Beside llama-bench, built as the library was."""
-        return "\n".join(measure(subject, bench or _built_bench(subject), rounds).lines())
+        return "\n".join(measure(subject, (programs or _built(subject)) / "llama-bench", rounds).lines())
 
-    return speed
+    def speed_together(subject: Subject) -> str:
+        """Beside llama-batched-bench, built as the library was."""
+        return "\n".join(measure_together(subject, (programs or _built(subject)) / "llama-batched-bench", rounds))
+
+    return [speed, speed_together] if rounds else []
 
 
-def _built_bench(subject: Subject) -> Path:
+def _built(subject: Subject) -> Path:
     options = recorded_options(load_backend(subject.backend).path.parent)
-    return build_reference(options, BACKENDS[subject.backend], ("llama-bench",)) / "llama-bench"
+    return build_reference(options, BACKENDS[subject.backend], ("llama-bench", "llama-batched-bench"))
 
 
 @contextlib.contextmanager
@@ -105,6 +112,6 @@ def _check(options: argparse.Namespace, model: Path) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{subject.device}, {model.name}", flush=True)
-    checks = [*CHECKS, *([_speed(options.rounds, options.bench)] if options.rounds else [])]
+    checks = [*CHECKS, *_speeds(options.rounds, options.programs)]
     failed = [check for check in checks if not _run(check, subject)]
     return int(bool(failed))
