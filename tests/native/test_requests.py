@@ -276,3 +276,41 @@ def test_embeddings_that_are_stopped_are_logged_as_no_error(real_library: Librar
             run = model.embed([[1, 2, 3]], on_batch=stop, cancel=flag)
         assert run.status == abi.ERROR_CANCELLED
         assert lines == []
+
+
+def test_more_answers_than_a_batch_has_room_for(real_library: Library) -> None:
+    """They take turns: none waits until others are done."""
+    with real_library.load(ensure("tiny-llama"), n_ctx=N_CTX, n_sequences=4, n_batch=2) as model:
+        prompt = model.tokenize("abc")
+        long = [model.start(prompt, max_tokens=10**6) for _ in range(2)]
+        threads = [threading.Thread(target=request.finish) for request in long]
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            short = [model.start(prompt, max_tokens=20) for _ in range(2)]
+            for request in short:
+                with request:
+                    assert request.finish().result.completion_tokens == 20
+        assert all(thread.is_alive() for thread in threads)
+        for request, thread in zip(long, threads, strict=True):
+            request.cancel()
+            thread.join()
+            request.free()
+
+
+def test_an_empty_sequence_comes_before_one_that_is_displaced(real_library: Library) -> None:
+    # Nothing that is displaced comes back.
+    with real_library.load(ensure("tiny-llama"), n_ctx=256, n_sequences=2, prefix_cache_bytes=0) as model:
+        first, second, third = (model.tokenize(text * 12)[:30] for text in ("abc ", "xyz ", "123 "))
+
+        def cached(tokens: list[int]) -> int:
+            return int(model.generate(tokens, max_tokens=0).result.cached_tokens)
+
+        # All begin with the same token, which is worth no more than the room that is left.
+        assert first[0] == second[0]
+        assert [cached(first), cached(second)] == [0, 0]
+        # Each where it was, so neither displaced the other.
+        assert [cached([*first, 5]), cached([*second, 5])] == [30, 30]
+        # Then the one that was used longest ago goes.
+        assert cached(third) <= 1
+        assert cached([*second, 5, 6]) == 31

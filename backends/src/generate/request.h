@@ -53,6 +53,7 @@ public:
 
     Sequence *sequence() const { return sequence_; }
     const std::vector<llama_token> &prompt() const { return prompt_; }
+    bool reuses_prefix() const { return reuse_prefix_; }
     // What is to be computed next.
     const std::vector<llama_token> &pending() const { return pending_; }
     std::size_t n_computed() const { return n_computed_; }

@@ -153,11 +153,26 @@ bool Scheduler::can_admit() const {
     return model_.has_trait(GPT4ALL_TRAIT_ENCODER) ? running_.empty() : !idle_.empty();
 }
 
-// The one that knows most of the prompt; of those that know as much, the least recently used.
+// The one that knows most of the prompt, so much that it is worth what is displaced; else an empty one, else the least
+// recently used.
 Sequence *Scheduler::choose_sequence(const Request &request) {
-    return *std::max_element(idle_.begin(), idle_.end(), [&](Sequence *a, Sequence *b) {
-        return a->reusable(request.prompt()) < b->reusable(request.prompt());
-    });
+    const std::vector<llama_token> &prompt = request.prompt();
+    Sequence *best = nullptr;
+    std::size_t most = 0;
+    for (Sequence *sequence : idle_) {
+        const std::size_t n = request.reuses_prefix() ? sequence->reusable(prompt) : 0;
+        if (n <= most || (n < Sequence::MIN_WORTH_COPYING && n < sequence->size())) continue;
+        best = sequence;
+        most = n;
+    }
+    // What was displaced from anywhere may know more, and goes where there is room.
+    if (best != nullptr &&
+        displaced_.find(prompt.data(), prompt.size() - 1, most + Sequence::MIN_WORTH_COPYING) == nullptr) {
+        return best;
+    }
+    const auto empty =
+        std::find_if(idle_.begin(), idle_.end(), [](Sequence *sequence) { return sequence->size() == 0; });
+    return empty != idle_.end() ? *empty : idle_.front();
 }
 
 // Encoder-decoder models read the prompt at once and answer from a start token.
@@ -190,16 +205,20 @@ void Scheduler::encode_prompt(Request &request) {
 
 void Scheduler::fill_batch() {
     batch_.clear();
-    std::vector<Request *> prompts;
-    std::size_t room = static_cast<std::size_t>(model_.n_batch);
+    std::vector<Request *> ready;
     for (const auto &request : running_) {
-        if (request->ended() || request->sits_out() || !request->make_room()) continue;
+        if (!request->ended() && !request->sits_out() && request->make_room()) ready.push_back(request.get());
+    }
+    auto room = static_cast<std::size_t>(model_.n_batch);
+    if (ready.size() > room) return fill_by_turns(ready, room);
+    std::vector<Request *> prompts;
+    for (Request *request : ready) {
         if (!request->answers()) {
-            prompts.push_back(request.get());
-        } else if (room > 0) {
-            add_to_batch(*request, 1);
-            room--;
+            prompts.push_back(request);
+            continue;
         }
+        add_to_batch(*request, 1);
+        room--;
     }
     if (prompts.empty()) return;
     // Even shares, and what short prompts leave of theirs goes to the others, another one first each time.
@@ -213,6 +232,15 @@ void Scheduler::fill_batch() {
         add_to_batch(*prompts[i], n);
         room -= n;
     }
+}
+
+// One token for each as far as the room goes; whoever got one comes last the next time.
+void Scheduler::fill_by_turns(const std::vector<Request *> &ready, std::size_t room) {
+    for (std::size_t i = 0; i < room; i++) add_to_batch(*ready[i], 1);
+    std::stable_partition(running_.begin(), running_.end(), [this](const auto &request) {
+        return std::none_of(shares_.begin(), shares_.end(),
+                            [&](const Share &share) { return share.request == request.get(); });
+    });
 }
 
 void Scheduler::add_to_batch(Request &request, std::size_t n) {

@@ -69,6 +69,7 @@ private:
     Sequence *choose_sequence(const Request &request);
     void encode_prompt(Request &request);
     void fill_batch();
+    void fill_by_turns(const std::vector<Request *> &ready, std::size_t room);
     void add_to_batch(Request &request, std::size_t n);
     void compute_batch();
     void advance();

@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace gpt4all {
-namespace {
-
-// Tokens below which computing again is as quick as copying a context.
-constexpr std::size_t MIN_WORTH_COPYING = 16;
-
-} // namespace
 
 Sequence::Sequence(Model &model, llama_seq_id id, PrefixCache &displaced)
     : model_(model), id_(id), displaced_(displaced) {}

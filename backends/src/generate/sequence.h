@@ -12,6 +12,9 @@ namespace gpt4all {
 
 class Sequence {
 public:
+    // Tokens below which computing again is as quick as copying a context.
+    static constexpr std::size_t MIN_WORTH_COPYING = 16;
+
     // One of the model's, by its number; `displaced` keeps what prompts displace in all of them.
     Sequence(Model &model, llama_seq_id id, PrefixCache &displaced);
 
