@@ -6,27 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpt4all.chat.messages import SYSTEM_ROLES, Message, check_messages, copied, text_of
 from gpt4all.chat.template import ChatTemplate, check_template_args, choose_template
 from gpt4all.checks import check_text
-
-Message = dict[str, str]
-
-
-def check_messages(messages: object) -> list[Message]:
-    """A copy of a history if it is a list of ``{"role": str, "content": str}``."""
-    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
-        raise TypeError(f"messages must be a list of dicts, not {type(messages).__name__}")
-    checked = []
-    for index, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise TypeError(f"messages[{index}] must be a dict, not {type(message).__name__}")
-        for key in ("role", "content"):
-            if key not in message:
-                raise ValueError(f"messages[{index}] has no {key!r}")
-            check_text(f"messages[{index}][{key!r}]", message[key])
-        checked.append(dict(message))
-    return checked
-
 
 #: By index after the system prompt: a user's message, and what a subclass has formatted it to.
 Formatted = dict[int, tuple[str, str]]
@@ -42,24 +24,27 @@ class Conversation:
         self.formatted: Formatted = {}
 
     def snapshot(self) -> list[Message]:
-        return [dict(message) for message in list(self.messages)]
+        return [copied(message) for message in list(self.messages)]
 
-    def add(self, entry: tuple[Message, Message], left_out: int | None, formatted: Formatted) -> None:
-        """Adds a message of the user and its answer, and what was found out about the messages for them."""
+    def add(self, entry: list[Message], left_out: int | None, formatted: Formatted) -> None:
+        """Adds a turn, the answer last, and what was found out about the messages for it."""
         self.messages += entry
         if left_out is not None:
             self.left_out = left_out
         self.formatted.update(formatted)
 
-    def format(self, prompt: str, format_message: Callable[[list[Message], str], str]) -> Formatted:
-        """Has a subclass format each user message it has not formatted yet, the system prompt before the first."""
+    def format(self, added: list[Message], format_message: Callable[[list[Message], str], str]) -> Formatted:
+        """Has a subclass format each user message it has not formatted yet, ``added`` too.
+
+        The system prompt comes before the first.
+        """
         system, messages = split_system(self.snapshot())
         formatted = dict(self.formatted)
-        for index, message in enumerate([*messages, {"role": "user", "content": prompt}]):
-            known = formatted.get(index)
-            if message["role"] == "user" and (known is None or known[0] != message["content"]):
-                text = format_message([message], system if index == 0 else "")
-                formatted[index] = (message["content"], text)
+        header = "\n\n".join(filter(None, map(text_of, system)))
+        for index, message in enumerate([*messages, *added]):
+            known, said = formatted.get(index), text_of(message)
+            if message["role"] == "user" and (known is None or known[0] != said):
+                formatted[index] = said, format_message([{**message, "content": said}], header if index == 0 else "")
         return formatted
 
 
@@ -78,14 +63,14 @@ class ChatSession:
         model_template: str | None,
         system_prompt: str | None,
         prompt_template: str | None,
-        messages: Sequence[Mapping[str, str]] | None,
+        messages: Sequence[Mapping[str, Any]] | None,
         template_args: Mapping[str, Any] | None,
     ) -> ChatSession:
         template, default_system = choose_template(prompt_template, config, model_template)
         history = [] if messages is None else check_messages(messages)
         if system_prompt is not None:
             check_text("system_prompt", system_prompt)
-        if not history or history[0]["role"] != "system":
+        if not history or history[0]["role"] not in SYSTEM_ROLES:
             history.insert(0, {"role": "system", "content": default_system if system_prompt is None else system_prompt})
         elif system_prompt is not None:
             history[0]["content"] = system_prompt
@@ -96,7 +81,7 @@ class ChatSession:
         self.conversation = Conversation(check_messages(messages))
 
 
-def split_system(history: list[Message]) -> tuple[str, list[Message]]:
-    if history and history[0]["role"] == "system":
-        return history[0]["content"], history[1:]
-    return "", list(history)
+def split_system(history: list[Message]) -> tuple[list[Message], list[Message]]:
+    """The messages at the beginning that say how to answer, and the turns."""
+    begin = next((at for at, message in enumerate(history) if message["role"] not in SYSTEM_ROLES), len(history))
+    return history[:begin], history[begin:]

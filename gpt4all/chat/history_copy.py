@@ -14,7 +14,7 @@ from typing import Any
 class HistoryCopy(list[Any]):
     """A list of messages."""
 
-    def __init__(self, messages: Iterable[Mapping[str, str]], is_open: Callable[[], bool]) -> None:
+    def __init__(self, messages: Iterable[Mapping[str, Any]], is_open: Callable[[], bool]) -> None:
         super().__init__(MessageCopy(message, is_open) for message in messages)
         self._is_open = is_open
 
@@ -23,10 +23,10 @@ class HistoryCopy(list[Any]):
         return list, (list(self),)
 
 
-class MessageCopy(dict[str, str]):
+class MessageCopy(dict[str, Any]):
     """A message."""
 
-    def __init__(self, message: Mapping[str, str], is_open: Callable[[], bool]) -> None:
+    def __init__(self, message: Mapping[str, Any], is_open: Callable[[], bool]) -> None:
         super().__init__(message)
         self._is_open = is_open
 

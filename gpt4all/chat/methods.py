@@ -11,8 +11,9 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from gpt4all.chat.history import ChatSession, Message
+from gpt4all.chat.history import ChatSession
 from gpt4all.chat.history_copy import HistoryCopy
+from gpt4all.chat.messages import Message
 from gpt4all.chat.template import split_legacy
 from gpt4all.checks import refuse_unknown, unknown_hidden
 from gpt4all.notices import warn_deprecated
@@ -75,7 +76,7 @@ class ChatMethods:
         system_prompt: str | None = None,
         prompt_template: str | None = None,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         template_args: Mapping[str, Any] | None = None,
         **unknown: NoReturn,
     ) -> AbstractContextManager[Self]:
@@ -125,7 +126,7 @@ class ChatMethods:
         self,
         system_prompt: str | None,
         prompt_template: str | None,
-        messages: Sequence[Mapping[str, str]] | None,
+        messages: Sequence[Mapping[str, Any]] | None,
         template_args: Mapping[str, Any] | None,
     ) -> ChatSession:
         self._loaded.check_open()
@@ -149,7 +150,7 @@ class ChatMethods:
         return HistoryCopy(context.chat.conversation.snapshot(), partial(_is_open, weakref.ref(context)))
 
     @current_chat_session.setter
-    def current_chat_session(self, history: Sequence[Mapping[str, str]]) -> None:
+    def current_chat_session(self, history: Sequence[Mapping[str, Any]]) -> None:
         chat = self._current_chat()
         if chat is None:
             raise ValueError("current_chat_session can only be assigned inside chat_session()")

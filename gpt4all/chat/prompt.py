@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpt4all._native.backend import CancelFlag
-from gpt4all.chat.history import ChatSession, Formatted, Message, split_system
+from gpt4all.chat.history import ChatSession, Formatted, split_system
+from gpt4all.chat.messages import Message, size_of, text_of
 from gpt4all.chat.template import split_legacy
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.errors import CancellationError, ContextWindowExceededError
@@ -48,16 +49,20 @@ class PromptBuilder:
         self._cancel = cancel
         self._formatted: Formatted = {}
 
-    def build(self, prompt: str, formatted: Formatted | None = None) -> ChatPrompt:
+    def build(self, added: list[Message], formatted: Formatted | None = None) -> ChatPrompt:
         """Leaves out the oldest whole turns where the conversation is too long.
 
+        Args:
+            added: what comes after the history: a message, or a turn as far as it got.
+            formatted: what a subclass has formatted by itself.
+
         Raises:
-            ContextWindowExceededError: system prompt and ``prompt`` alone don't fit.
+            ContextWindowExceededError: system prompt and the last turn alone don't fit.
             CancellationError: the flag was set meanwhile.
         """
         self._formatted = formatted or {}
         system, rest = split_system(self._conversation.snapshot())
-        rest.append({"role": "user", "content": prompt})
+        rest += added
         limit = self._model.prompt_limit
         begin = min(self._conversation.left_out, len(rest) - 1)
         starts = [begin, *(start for start in turn_starts(rest) if start > begin)]
@@ -75,14 +80,14 @@ class PromptBuilder:
         keep = self._keep(system, tokens)
         return ChatPrompt(tokens or [self._model.begin_token()], keep, ending, starts[index])
 
-    def _tokens(self, system: str, messages: list[Message], offset: int) -> tuple[list[int], str]:
+    def _tokens(self, system: list[Message], messages: list[Message], offset: int) -> tuple[list[int], str]:
         """The tokens of a conversation, and its last text."""
         if self._cancel is not None and self._cancel.is_set():
             raise CancellationError("the call was stopped while its prompt was made")
         parts = self._parts(system, messages, offset)
         return self._model.tokenize_parts(parts, self._cancel), parts[-1][0] if parts else ""
 
-    def _keep(self, system: str, tokens: list[int]) -> int:
+    def _keep(self, system: list[Message], tokens: list[int]) -> int:
         """Tokens of the begin mark and the system prompt: what another first message would share."""
         probe, _ = self._tokens(system, [{"role": "user", "content": "\x1a"}], 0)
         shared = 0
@@ -93,11 +98,12 @@ class PromptBuilder:
         # A system prompt that fills the context leaves no room to slide in.
         return min(shared, self._model.info.n_ctx // 2)
 
-    def _parts(self, system: str, messages: list[Message], offset: int) -> list[Part]:
+    def _parts(self, system: list[Message], messages: list[Message], offset: int) -> list[Part]:
         template = self._chat.template
         if template.legacy:
-            return legacy_parts(template.text or "", system, messages, self._formatted_from(offset))
-        conversation = ([{"role": "system", "content": system}] if system else []) + messages
+            header = "\n\n".join(filter(None, map(text_of, system)))
+            return legacy_parts(template.text or "", header, messages, self._formatted_from(offset))
+        conversation = [message for message in system if text_of(message)] + messages
         return self._model.render_chat(conversation, template.text, self._chat.template_args, self._cancel)
 
     def _formatted_from(self, offset: int) -> dict[int, str]:
@@ -138,8 +144,7 @@ def first_that_fits(lengths: Sequence[int], size: Callable[[int], int], limit: i
 
 
 def _bytes_from(messages: list[Message], starts: list[int]) -> list[int]:
-    lengths = [len(message["content"].encode()) for message in messages]
-    sums = list(itertools.accumulate(reversed(lengths)))
+    sums = list(itertools.accumulate(map(size_of, reversed(messages))))
     return [sums[len(messages) - 1 - start] for start in starts]
 
 
@@ -159,7 +164,7 @@ def legacy_parts(template: str, system: str, messages: list[Message], formatted:
     replied = True
     for index, message in enumerate(messages):
         if message["role"] == "assistant":
-            parts += [(message["content"], False), (after, True)]
+            parts += [(text_of(message), False), (after, True)]
             replied = True
             continue
         if not replied:
@@ -168,6 +173,6 @@ def legacy_parts(template: str, system: str, messages: list[Message], formatted:
         if index in formatted:
             parts.append((formatted[index], False))
         else:
-            parts += [(before, True), (message["content"], False), (between, True)]
+            parts += [(before, True), (text_of(message), False), (between, True)]
         replied = False
     return [part for part in parts if part[0]]

@@ -6,7 +6,7 @@ import operator
 import os
 import threading
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +149,7 @@ class LoadedModel:
 
     def render_chat(
         self,
-        messages: Sequence[dict[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         template: str | None,
         args: dict[str, Any],
         cancel: CancelFlag | None = None,

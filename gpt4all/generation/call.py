@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from gpt4all._native.backend import CancelFlag, Outcome
-from gpt4all.chat.history import ChatSession, Message
-from gpt4all.checks import check_callback, check_flag, check_text
+from gpt4all.chat.history import ChatSession
+from gpt4all.chat.messages import Message
+from gpt4all.checks import check_callback, check_flag
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output, Run
 from gpt4all.engine.workers import interrupt_again
@@ -55,7 +56,7 @@ class Call:
         chat: ChatSession | None,
         format_message: Callable[[list[Message], str], str] | None,
         on_outcome: Callable[[Outcome], None],
-        prompt: str,
+        prompt: str | list[Message],
         *,
         callback: ResponseCallback = empty_response_callback,
         reasoning_callback: ReasoningCallback | None = None,
@@ -69,10 +70,10 @@ class Call:
             chat: the session of the call, ``None`` outside one.
             format_message: a subclass's own way to write a message of a session.
             on_outcome: called on the model's thread with the outcome, if there is one.
-            prompt: and what follows: as ``gpt4all.GPT4All.generate`` takes them.
+            prompt: a text to continue, or the messages that the call adds to the session.
+            callback: and what follows: as ``gpt4all.GPT4All.generate`` takes them.
         """
         parse_special = check_flag("parse_special", parse_special)
-        check_text("prompt", prompt)
         check_callback("callback", callback)
         if reasoning_callback is not None:
             check_callback("reasoning_callback", reasoning_callback)
@@ -80,8 +81,8 @@ class Call:
         options = GenerationOptions.create(legacy_stops=chat is None or chat.template.legacy, **arguments)
         model.check_options(options)
         exchange: Exchange
-        if chat is None:
-            exchange = PromptExchange(model, prompt, options, parse_special)
+        if chat is None or isinstance(prompt, str):
+            exchange = PromptExchange(model, str(prompt), options, parse_special)
         else:
             exchange = ChatExchange(model, chat, prompt, options, reasoning_callback, format_message)
         # The default would cost a call per token and change nothing.

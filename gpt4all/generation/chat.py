@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from gpt4all._native.outcome import Outcome
-from gpt4all.chat.history import ChatSession, Message
+from gpt4all.chat.history import ChatSession
+from gpt4all.chat.messages import Message, Prompt
 from gpt4all.checks import check_flag, refuse_unknown
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.generation.streaming import Generation
@@ -60,29 +61,31 @@ class Chat:
         return self._session.conversation.snapshot()
 
     @messages.setter
-    def messages(self, messages: Sequence[Mapping[str, str]]) -> None:
+    def messages(self, messages: Sequence[Mapping[str, Any]]) -> None:
         self._session.replace(messages)
 
     @overload
     def generate(
-        self, prompt: str, *, streaming: Literal[False] = ..., **arguments: Unpack[GenerateArguments]
+        self, prompt: Prompt, *, streaming: Literal[False] = ..., **arguments: Unpack[GenerateArguments]
     ) -> str: ...
 
     @overload
     def generate(
-        self, prompt: str, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
+        self, prompt: Prompt, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
     ) -> Generation: ...
 
     @overload
-    def generate(self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]) -> str | Generation: ...
+    def generate(
+        self, prompt: Prompt, *, streaming: bool, **arguments: Unpack[GenerateArguments]
+    ) -> str | Generation: ...
 
     def generate(
-        self, prompt: str, *, streaming: bool = False, **arguments: Unpack[GenerateArguments]
+        self, prompt: Prompt, *, streaming: bool = False, **arguments: Unpack[GenerateArguments]
     ) -> str | Generation:
         """Answers a message, and adds both to the conversation.
 
         Args:
-            prompt: the user's message.
+            prompt: the user's message, or a list of messages to add.
             streaming: returns an iterator of pieces instead of the whole text.
             **arguments: as for ``GPT4All.generate``.
 
@@ -100,11 +103,11 @@ class Chat:
         call = self._call(prompt, arguments)
         return Generation(call) if check_flag("streaming", streaming) else call.text()
 
-    def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
+    def agenerate(self, prompt: Prompt, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
         """``generate`` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
 
         Args:
-            prompt: the user's message.
+            prompt: the user's message, or a list of messages to add.
             **arguments: as for ``GPT4All.generate``.
 
         Returns:
@@ -144,7 +147,7 @@ class Chat:
     def __repr__(self) -> str:
         return f"<Chat of {len(self._session.conversation.messages)} messages{', closed' if self._closed else ''}>"
 
-    def _call(self, prompt: str, arguments: Any) -> Call:
+    def _call(self, prompt: Prompt, arguments: Any) -> Call:
         if self._closed:
             raise ValueError("this chat is closed; go on with new_chat(messages=...)")
         refuse_unknown(Chat.generate, arguments, ("prompt", *GenerateArguments.__annotations__))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gpt4all._native.backend import CancelFlag, Outcome
-from gpt4all.chat.history import ChatSession, Conversation, Formatted, Message
+from gpt4all.chat.history import ChatSession, Conversation, Formatted
+from gpt4all.chat.messages import Message
 from gpt4all.chat.prompt import PromptBuilder
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output
@@ -52,11 +53,11 @@ class PromptExchange:
 
 
 class ChatExchange:
-    """A message of a session and its answer; works when the model is free.
+    """What is added to a conversation, and its answer; works when the model is free.
 
     One rule says what stays in the history. A call that ends by itself leaves
-    message and answer. One that its caller ends (``break``, ``close()``,
-    ``False``, Ctrl-C, a cancelled task) leaves the message and the answer as
+    messages and answer. One that its caller ends (``break``, ``close()``,
+    ``False``, Ctrl-C, a cancelled task) leaves the messages and the answer as
     far as the caller has seen it, if it had begun. An exception of the
     engine or of a callback leaves nothing.
 
@@ -68,14 +69,14 @@ class ChatExchange:
         self,
         model: LoadedModel,
         chat: ChatSession,
-        prompt: str,
+        added: list[Message],
         options: GenerationOptions,
         reasoning_callback: ReasoningCallback | None,
         format_message: Callable[[list[Message], str], str] | None,
     ) -> None:
         self._model = model
         self._chat = chat
-        self._prompt = prompt
+        self._added = added
         self._options = options
         self._reasoning_callback = reasoning_callback
         self._format_message = format_message
@@ -87,7 +88,7 @@ class ChatExchange:
         self._left_out: int | None = None
         self._formatted: Formatted = {}
         # One entry at most, as dict.setdefault is one step; ``None`` in it: the call failed.
-        self._entry: dict[str, tuple[Message, Message] | None] = {}
+        self._entry: dict[str, list[Message] | None] = {}
 
     @property
     def conversation(self) -> object:
@@ -109,20 +110,17 @@ class ChatExchange:
     def keep(self, seen: str) -> None:
         entry = self._add(seen)
         if entry is not None:
-            entry[1]["content"] = seen
+            entry[-1]["content"] = seen
 
     def _commit(self) -> None:
         self._add("".join(self._answer))
 
-    def _add(self, answer: str) -> tuple[Message, Message] | None:
+    def _add(self, answer: str) -> list[Message] | None:
         """The exchange's entry, made now if there is none; ``None`` if there will be none."""
         history = self._history
         if history is None:
             return None
-        mine: tuple[Message, Message] = (
-            {"role": "user", "content": self._prompt},
-            {"role": "assistant", "content": answer},
-        )
+        mine: list[Message] = [*self._added, {"role": "assistant", "content": answer}]
         entry = self._entry.setdefault("entry", mine)
         if entry is mine:
             history.add(mine, self._left_out, self._formatted)
@@ -131,8 +129,8 @@ class ChatExchange:
     def _generate(self, output: Output, cancel: CancelFlag) -> Outcome:
         self._history = self._chat.conversation
         if self._format_message is not None:
-            self._formatted = self._history.format(self._prompt, self._format_message)
-        prompt = PromptBuilder(self._model, self._chat, cancel).build(self._prompt, self._formatted)
+            self._formatted = self._history.format(self._added, self._format_message)
+        prompt = PromptBuilder(self._model, self._chat, cancel).build(self._added, self._formatted)
         self._left_out = prompt.left_out
         splitter = splitter_for(self._template_text(), prompt.ending)
 

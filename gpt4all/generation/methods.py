@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Si
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from gpt4all._native.outcome import Outcome
-from gpt4all.chat.history import ChatSession, check_messages
+from gpt4all.chat.history import ChatSession
+from gpt4all.chat.messages import Message, Prompt, check_prompt
 from gpt4all.chat.methods import ChatMethods
-from gpt4all.checks import check_flag, refuse_unknown, unknown_hidden
+from gpt4all.checks import check_flag, check_text, refuse_unknown, unknown_hidden
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.generation.chat import Chat
 from gpt4all.generation.many import Completion
@@ -41,21 +42,23 @@ class GenerationMethods(ChatMethods):
 
     @overload
     def generate(
-        self, prompt: str, *, streaming: Literal[False] = ..., **arguments: Unpack[GenerateArguments]
+        self, prompt: Prompt, *, streaming: Literal[False] = ..., **arguments: Unpack[GenerateArguments]
     ) -> str: ...
 
     @overload
     def generate(
-        self, prompt: str, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
+        self, prompt: Prompt, *, streaming: Literal[True], **arguments: Unpack[GenerateArguments]
     ) -> Generation: ...
 
     @overload
-    def generate(self, prompt: str, *, streaming: bool, **arguments: Unpack[GenerateArguments]) -> str | Generation: ...
+    def generate(
+        self, prompt: Prompt, *, streaming: bool, **arguments: Unpack[GenerateArguments]
+    ) -> str | Generation: ...
 
     @unknown_hidden
     def generate(
         self,
-        prompt: str,
+        prompt: Prompt,
         *,
         max_tokens: int = 200,
         temp: float = 0.7,
@@ -90,7 +93,10 @@ class GenerationMethods(ChatMethods):
         thinks before its answer as it likes.
 
         Args:
-            prompt: the text to continue; the user's message inside a session.
+            prompt: the text to continue; the user's message inside a session. Or a list of messages
+                in OpenAI's shape: outside a session a conversation to answer with the model's
+                chat template, of which nothing is kept; inside, messages to add. The last
+                one is the user's or a tool's.
             max_tokens: most tokens to generate; 0 only computes the prompt.
             temp: temperature; 0 always takes the likeliest token.
             top_k: draws from this many likeliest tokens; 1 is greedy, 0 or less means all.
@@ -170,7 +176,7 @@ class GenerationMethods(ChatMethods):
         )
         return Generation(call) if streaming else call.text()
 
-    def agenerate(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
+    def agenerate(self, prompt: Prompt, **arguments: Unpack[GenerateArguments]) -> AsyncGeneration:
         """``generate`` for asyncio: ``await`` it for the whole text, or ``async for`` its pieces.
 
         Callbacks run on a thread of this package. Cancelling the task stops the
@@ -203,7 +209,7 @@ class GenerationMethods(ChatMethods):
     @overload
     def generate_many(
         self,
-        prompts: Iterable[str | Sequence[Mapping[str, str]]],
+        prompts: Iterable[Prompt],
         *,
         as_completed: Literal[False] = ...,
         progress: bool = ...,
@@ -213,7 +219,7 @@ class GenerationMethods(ChatMethods):
     @overload
     def generate_many(
         self,
-        prompts: Iterable[str | Sequence[Mapping[str, str]]],
+        prompts: Iterable[Prompt],
         *,
         as_completed: Literal[True],
         progress: bool = ...,
@@ -222,7 +228,7 @@ class GenerationMethods(ChatMethods):
 
     def generate_many(
         self,
-        prompts: Iterable[str | Sequence[Mapping[str, str]]],
+        prompts: Iterable[Prompt],
         *,
         as_completed: bool = False,
         progress: bool = False,
@@ -272,20 +278,17 @@ class GenerationMethods(ChatMethods):
         if isinstance(prompt, str):
             return self._call(None, self._remember, prompt, **arguments)
         try:
-            messages = check_messages(prompt)
+            messages = check_prompt(prompt)
         except (TypeError, ValueError) as error:
             raise type(error)(f"prompts[{place}]: {error}") from None
-        if not messages or messages[-1]["role"] != "user":
-            raise ValueError(f"prompts[{place}]: the last message is not the user's")
-        chat = self._new_session(None, None, messages[:-1], None)
-        return self._call(chat, self._remember, messages[-1]["content"], **arguments)
+        return self._call(None, self._remember, messages, **arguments)
 
     def new_chat(
         self,
         system_prompt: str | None = None,
         prompt_template: str | None = None,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
         template_args: Mapping[str, Any] | None = None,
     ) -> Chat:
         """A conversation as an object, which any thread or task may have; ``chat_session`` without the ``with``.
@@ -310,21 +313,29 @@ class GenerationMethods(ChatMethods):
             self._call, self._remember, self._new_session(system_prompt, prompt_template, messages, template_args)
         )
 
-    def _new_call(self, prompt: str, **arguments: Unpack[GenerateArguments]) -> Call:
+    def _new_call(self, prompt: Prompt, **arguments: Unpack[GenerateArguments]) -> Call:
         return self._call(self._current_chat(), self._remember, prompt, **arguments)
 
     def _call(
         self,
         chat: ChatSession | None,
         on_outcome: Callable[[Outcome], None],
-        prompt: str,
+        prompt: Prompt,
         **arguments: Unpack[GenerateArguments],
     ) -> Call:
         # With the engine, which is loaded by now.
         from gpt4all.generation.call import Call
 
         format_message = None if chat is None else self._own_format()
-        return Call.prepare(self._loaded, chat, format_message, on_outcome, prompt, **arguments)
+        if isinstance(prompt, str):
+            added: list[Message] = [{"role": "user", "content": check_text("prompt", prompt)}]
+        else:
+            added = check_prompt(prompt, "prompt")
+        if chat is None and not isinstance(prompt, str):
+            # A conversation of its own, nothing of which is kept.
+            chat, added = self._new_session(None, None, added[:-1], None), added[-1:]
+        sent = prompt if chat is None and isinstance(prompt, str) else added
+        return Call.prepare(self._loaded, chat, format_message, on_outcome, sent, **arguments)
 
     def _remember(self, outcome: Outcome) -> None:
         self.last_generation = outcome

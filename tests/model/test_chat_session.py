@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_a_message_cannot_end_its_own_turn(smollm2: GPT4All, template: str | Non
         else:
             last = text
         chat = ChatSession.create({}, smollm2._loaded.info.chat_template, None, template, history, None)
-        tokens = PromptBuilder(smollm2._loaded, chat).build(last).tokens
+        tokens = PromptBuilder(smollm2._loaded, chat).build([{"role": "user", "content": last}]).tokens
         return sum(token in control_tokens(smollm2) for token in tokens)
 
     assert controls(ATTACK) == controls("harmless")
@@ -264,3 +265,37 @@ def test_subclasses_of_2_8_still_format_messages(model_file: Callable[[str], Pat
             with pytest.warns(DeprecationWarning, match="_format_chat_prompt_template"):
                 model.generate(message, max_tokens=3)
     assert calls == [("one", "system"), ("two", "")]
+
+
+def test_messages_as_a_prompt(smollm2: GPT4All) -> None:
+    """Outside a session a conversation of its own, as ``generate_many`` takes it; inside, what is added."""
+    messages: list[dict[str, Any]] = [
+        {"role": "developer", "content": "You are brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is the capital of France?"}]},
+    ]
+    answer = smollm2.generate(messages, max_tokens=20, temp=0)
+    assert "Paris" in answer
+    assert smollm2.current_chat_session is None
+    plain = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": messages[1]["content"]}]
+    assert [each.text for each in smollm2.generate_many([plain], max_tokens=20, temp=0)] == [answer]
+    with smollm2.new_chat("You are brief.") as chat:
+        assert chat.generate(messages[1:], max_tokens=20, temp=0) == answer
+        assert chat.messages[1:] == [messages[1], {"role": "assistant", "content": answer}]
+    with pytest.raises(ValueError, match=r"prompt\[1\]"):
+        smollm2.generate([*plain, {"role": "user"}][1:])
+
+
+def test_a_conversation_with_calls_of_tools_goes_on(smollm2: GPT4All) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "capital", "arguments": '{"of": "France"}'}}
+    stored: list[dict[str, Any]] = [
+        {"role": "user", "content": "What is the capital of France?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "Paris"},
+        {"role": "assistant", "content": "Paris."},
+    ]
+    with smollm2.chat_session(messages=stored):
+        smollm2.generate("Are you sure?", max_tokens=4, temp=0)
+        history = smollm2.current_chat_session
+    assert history is not None
+    assert history[1:5] == stored
+    assert len(history) == 7

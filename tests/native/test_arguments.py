@@ -131,7 +131,7 @@ def test_generate(model: GPT4All, name: str, value: Any, kind: type[Exception]) 
 
 
 @pytest.mark.usefixtures("_no_native_call")
-@pytest.mark.parametrize("prompt", [None, 1, b"x", ["x"], True])
+@pytest.mark.parametrize("prompt", [None, 1, b"x", {"role": "user", "content": "x"}, True])
 def test_a_prompt_that_is_no_text(model: GPT4All, prompt: Any) -> None:
     with pytest.raises(TypeError, match="prompt must be a str"):
         model.generate(prompt)

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from gpt4all import GPT4All
-from gpt4all.chat.history import Message
+from gpt4all.chat.messages import Message
 from tests.support.fake.backend import ECHO, END, FakeModel
 from tests.support.fake.helpers import LoadFake, Task
 from tests.support.interruptions import at_every_place

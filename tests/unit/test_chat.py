@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gpt4all.chat.history import ChatSession, Message, check_messages
+from gpt4all.chat.history import ChatSession
+from gpt4all.chat.messages import Message, check_messages
 from gpt4all.chat.prompt import REFILL, first_that_fits, legacy_parts, turn_starts
 from gpt4all.chat.template import DEFAULT_PROMPT_TEMPLATE, ChatTemplate, choose_template
 
