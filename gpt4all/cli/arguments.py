@@ -1,0 +1,165 @@
+"""Options that commands share, and the model that they name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt4all.cli.failures import UsageError
+
+if TYPE_CHECKING:
+    from gpt4all import GPT4All
+
+#: A context of this many tokens, if the model was trained with as many: of a long one, memory would go to waste.
+DEFAULT_N_CTX = 4096
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of ``GPT4All``; each has the name of its argument."""
+    group = parser.add_argument_group("loading the model")
+    group.add_argument("--device", default="auto", metavar="D", help="auto (the default), cpu, gpu, cuda, kompute, …")
+    group.add_argument(
+        "--n-ctx",
+        type=int,
+        metavar="N",
+        help=f"context size in tokens; 0 is the trained length (default: {DEFAULT_N_CTX}, or that if it is less)",
+    )
+    group.add_argument("--n-threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
+    group.add_argument("--ngl", type=int, default=100, metavar="N", help="layers to put on the GPU (default: all)")
+    group.add_argument("--kv-type", default="f16", metavar="T", help="type of the KV cache: f16, q8_0, …")
+    group.add_argument("--flash-attention", choices=("auto", "on", "off"), default="auto", help="default: auto")
+    group.add_argument("--main-gpu", type=int, default=0, metavar="N", help="GPU for the output, with --tensor-split")
+    group.add_argument("--tensor-split", type=_numbers, metavar="A,B", help="shares of the GPUs")
+    group.add_argument("--no-mmap", action="store_true", help="read the file instead of mapping it")
+    group.add_argument("--model-path", metavar="DIR", help="the folder that models are in, and are downloaded to")
+    group.add_argument("--offline", action="store_true", help="never open a socket")
+    group.add_argument("-v", "--verbose", action="store_true", help="show the engine's log, and errors in full")
+
+
+def add_generation_options(parser: argparse.ArgumentParser, *, max_tokens: int) -> None:
+    """Adds the options of ``GPT4All.generate``; each has the name of its argument."""
+    group = parser.add_argument_group("generating")
+    add = group.add_argument
+    add("--max-tokens", type=int, default=max_tokens, metavar="N", help=f"most tokens an answer has ({max_tokens})")
+    add("--temp", type=float, metavar="T", help="temperature; 0 always takes the likeliest token (default: 0.7)")
+    add("--top-k", type=int, metavar="N", help="draw from so many likeliest tokens (default: 40)")
+    add("--top-p", type=float, metavar="P", help="draw from the likeliest that reach this sum (default: 0.4)")
+    add("--min-p", type=float, metavar="P", help="drop those less likely than this share of the likeliest (default: 0)")
+    add("--repeat-penalty", type=float, metavar="X", help="1 is off (default: 1.18; 1 with a grammar or schema)")
+    add("--repeat-last-n", type=int, metavar="N", help="tokens that it counts for (default: 64)")
+    add("--n-batch", type=int, metavar="N", help="prompt tokens computed at once (default: 512)")
+    add("--seed", type=int, metavar="N", help="makes the draw repeatable")
+    add("--stop", action="append", metavar="TEXT", help="ends the answer; may be given several times")
+    add("--logit-bias", action="append", type=_bias, metavar="ID=B", help="added to a token's logit; -inf bans it")
+    add("--grammar", metavar="FILE", help="a GBNF grammar that the answer keeps to")
+    add("--schema", metavar="FILE", help="a JSON Schema that the answer, then JSON, keeps to; also the schema itself")
+
+
+def add_chat_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what ``GPT4All.new_chat`` takes."""
+    group = parser.add_argument_group("the conversation")
+    group.add_argument("-s", "--system", metavar="TEXT", help="what the model is told first")
+    group.add_argument("--template", metavar="FILE", help="a chat template, instead of the model's own")
+    group.add_argument(
+        "--template-arg",
+        action="append",
+        type=_assignment,
+        metavar="K=V",
+        help="a variable for the template, as enable_thinking=false",
+    )
+
+
+def chat_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments for ``new_chat``."""
+    return {
+        "system_prompt": options.system,
+        "prompt_template": None if options.template is None else read_text(options.template),
+        "template_args": dict(options.template_arg or ()) or None,
+    }
+
+
+def generation_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments for ``generate``: those that were given."""
+    named = ("max_tokens", "temp", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "n_batch", "seed")
+    arguments = {name: getattr(options, name) for name in (*named, "stop") if getattr(options, name) is not None}
+    if options.logit_bias:
+        arguments["logit_bias"] = dict(options.logit_bias)
+    if options.grammar is not None:
+        arguments["grammar"] = read_text(options.grammar)
+    if options.schema is not None:
+        arguments["json_schema"] = read_schema(options.schema)
+    return arguments
+
+
+def open_model(options: argparse.Namespace, **more: Any) -> GPT4All:
+    """Loads the model of the options, fetching it where it is missing; ``more`` goes to ``GPT4All``."""
+    from gpt4all import GPT4All, gguf
+
+    if options.model is None:
+        from gpt4all.cli.default_model import choose
+
+        options.model = choose(options)
+    where = {"model_path": options.model_path, "allow_download": not options.offline}
+    path = GPT4All.retrieve_model(options.model, **where)["path"]
+    n_ctx = options.n_ctx
+    if n_ctx is None:
+        n_ctx = min(DEFAULT_N_CTX, gguf.preflight(Path(path)).context_length or DEFAULT_N_CTX)
+    return GPT4All(
+        options.model,
+        **where,
+        device=options.device,
+        n_ctx=n_ctx,
+        n_threads=options.n_threads,
+        ngl=options.ngl,
+        kv_type=options.kv_type,
+        flash_attention="auto" if options.flash_attention == "auto" else options.flash_attention == "on",
+        main_gpu=options.main_gpu,
+        tensor_split=options.tensor_split,
+        use_mmap=not options.no_mmap,
+        verbose=options.verbose,
+        **more,
+    )
+
+
+def read_text(name: str) -> str:
+    """The text of a file, ``-`` for stdin."""
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 text (byte {error.start})") from None
+
+
+def read_schema(name: str) -> dict[str, Any]:
+    """A JSON Schema: of a file, or written as the argument."""
+    text = name if name.lstrip().startswith("{") else read_text(name)
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--schema {name} is not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise UsageError(f"--schema {name} is no JSON object")
+    return schema
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _bias(text: str) -> tuple[int, float]:
+    token, separator, bias = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TOKEN_ID=BIAS")
+    return int(token), float(bias)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
