@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nativebuild.report import BuildError
 
-__all__ = ["Child", "busy_share", "run_child", "run_driver", "wait_until_quiet"]
+__all__ = ["Child", "Spinners", "busy_share", "run_child", "run_driver", "spinning", "wait_until_quiet"]
 
 _PROC_STAT = Path("/proc/stat")
 _QUIET_SHARE = 0.1
@@ -74,6 +76,39 @@ def run_driver(
     if not lines:
         raise BuildError(f"the driver {driver} printed no answer for the task {spec.get('task')!r}")
     return json.loads(lines[-1]), child
+
+
+class Spinners:
+    """Processes that do nothing but keep the processors busy."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        """What they took of the processors, once they have ended."""
+
+    def left_out(self, child: Child) -> Child:
+        """A process that ran beside them, with the share of others that were not meant to be there."""
+        if child.others_share is None:
+            return child
+        theirs = self.seconds / (child.wall_seconds * (os.cpu_count() or 1))
+        return replace(child, others_share=max(0.0, child.others_share - theirs))
+
+
+@contextmanager
+def spinning(count: int) -> Iterator[Spinners]:
+    """Keeps so many processes spinning until the end of the block."""
+    spinners = Spinners()
+    # They end by themselves where this process is killed.
+    loop = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))"
+    processes = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
+    try:
+        yield spinners
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            spinners.seconds += usage.ru_utime + usage.ru_stime
 
 
 def _processor_seconds() -> tuple[float, float] | None:

@@ -15,10 +15,11 @@ from typing import Any
 from nativebuild.report import say
 
 from bench.children import wait_until_quiet
-from bench.peers import set_up
+from bench.peers import Peers
 from bench.report import as_json, figures_table, targets_table
 from bench.results import Results
-from bench.rows import ROWS, Bench, Step
+from bench.rows import ROWS
+from bench.run import Bench, Step
 from bench.subject import Subject, from_clone, from_wheel
 from bench.targets import judge
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 1 when ``--check`` is given and a target was missed."""
     options = _parser().parse_args(arguments)
     subject = from_wheel(options.wheel) if options.wheel else from_clone(options.backend_path)
-    bench = Bench(subject, set_up(), options.threads)
+    bench = Bench(subject, Peers(), options.threads)
     results = _measure(bench, options.only, options.rounds, 60 * options.max_wait)
     print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}\n")
     print(figures_table(results))

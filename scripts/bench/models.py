@@ -12,7 +12,7 @@ from testmodels.cache import ModelError
 from testmodels.registry import MODELS
 from testmodels.store import ensure
 
-__all__ = ["GGUF_REQUIREMENT", "comparison_model"]
+__all__ = ["GGUF_REQUIREMENT", "comparison_model", "test_model"]
 
 GGUF_REQUIREMENT = "gguf==0.17.1"
 _RECIPE = "Q4_0, pre-tokenizer gpt-2"
@@ -33,11 +33,16 @@ def comparison_model(directory: Path, quantize: Path, gguf_python: Path) -> Path
     return target
 
 
-def _make(target: Path, quantize: Path, gguf_python: Path) -> None:
+def test_model(name: str) -> Path:
+    """A model of the tests, fetched or written where it is missing."""
     try:
-        original = ensure("smollm2", say=say)
+        return ensure(name, say=say)
     except ModelError as error:
         raise BuildError(str(error)) from error
+
+
+def _make(target: Path, quantize: Path, gguf_python: Path) -> None:
+    original = test_model("smollm2")
     quantized, renamed = target.with_suffix(".q4_0.part"), target.with_suffix(".part")
     rewrite = venv_program(gguf_python.parent.parent, "gguf-new-metadata")
     steps: list[list[str | Path]] = [

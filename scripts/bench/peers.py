@@ -16,7 +16,7 @@ from pathlib import Path
 from nativebuild.cache import cache_dir, lock, remove_tree, require_space
 from nativebuild.fetch import LOCK_FILE, llama_cpp_source
 from nativebuild.lock import read_lock
-from nativebuild.report import BuildError, run_quietly, say
+from nativebuild.report import BuildError, run_quietly
 from nativebuild.tools import find_build_tools, find_compilers, processor_features
 from nativebuild.venvs import child_environment, ensure_venv, venv_program
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
+    "COMPUTED",
+    "COUNTS",
     "GPT4ALL_OLD",
     "GPT4ALL_OLD_128",
     "LLAMA_BENCH",
     "LLAMA_CPP_PYTHON",
+    "LLAMA_SERVER",
+    "MODELS_TOGETHER",
     "OURS",
+    "OURS_ONE_THREAD",
     "QUANTITIES",
     "SENTENCE_TRANSFORMERS",
+    "XLLAMACPP",
     "Quantity",
     "Results",
 ]
@@ -25,6 +31,15 @@ LLAMA_CPP_PYTHON = "llama-cpp-python"
 SENTENCE_TRANSFORMERS = "sentence-transformers"
 GPT4ALL_OLD = "gpt4all 2.8.2"
 GPT4ALL_OLD_128 = "gpt4all 2.8.2, n_batch=128"
+LLAMA_SERVER = "llama-server"
+XLLAMACPP = "xllamacpp"
+OURS_ONE_THREAD = "ours, one thread"
+COMPUTED = "computed beforehand"
+
+#: How many requests are computed together.
+COUNTS = (1, 2, 4, 8, 16)
+#: The models that many callers use, by their keys in quantities.
+MODELS_TOGETHER = {"smollm2": "SmolLM2", "gemma3": "Gemma 3"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,19 @@ class Quantity:
         return max(values) if self.more_is_better == (self.summary == "best") else min(values)
 
 
+def _together() -> Iterator[Quantity]:
+    for key, name in MODELS_TOGETHER.items():
+        for count in COUNTS:
+            yield Quantity(f"many.{key}.{count}", f"{name}, generation, {count} together", "tokens/s", True, "best")
+        yield Quantity(f"mixed.{key}.total", f"{name}, mixed load, all of it", "s", False, "median")
+        yield Quantity(f"mixed.{key}.first", f"{name}, mixed load, first token, median", "ms", False, "median")
+        yield Quantity(f"mixed.{key}.first.p95", f"{name}, mixed load, first token, p95", "ms", False, "median")
+        yield Quantity(f"question.{key}", f"{name}, question beside a long prompt", "steps", False, "worst")
+        yield Quantity(f"idle.{key}", f"{name}, 15 more sequences, idle", "MB", False, "median")
+    yield Quantity("busy.generation", "busy machine, generation", "tokens/s", True, "best")
+    yield Quantity("busy.prompt", "busy machine, prompt of 512 tokens", "tokens/s", True, "best")
+
+
 QUANTITIES = {
     quantity.key: quantity
     for quantity in (
@@ -68,6 +96,7 @@ QUANTITIES = {
         Quantity("overhead.real", "one streamed token, above the same engine without callback", "µs", False, "median"),
         Quantity("embed", "embeddings, 256 mixed texts in one call", "texts/s", True, "best"),
         Quantity("embed.single", "embeddings, one by one", "texts/s", True, "best"),
+        *_together(),
         Quantity("stress.generate", "growth over the last half of the generate calls", "%", False, "worst"),
         Quantity("stress.load", "growth over the last half of the load/close cycles", "%", False, "worst"),
     )
@@ -101,5 +130,8 @@ class Results:
 
     def subjects(self) -> list[str]:
         """Those measured, ours first, in the order they are compared in."""
-        order = (OURS, LLAMA_BENCH, LLAMA_CPP_PYTHON, SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128)
+        order = (
+            *(OURS, OURS_ONE_THREAD, COMPUTED, LLAMA_BENCH, LLAMA_SERVER, LLAMA_CPP_PYTHON, XLLAMACPP),
+            *(SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128),
+        )
         return [subject for subject in order if any(subject in by_subject for by_subject in self.samples.values())]

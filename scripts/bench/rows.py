@@ -1,21 +1,16 @@
-"""The measurements: for each row of the table, which subject runs what."""
+"""The measurements: for each row of the table, which subject runs what. Those of many callers are in ``together``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from nativebuild.report import run_quietly
 from nativebuild.venvs import child_environment
 
-from bench import llama_bench
 from bench.children import Child, run_child, run_driver
 from bench.fakes import fake_backend, fake_model
-from bench.peers import Peers, embedding_peer
+from bench.models import test_model
 from bench.results import (
     GPT4ALL_OLD,
     GPT4ALL_OLD_128,
@@ -24,82 +19,13 @@ from bench.results import (
     OURS,
     SENTENCE_TRANSFORMERS,
 )
-from bench.subject import Subject
+from bench.run import N_NEW, Bench, Row, Step, Values
+from bench.together import ROWS_TOGETHER
 
-__all__ = ["ROWS", "Bench", "Step"]
+__all__ = ["ROWS"]
 
-_ROOT = Path(__file__).resolve().parents[2]
-
-N_NEW = 128
 N_PROMPT = 512
 N_LONG_PROMPT = 1920
-N_CTX = 2048
-STORY = "Once upon a time, in a small village by the sea, there lived"
-
-Values = dict[str, list[float]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One subject's part of one round."""
-
-    subject: str
-    measure: Callable[[], tuple[Values, Child]]
-
-
-@dataclass
-class Bench:
-    """Everything the rows need to know."""
-
-    ours: Subject
-    peers: Peers
-    threads: int
-    repeat: int = 3
-    round: int = 0
-    _prompts: dict[tuple[int, int], list[str]] = field(default_factory=dict)
-
-    def spec(self, task: str, **more: Any) -> dict[str, Any]:
-        return {
-            "task": task,
-            "model": str(self.peers.model),
-            "threads": self.threads,
-            "n_ctx": N_CTX,
-            "repeat": self.repeat,
-            "prompt": STORY,
-            "n_tokens": N_NEW,
-            **more,
-        }
-
-    def prompts(self, n_prompt: int, count: int) -> list[str]:
-        """New texts for every round, the same ones for every subject."""
-        key = (n_prompt, self.round)
-        if key not in self._prompts:
-            spec = self.spec("prompts", n_prompt=n_prompt, count=count, seed=self.round)
-            answer, _ = run_driver(self.ours.python, "ours", spec, self.ours.environment())
-            self._prompts[key] = answer
-        return self._prompts[key]
-
-    def our(self, spec: Mapping[str, Any], **variables: str) -> tuple[Values, Child]:
-        return run_driver(self.ours.python, "ours", spec, self.ours.environment(**variables))
-
-    def old(self, spec: Mapping[str, Any]) -> tuple[Values, Child]:
-        return run_driver(self.peers.gpt4all_old, "gpt4all_old", spec, child_environment())
-
-    def python_peer(self, spec: Mapping[str, Any]) -> tuple[Values, Child]:
-        return run_driver(self.peers.llama_cpp_python, "llama_cpp_python", spec, child_environment())
-
-    def llama_bench(self, key: str, n_prompt: int, n_gen: int) -> tuple[Values, Child]:
-        sizes = {"n_prompt": n_prompt, "n_gen": n_gen}
-        command = llama_bench.arguments(
-            self.peers.llama_bench, self.peers.model, threads=self.threads, repetitions=self.repeat, **sizes
-        )
-        child = run_child(command, child_environment())
-        return {key: llama_bench.tokens_per_second(child.output, **sizes)}, child
-
-    def probe(self, n_prompt: int, n_tokens: int) -> tuple[dict[str, float], Child]:
-        numbers = [N_CTX, 512, self.threads, n_prompt, n_tokens]
-        child = run_child([self.peers.load_probe, self.peers.model, *map(str, numbers)], child_environment())
-        return json.loads(child.output), child
 
 
 def _generation(bench: Bench) -> Iterator[Step]:
@@ -112,7 +38,7 @@ def _generation(bench: Bench) -> Iterator[Step]:
 
 
 def _prompt(bench: Bench) -> Iterator[Step]:
-    spec = bench.spec("prompt", n_prompt=N_PROMPT, prompts=bench.prompts(N_PROMPT, bench.repeat))
+    spec = bench.spec("prompt", n_prompt=N_PROMPT, prompts=bench.prompts([N_PROMPT] * bench.repeat))
     yield Step(OURS, lambda: bench.our(spec))
     yield Step(LLAMA_BENCH, lambda: bench.llama_bench("prompt", N_PROMPT, 0))
     yield Step(LLAMA_CPP_PYTHON, lambda: bench.python_peer(spec))
@@ -157,7 +83,7 @@ def _memory(bench: Bench) -> Iterator[Step]:
         answer, child = bench.probe(N_PROMPT, N_NEW)
         return {"memory.loaded": [answer["rss_loaded"] / 1e6], "memory.peak": [answer["peak_rss"] / 1e6]}, child
 
-    spec = bench.spec("memory", n_prompt=N_PROMPT, prompts=bench.prompts(N_PROMPT, bench.repeat))
+    spec = bench.spec("memory", n_prompt=N_PROMPT, prompts=bench.prompts([N_PROMPT] * bench.repeat))
     yield Step(OURS, lambda: bench.our(spec))
     yield Step(LLAMA_BENCH, probe)
     yield Step(LLAMA_CPP_PYTHON, lambda: bench.python_peer(spec))
@@ -166,7 +92,7 @@ def _memory(bench: Bench) -> Iterator[Step]:
 
 def _stop(bench: Bench) -> Iterator[Step]:
     repeat = 4 * bench.repeat
-    texts = bench.prompts(N_LONG_PROMPT, repeat + 1)
+    texts = bench.prompts([N_LONG_PROMPT] * (repeat + 1))
     spec = bench.spec("stop", long_prompts=texts, n_long_prompt=N_LONG_PROMPT, repeat=repeat)
     yield Step(OURS, lambda: bench.our(spec))
 
@@ -186,8 +112,8 @@ def _token_overhead(bench: Bench) -> Iterator[Step]:
 
 
 def _embed(bench: Bench) -> Iterator[Step]:
-    embedder, python = embedding_peer()
-    spec = bench.spec("embed", model=str(embedder), count=256, count_single=48, seed=bench.round)
+    python = bench.peers.sentence_transformers
+    spec = bench.spec("embed", model=str(test_model("minilm")), count=256, count_single=48, seed=bench.round)
     yield Step(OURS, lambda: bench.our(spec))
     yield Step(SENTENCE_TRANSFORMERS, lambda: run_driver(python, "sentence_transformers", spec, child_environment()))
     yield Step(GPT4ALL_OLD, lambda: bench.old({**spec, "repeat": 1}))
@@ -197,15 +123,13 @@ def _stress(bench: Bench) -> Iterator[Step]:
     if bench.round > 0:
         return  # minutes each, and what grows does so in one round
     # A small model, so that a leak is a large share of the whole.
-    command: list[str | Path] = [bench.peers.gguf_python, _ROOT / "scripts" / "test_models", "--only", "tiny-llama-bpe"]
-    made = run_quietly(command, env=child_environment())
-    tiny = Path(made.stdout.strip().splitlines()[-1])
+    tiny = test_model("tiny-llama-bpe")
     generate = bench.spec("stress.generate", model=str(tiny), count=10_000, n_ctx=128, threads=1)
     yield Step(OURS, lambda: bench.our(generate))
     yield Step(OURS, lambda: bench.our(bench.spec("stress.load", count=500)))
 
 
-ROWS: dict[str, Callable[[Bench], Iterator[Step]]] = {
+ROWS: dict[str, Row] = {
     "generation": _generation,
     "prompt": _prompt,
     "import": _import,
@@ -214,5 +138,6 @@ ROWS: dict[str, Callable[[Bench], Iterator[Step]]] = {
     "stop": _stop,
     "token-overhead": _token_overhead,
     "embed": _embed,
+    **ROWS_TOGETHER,
     "stress": _stress,
 }

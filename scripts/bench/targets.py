@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.results import (
+    COMPUTED,
+    COUNTS,
     GPT4ALL_OLD,
     LLAMA_BENCH,
     LLAMA_CPP_PYTHON,
+    LLAMA_SERVER,
+    MODELS_TOGETHER,
+    OURS_ONE_THREAD,
     QUANTITIES,
     SENTENCE_TRANSFORMERS,
+    XLLAMACPP,
     Results,
 )
 
@@ -54,6 +61,20 @@ class Verdict:
         return "MISSED" if self.missed else "ok"
 
 
+def _together() -> Iterator[Target]:
+    for key in MODELS_TOGETHER:
+        for count in COUNTS:
+            yield Target(f"many.{key}.{count}", True, 0.95, LLAMA_BENCH)
+        for peer in (LLAMA_SERVER, XLLAMACPP):
+            for figure in ("total", "first", "first.p95"):
+                yield Target(f"mixed.{key}.{figure}", False, 1, peer)
+        yield Target(f"question.{key}", False, 3)
+        yield Target(f"idle.{key}", True, 0.97, COMPUTED)
+        yield Target(f"idle.{key}", False, 1.03, COMPUTED)
+    yield Target("busy.generation", True, 0.7, OURS_ONE_THREAD)
+    yield Target("busy.prompt", True, 0.7, OURS_ONE_THREAD)
+
+
 TARGETS = (
     Target("generation.greedy", True, 0.97, LLAMA_BENCH),
     Target("generation.greedy", True, 1.7, GPT4ALL_OLD),
@@ -75,6 +96,7 @@ TARGETS = (
     Target("embed", True, 1.5, SENTENCE_TRANSFORMERS),
     Target("embed", True, 12, GPT4ALL_OLD),
     Target("embed.single", True, 2, GPT4ALL_OLD),
+    *_together(),
     Target("stress.generate", False, 1),
     Target("stress.load", False, 1),
 )

@@ -13,7 +13,8 @@ from nativebuild.venvs import child_environment
 
 from bench.children import run_driver
 from bench.drivers.embedding_texts import hard_texts
-from bench.peers import embedding_peer
+from bench.models import test_model
+from bench.peers import Peers
 from gpt4all import Embed4All
 
 __all__ = ["main"]
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=500, help="how many texts (500)")
     options = parser.parse_args(arguments)
     texts = hard_texts(options.count)
-    file, python = embedding_peer()
+    file, python = test_model("minilm"), Peers().sentence_transformers
     spec = {"threads": 2, "count": options.count}
     theirs, _ = run_driver(python, "sentence_transformers", {**spec, "task": "vectors"}, child_environment())
     with Embed4All(str(file)) as model:

@@ -28,19 +28,19 @@ def _load(spec: Spec) -> GPT4All:
 
 
 def prompts(spec: Spec) -> list[str]:
-    """Texts of exactly that many tokens that differ from the first token on, so that no prefix is reused."""
+    """Texts of exactly those numbers of tokens that differ from the first token on, so that no prefix is reused."""
     model = _load(spec)
     words = [word for word in _WORDS.split() if len(model.tokenize(f" {word}")) == 1]
     texts = []
-    for index in range(spec["count"]):
+    for index, length in enumerate(spec["lengths"]):
         draw = random.Random(f"{spec['seed']} {index}")
         first = words[(spec["seed"] + index) % len(words)]
-        text = "".join(f" {word}" for word in [first, *draw.choices(words, k=spec["n_prompt"] - 1)])
+        text = "".join(f" {word}" for word in [first, *draw.choices(words, k=length - 1)])
         n_tokens = model.model.count_prompt_tokens(text)
-        if n_tokens != spec["n_prompt"]:
-            text = "".join(f" {word}" for word in text.split()[: 2 * spec["n_prompt"] - n_tokens])
-        if model.model.count_prompt_tokens(text) != spec["n_prompt"]:
-            raise ValueError(f"could not write a prompt of {spec['n_prompt']} tokens for this model")
+        if n_tokens != length:
+            text = "".join(f" {word}" for word in text.split()[: 2 * length - n_tokens])
+        if model.model.count_prompt_tokens(text) != length:
+            raise ValueError(f"could not write a prompt of {length} tokens for this model")
         texts.append(text)
     return texts
 
@@ -62,7 +62,7 @@ def generation(spec: Spec) -> Values:
 
     one(0)
     key = "generation.greedy" if spec["greedy"] else "generation.sampled"
-    return {key: repeated(spec, one)}
+    return {spec.get("key", key): repeated(spec, one)}
 
 
 def prompt(spec: Spec) -> Values:
@@ -77,7 +77,7 @@ def prompt(spec: Spec) -> Values:
             raise ValueError("the prompt was not computed as a whole")
         return float(spec["n_prompt"]) / (first - started)
 
-    return {"prompt": repeated(spec, one)}
+    return {spec.get("key", "prompt"): repeated(spec, one)}
 
 
 def embed(spec: Spec) -> Values:
