@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bench import llama_bench
+from bench.children import Child, Spinners
+from bench.drivers.mixed_load import mixed_load, percentile
 from bench.report import as_json, figures_table, number, targets_table
 from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, OURS, QUANTITIES, Quantity, Results
 from bench.targets import TARGETS, Target, Verdict, judge
+from bench.together import N_REQUESTS, mixed_plan
 
 
 @pytest.fixture
@@ -155,3 +160,49 @@ def test_llama_bench_output() -> None:
 def test_llama_bench_output_without_the_test(output: str) -> None:
     with pytest.raises(ValueError, match="llama-bench"):
         llama_bench.tokens_per_second(output, n_prompt=0, n_gen=128)
+
+
+def test_llama_batched_bench_output() -> None:
+    tests = [{"pp": 16, "tg": 128, "pl": 4, "speed_tg": rate} for rate in (200.5, 201)]
+    output = "\n".join(["", *map(json.dumps, tests), "llama_perf_context_print: 1 ms"])
+    assert llama_bench.batched_tokens_per_second(output, n_prompt=16, n_gen=128, count=4) == [200.5, 201.0]
+    with pytest.raises(ValueError, match="no 8 sequences"):
+        llama_bench.batched_tokens_per_second(output, n_prompt=16, n_gen=128, count=8)
+
+
+def test_the_mixed_load_is_the_same_every_time() -> None:
+    plan = mixed_plan()
+    assert plan == mixed_plan()
+    assert len(plan) == N_REQUESTS
+    assert plan[0]["at"] == 0
+    assert sorted(request["at"] for request in plan) == [request["at"] for request in plan]
+    assert all(16 <= request["n_prompt"] <= 1024 and 16 <= request["n_new"] <= 256 for request in plan)
+
+
+def test_a_mixed_load_is_asked_for_and_timed() -> None:
+    requests = [{"at": 0.0, "prompt": f"prompt {number}", "n_new": number} for number in range(1, 4)]
+    asked = []
+
+    def ask(prompt: str, n_new: int, on_first: Callable[[], None]) -> int:
+        asked.append(prompt)
+        on_first()
+        return n_new
+
+    values = mixed_load("mixed.smollm2", requests, ask)
+    assert values.keys() == {"mixed.smollm2.total", "mixed.smollm2.first", "mixed.smollm2.first.p95"}
+    assert values.keys() <= QUANTITIES.keys()
+    assert sorted(asked[1:]) == ["prompt 1", "prompt 2", "prompt 3"]
+    with pytest.raises(ValueError, match="got 0 tokens, not 1"):
+        mixed_load("mixed.smollm2", requests[:1], lambda prompt, n_new, on_first: 0)
+
+
+def test_percentile() -> None:
+    assert percentile(list(range(1, 101)), 0.95) == 95
+    assert percentile([7.0], 0.95) == 7.0
+
+
+def test_what_spins_on_purpose_is_no_noise() -> None:
+    spinners = Spinners()
+    spinners.seconds = 5.0 * (os.cpu_count() or 1)
+    assert spinners.left_out(Child("", 10.0, 0.6)).others_share == pytest.approx(0.1)
+    assert spinners.left_out(Child("", 10.0, None)).others_share is None
