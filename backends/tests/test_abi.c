@@ -4,17 +4,25 @@
  *     test_abi --layout            sizes, offsets and constants as JSON lines
  *     test_abi LIBRARY             what holds without a model
  *     test_abi LIBRARY MODEL       the same, then what a generating model must do
+ *     test_abi LIBRARY MODEL TEXT  the same, then prints the CPU's module and how the model goes on
  *
  * Compiles as C99 and as C11. The exit status is 0 when every check holds, 1
  * when one does not (each is named on stderr), 2 when nothing could be checked.
  */
 #include "gpt4all_backend.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef _WIN32
+#include <windows.h>
+
+#include <shellapi.h>
+#else
+#include <dlfcn.h>
+#endif
 
 /* Layout */
 
@@ -264,16 +272,42 @@ static void check_invalid(gpt4all_status got, const char *argument, const char *
     check_fails(got, GPT4ALL_ERROR_INVALID_ARGUMENT, argument, name);
 }
 
-static int open_library(const char *path) {
+#ifdef _WIN32
+typedef HMODULE library_handle;
+typedef FARPROC library_address;
+
+static library_handle load_library(const char *path) {
+    WCHAR wide[1024] = L"", absolute[1024] = L"";
+    HMODULE handle;
+    MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, 1024);
+    GetFullPathNameW(wide, 1024, absolute, NULL);
+    /* As Python's ctypes does it. */
+    handle = LoadLibraryExW(absolute, NULL, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
+    if (handle == NULL) fprintf(stderr, "%s: error %lu\n", path, GetLastError());
+    return handle;
+}
+
+#define find_function GetProcAddress
+#else
+typedef void *library_handle;
+typedef void *library_address;
+
+static library_handle load_library(const char *path) {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    void *address;
-    if (handle == NULL) {
-        fprintf(stderr, "%s\n", dlerror());
-        return 0;
-    }
+    if (handle == NULL) fprintf(stderr, "%s\n", dlerror());
+    return handle;
+}
+
+#define find_function dlsym
+#endif
+
+static int open_library(const char *path) {
+    library_handle handle = load_library(path);
+    library_address address;
+    if (handle == NULL) return 0;
     /* ISO C has no cast from an object's address to a function's. */
 #define RESOLVE(name)                                                                                                  \
-    address = dlsym(handle, "gpt4all_" #name);                                                                         \
+    address = find_function(handle, "gpt4all_" #name);                                                                 \
     memcpy(&lib.name, &address, sizeof address);                                                                       \
     if (address == NULL) {                                                                                             \
         fprintf(stderr, "%s lacks gpt4all_%s\n", path, #name);                                                         \
@@ -818,15 +852,65 @@ static void check_model(const char *path) {
     check(lib.model_free(model) == GPT4ALL_OK, "gpt4all_model_free");
 }
 
+/* How the model goes on, without chance. */
+
+static int32_t print_token(int32_t token, const char *text, int64_t text_len, void *payload) {
+    (void)token;
+    (void)payload;
+    fwrite(text, 1, (size_t)text_len, stdout);
+    return 0;
+}
+
+static void print_completion(const char *path, const char *text) {
+    gpt4all_load_options load;
+    gpt4all_generate_options o;
+    gpt4all_generate_result result;
+    gpt4all_model *model = NULL;
+    int32_t ids[64] = {0}, count = 0;
+    lib.load_options_init(&load, sizeof load);
+    lib.generate_options_init(&o, sizeof o);
+    lib.generate_result_init(&result, sizeof result);
+    load.n_ctx = 128;
+    o.max_tokens = 8;
+    o.temperature = 0;
+    check(lib.model_load(path, &load, &model) == GPT4ALL_OK, "a model is loaded to go on with a text");
+    if (model == NULL) return;
+    check(lib.tokenize(model, text, (int64_t)strlen(text), GPT4ALL_TOKENIZE_ADD_SPECIAL, NULL, ids, 64, &count) ==
+              GPT4ALL_OK,
+          "a text of the user's is tokenised");
+    printf("%s\n%s", lib.cpu_info(), text);
+    check(lib.generate(model, ids, count, &o, print_token, NULL, &result) == GPT4ALL_OK, "a text goes on");
+    printf("\n");
+    check(lib.model_free(model) == GPT4ALL_OK, "the model that went on is freed");
+}
+
+#ifdef _WIN32
+/* Windows gives main() its arguments in the code page of the system, which lacks most characters. */
+static char **arguments_as_utf8(int *argc) {
+    WCHAR **wide = CommandLineToArgvW(GetCommandLineW(), argc);
+    char **argv = calloc((size_t)*argc + 1, sizeof *argv);
+    int i;
+    for (i = 0; i < *argc; i++) {
+        int size = WideCharToMultiByte(CP_UTF8, 0, wide[i], -1, NULL, 0, NULL, NULL);
+        argv[i] = malloc((size_t)size);
+        WideCharToMultiByte(CP_UTF8, 0, wide[i], -1, argv[i], size, NULL, NULL);
+    }
+    return argv;
+}
+#endif
+
 int main(int argc, char **argv) {
+#ifdef _WIN32
+    argv = arguments_as_utf8(&argc);
+#endif
     if (argc == 2 && strcmp(argv[1], "--layout") == 0) {
         print_option_structs();
         print_result_structs();
         print_constants();
         return 0;
     }
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: %s --layout | LIBRARY [MODEL]\n", argv[0]);
+    if (argc < 2 || argc > 4) {
+        fprintf(stderr, "usage: %s --layout | LIBRARY [MODEL [TEXT]]\n", argv[0]);
         return 2;
     }
     if (!open_library(argv[1])) return 2;
@@ -836,7 +920,8 @@ int main(int argc, char **argv) {
     check_load();
     check_load_structs();
     check_null_model();
-    if (argc == 3) check_model(argv[2]);
+    if (argc >= 3) check_model(argv[2]);
+    if (argc == 4) print_completion(argv[2], argv[3]);
     printf("%d checks, %d failed\n", n_checks, n_failed);
     return n_failed == 0 ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 import tempfile
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from nativebuild.report import BuildError, say
 
-from installs.trial import Trial, TrialError
-from installs.ways import WAYS, NotHereError
+from installs.trial import NotHereError, Trial, TrialError
+from installs.ways import WAYS
 
 __all__ = ["main"]
 
@@ -27,11 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"ways:\n{ways}\n\nWhat the package depends on comes from where pip takes packages from.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("wheel", type=Path, help="a gpt4all wheel for this machine")
+    parser.add_argument("wheel", type=Path, help="a gpt4all wheel; for another platform than this one, with --way c")
     parser.add_argument("--python", action="append", metavar="PYTHON", help="one to install into; may be repeated")
     parser.add_argument("--way", action="append", choices=WAYS, help="only this one; may be repeated")
     parser.add_argument("--model", type=Path, metavar="FILE", help="SmolLM2, instead of the tests' own copy")
     parser.add_argument("--embedder", type=Path, metavar="FILE", help="an embedding model, to be tried as well")
+    parser.add_argument(
+        "--emulator", type=shlex.split, default=[], metavar="COMMAND", help="for --way c: 'qemu-x86_64 -cpu Nehalem'"
+    )
     options = parser.parse_args(arguments)
     if not options.wheel.is_file():
         raise BuildError(f"there is no file {options.wheel}")
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in options.way or WAYS:
                 work = Path(folder, f"{python.name} {name} {time.monotonic_ns()}")
                 work.mkdir()
-                failed |= not _try(name, Trial(files[0], python, work, files[1], files[2]))  # type: ignore[arg-type]
+                trial = Trial(files[0], python, work, files[1], files[2], tuple(options.emulator))  # type: ignore[arg-type]
+                failed |= not _try(name, trial)
                 shutil.rmtree(work)
     return int(failed)
 

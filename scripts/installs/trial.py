@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Trial", "TrialError", "clean_environment", "run"]
+__all__ = ["NotHereError", "Trial", "TrialError", "clean_environment", "run"]
 
 _PROGRAM = """
 import json
@@ -40,6 +40,10 @@ class TrialError(Exception):
     """An install, or what was done with it, failed."""
 
 
+class NotHereError(Exception):
+    """This machine cannot try that way; the message says why."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What is installed, with which Python, and what it is tried with."""
@@ -49,6 +53,7 @@ class Trial:
     work: Path
     model: Path
     embedder: Path | None = None
+    emulator: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:

@@ -10,16 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from installs.trial import Trial, TrialError, check_answer, clean_environment, run
+from installs.through_c import through_c
+from installs.trial import NotHereError, Trial, TrialError, check_answer, clean_environment, run
 
-__all__ = ["WAYS", "NotHereError"]
+__all__ = ["WAYS"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NOBODY = 65534
-
-
-class NotHereError(Exception):
-    """This machine cannot try that way; the message says why."""
 
 
 def _environment(trial: Trial, name: str) -> Path:
@@ -140,4 +137,5 @@ WAYS: dict[str, Callable[[Trial], None]] = {
     "editable": editable,
     "read-only": read_only,
     "zipped": zipped,
+    "c": through_c,
 }

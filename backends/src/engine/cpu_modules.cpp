@@ -41,8 +41,8 @@ fs::path own_directory() {
 }
 
 bool is_cpu_module(const fs::path &path) {
-    const std::string name = path.filename().string();
-    const std::string extension = path.extension().string();
+    const std::string name = path.filename().u8string();
+    const std::string extension = path.extension().u8string();
 #if defined(_WIN32)
     return name.rfind("ggml-cpu", 0) == 0 && extension == ".dll";
 #else
@@ -51,7 +51,7 @@ bool is_cpu_module(const fs::path &path) {
 }
 
 std::string variant(const fs::path &path) {
-    const std::string name = path.stem().string();
+    const std::string name = path.stem().u8string();
     const std::size_t at = name.find("ggml-cpu-");
     return at == std::string::npos ? name : name.substr(at + std::string("ggml-cpu-").size());
 }
@@ -89,18 +89,32 @@ public:
     // How well a CPU module suits this processor, 0 when it would not run on it.
     int score() const {
         if (handle_ == nullptr) return 0;
-#if defined(_WIN32)
-        auto *function = reinterpret_cast<ggml_backend_score_t>(GetProcAddress(handle_, "ggml_backend_score"));
-#else
-        auto *function = reinterpret_cast<ggml_backend_score_t>(dlsym(handle_, "ggml_backend_score"));
-#endif
+        auto *function = find<int (*)()>("ggml_backend_score");
         return function == nullptr ? 1 : function();
+    }
+
+    // Makes its devices known to the engine, and stays open for good. Whether it has any; a GPU's may have none.
+    // Not ggml_backend_load(), which on Windows reads a path in the system's code page, and so finds few of them.
+    bool register_devices() {
+        auto *init = find<ggml_backend_reg_t (*)()>("ggml_backend_init");
+        ggml_backend_reg_t devices = init == nullptr ? nullptr : init();
+        if (devices == nullptr) return false;
+        ggml_backend_register(devices);
+        handle_ = nullptr;
+        return true;
     }
     const fs::path &path() const { return path_; }
     const std::string &reason() const { return reason_; }
 
 private:
-    using ggml_backend_score_t = int (*)();
+    template <typename Function> Function find(const char *name) const {
+#if defined(_WIN32)
+        return reinterpret_cast<Function>(GetProcAddress(handle_, name));
+#else
+        return reinterpret_cast<Function>(dlsym(handle_, name));
+#endif
+    }
+
     fs::path path_;
     std::string reason_;
 #if defined(_WIN32)
@@ -131,7 +145,7 @@ std::string load_cpu(const fs::path &directory) {
                                                        directory.u8string() + " runs on this processor" + failures);
     }
     ErrorCapture errors;
-    if (ggml_backend_load(best->path().u8string().c_str()) == nullptr) {
+    if (!best->register_devices()) {
         throw Error(GPT4ALL_ERROR_UNSUPPORTED_CPU, errors.text("the chosen CPU module could not be loaded"));
     }
     return variant(best->path());
@@ -145,11 +159,11 @@ void load_gpu(const fs::path &directory) {
 #else
     const fs::path path = directory / ("lib" + name + ".so");
 #endif
-    const Module module(path);
+    Module module(path);
     if (!module.is_open()) throw Error(GPT4ALL_ERROR_INTERNAL, module.reason());
     // Nothing comes of it where the driver has no device; that is for the
     // caller to see from the list of devices.
-    ggml_backend_load(path.u8string().c_str());
+    module.register_devices();
 }
 
 } // namespace
