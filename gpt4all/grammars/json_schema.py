@@ -47,8 +47,13 @@ _MAX_WORK = 300_000
 _MAX_RESTARTS = 100
 
 
-def schema_grammar(schema: object) -> str:
+def schema_grammar(schema: object, name: str = "json_schema", *, quiet: bool = False) -> str:
     """The grammar of JSON texts that ``schema`` accepts; what it leaves out is said in a ``UserWarning``.
+
+    Args:
+        schema: as ``json.loads`` gives it.
+        name: what errors and warnings call it.
+        quiet: leaves the warning to who warns of a schema around this one.
 
     Raises:
         ValueError: the schema is wrong, accepts nothing, or has what cannot be done; the message says where.
@@ -56,30 +61,38 @@ def schema_grammar(schema: object) -> str:
     try:
         text = json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"json_schema is not JSON: {error}") from None
+        raise ValueError(f"{name} is not JSON: {error}") from None
     if len(text) > _MAX_SCHEMA_BYTES:
-        raise ValueError(f"json_schema is larger than {_MAX_SCHEMA_BYTES} bytes")
+        raise ValueError(f"{name} is larger than {_MAX_SCHEMA_BYTES} bytes")
     try:
         grammar, narrowings = _grammar(text)
     except RecursionError:
-        raise ValueError("json_schema: it is nested too deeply") from None
+        raise ValueError(f"{name}: it is nested too deeply") from None
     except ValueError as error:
         # As of the public kind, and without the many calls within each other that it came through.
-        raise ValueError("json_schema: " + str(error).removeprefix("json_schema: ")) from None
-    narrowings.warn(text)
+        raise ValueError(f"{name}: " + str(error).removeprefix("json_schema: ")) from None
+    if quiet:
+        return grammar
+    narrowings.warn(text, name)
     if isinstance(schema, dict) and schema and schema.keys().isdisjoint({*TABLE, *ANNOTATIONS}):
         # As the standard has it, but nobody asks for that in so many words.
         words = ", ".join(map(repr, schema))
         warn_once(
             text,
-            f"json_schema: {words[:100]}: no keyword of JSON Schema is among them, so any JSON may come; properties "
+            f"{name}: {words[:100]}: no keyword of JSON Schema is among them, so any JSON may come; properties "
             'belong into {"type": "object", "properties": {...}}',
         )
     return grammar
 
 
-# Programs ask many times for the same form, and an e-mail address takes as long as some tokens.
-@lru_cache(maxsize=16)
+def accepts(schema: object, value: object) -> bool | None:
+    """Whether ``schema`` accepts a value of JSON; ``None`` where that is not certain."""
+    document = Document(schema)
+    return Judge(document, Fuel(_MAX_WORK)).accepts(document.root, value)
+
+
+# Programs ask many times for the same form, and for the same tools; an e-mail address takes as long as some tokens.
+@lru_cache(maxsize=256)
 def _grammar(text: str) -> tuple[str, Narrowings]:
     fuel, impossible = Fuel(_MAX_WORK), dict[Key, Failure]()
     for _ in range(_MAX_RESTARTS):

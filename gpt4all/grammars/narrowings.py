@@ -40,7 +40,7 @@ class Narrowings:
         for pointer, what in found:
             self.add(pointer, what)
 
-    def warn(self, schema: str) -> None:
+    def warn(self, schema: str, name: str) -> None:
         """One ``UserWarning`` that names each, unless there was one for the same schema."""
         if not self._found:
             return
@@ -48,7 +48,7 @@ class Narrowings:
         more = [f"and {len(lines) - _MAX_SHOWN} more"] if len(lines) > _MAX_SHOWN else []
         warn_once(
             schema,
-            "json_schema: answers validate, but not everything that the schema accepts can be generated:\n  "
+            f"{name}: answers validate, but not everything that the schema accepts can be generated:\n  "
             + "\n  ".join(lines[:_MAX_SHOWN] + more),
         )
 
