@@ -30,7 +30,12 @@ static _Thread_local int has_begun;
 static atomic_int refuse_beginners;
 static atomic_int refuse_mappings;
 
+/* The same for all threads but the one that asked. */
+static _Thread_local int has_asked;
+static atomic_long left_elsewhere;
+
 static int refused(void) {
+    if (left_elsewhere > 0 && !has_asked && atomic_fetch_sub(&left_elsewhere, 1) == 1) return 1;
     if ((left > 0 && --left == 0) || (refuse_beginners && !has_begun)) return 1;
     has_begun = 1;
     return 0;
@@ -83,4 +88,10 @@ gpt4all_status set_threads_without(long nth, int *failed, set_threads_function *
     *failed = left == 0;
     left = 0;
     return status;
+}
+
+/* From now on the allocation `nth` of the other threads fails; 0 is none. What was left of the last time. */
+long refuse_elsewhere(long nth) {
+    has_asked = 1;
+    return atomic_exchange(&left_elsewhere, nth);
 }

@@ -19,6 +19,8 @@ from tests.support.fake.backend import ROOT, build_fail_malloc
 #: One text, whose steps the threads share, and many, of which each thread takes whole ones.
 KINDS = {"one text": [40], "many texts": [4, 30, 12, 7, 30, 30, 21, 30, 30, 30, 9, 30, 30]}
 
+KINDS_OF_MEMORY = ("tiny-llama", "tiny-gemma3", "tiny-mamba", "tiny-jamba")
+
 
 def embed_without(model: Model, lengths: list[int], nth: int) -> tuple[int, bool]:
     """The status with allocation ``nth`` failing, and whether there were that many."""
@@ -92,6 +94,39 @@ def fail_each_of_new_threads(backend: Library, path: Path) -> None:
     assert statuses == {abi.OK, abi.ERROR_OUT_OF_MEMORY}, statuses
 
 
+def fail_each_of_requests(backend: Library, path: Path) -> None:
+    """On the scheduler's thread: the requests end with an error, and the model goes on or says that it does not."""
+    refuse = CDLL(None).refuse_elsewhere
+    refuse.argtypes, refuse.restype = [c_long], c_long
+    statuses, nth, more = set(), 0, True
+    while more:
+        with backend.load(path, n_threads=1, n_sequences=2, n_ctx=64) as model:
+            prompts = [model.tokenize("Once upon a time"), model.tokenize("abc" * 5)]
+            expected = [model.generate(prompt, max_tokens=6, reuse_prefix=0).calls for prompt in prompts]
+            usable = True
+            while more and usable:
+                nth += 1
+                requests = [model.start(prompts[0], max_tokens=6, reuse_prefix=0)]
+                refuse(nth)
+                requests.append(model.start(prompts[1], max_tokens=6))
+                runs = [request.finish() for request in requests]
+                more = refuse(0) <= 0
+                for request, run, calls in zip(requests, runs, expected, strict=True):
+                    request.free()
+                    statuses.add(run.status)
+                    assert calls[: len(run.calls)] == run.calls
+                    assert run.status != abi.OK or run.calls == calls
+                    assert run.status == abi.OK or run.message
+                again = [model.generate(prompt, max_tokens=6) for prompt in prompts]
+                usable = again[0].status == abi.OK
+                if usable:
+                    assert [run.calls for run in again] == expected, nth
+                else:
+                    assert all("load it again" in run.message for run in again), again
+    assert {abi.OK, abi.ERROR_OUT_OF_MEMORY} <= statuses
+    assert nth > 50, nth
+
+
 def ask_for_too_many_threads(backend: Library, path: Path) -> None:
     import resource
 
@@ -126,6 +161,7 @@ def refuse_first_of_embedding_threads(backend: Library, path: Path) -> None:
 
 
 CHILDREN = {
+    **{f"requests, {name}": (name, fail_each_of_requests) for name in KINDS_OF_MEMORY},
     "embedding": ("tiny-bert-cls", fail_each_of_embedding),
     "new threads": ("tiny-llama", fail_each_of_new_threads),
     "too many threads": ("tiny-llama", ask_for_too_many_threads),

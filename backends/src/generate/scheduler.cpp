@@ -315,6 +315,8 @@ void Scheduler::fail_all(gpt4all_status status, const std::string &message) {
     }
     if (broken_) return;
     for (Sequence &sequence : sequences_) sequence.forget();
+    // One by one would leave a recurrent memory with what it was in the middle of.
+    if (llama_memory_t memory = llama_get_memory(model_.context.get())) llama_memory_clear(memory, false);
 }
 
 } // namespace gpt4all
