@@ -34,6 +34,7 @@ def insufficient_memory(
     *,
     ngl: int,
     n_ctx: int | None,
+    n_parallel: int = 1,
 ) -> InsufficientMemoryError:
     """The error for a model that was measured on one device after the other.
 
@@ -43,11 +44,11 @@ def insufficient_memory(
         measured: the needs on each.
         others: devices that were not asked for, for people.
         measure: measures on the one with most free memory what would fit; ``None`` leaves that out.
-        ngl, n_ctx: what was asked for.
+        ngl, n_ctx, n_parallel: what was asked for.
     """
     best = max(measured, key=most_free)
     lacking = max(too_large(best), key=lambda need: need.total - need.memory_free)
-    lines = [f"too little memory for {request} with n_ctx={n_ctx} and ngl={ngl}:"]
+    lines = [f"too little memory for {request} with {_contexts(n_ctx, n_parallel)} and ngl={ngl}:"]
     lines += [f"  - {_describe(need, names)}" for needs in measured for need in too_large(needs)]
     if others:
         lines += ["not asked for:", *(f"  - {other}" for other in others)]
@@ -57,7 +58,7 @@ def insufficient_memory(
         fitting = [f"ngl={max_ngl} with this n_ctx" if max_ngl else "no layer with this n_ctx"]
         fitting.append("no context with this ngl" if max_n_ctx is None else f"n_ctx={max_n_ctx} with this ngl")
         where = f" on {_name(lacking, names)}" if len(measured) > 1 else ""
-        lines.append(f"What would fit{where}: {', '.join(fitting)}.")
+        lines.append(f"What would fit{where}: {', '.join(fitting)}.{_fewer(n_parallel)}")
     return InsufficientMemoryError(
         "\n".join(lines),
         required=lacking.total,
@@ -79,9 +80,7 @@ def too_little_main_memory(
         n_ctx: the context it was measured with.
         n_parallel: how many of them.
     """
-    asked, less = f"n_ctx={n_ctx}", "n_ctx"
-    if n_parallel > 1:
-        asked, less = f"n_parallel={n_parallel} contexts of {asked}", "n_parallel or n_ctx"
+    asked, less = _contexts(n_ctx, n_parallel), "n_ctx" if n_parallel == 1 else "n_parallel or n_ctx"
     for room in sorted(rooms, key=lambda room: room.free):
         weights = need.weights + (mapped if room.mapped_too else 0)
         required = weights + need.context + need.compute
@@ -98,7 +97,7 @@ def too_little_main_memory(
 
 
 def context_too_long(
-    request: str, device: str, measure: Measure, *, ngl: int, n_ctx: int, reason: ModelLoadError
+    request: str, device: str, measure: Measure, *, ngl: int, n_ctx: int, reason: ModelLoadError, n_parallel: int = 1
 ) -> ModelLoadError | InsufficientMemoryError:
     """The error for a context that is too long even to be measured, or ``reason`` where the length is not to blame."""
     try:
@@ -106,8 +105,9 @@ def context_too_long(
     except ModelLoadError:
         return reason
     return InsufficientMemoryError(
-        f"too little memory for {request} with n_ctx={n_ctx}: {device} cannot hold it ({reason})\n"
-        + ("No context would fit." if longest is None else f"What would fit: n_ctx={longest} with this ngl."),
+        f"too little memory for {request} with {_contexts(n_ctx, n_parallel)}: {device} cannot hold it ({reason})\n"
+        + ("No context would fit." if longest is None else f"What would fit: n_ctx={longest} with this ngl.")
+        + _fewer(n_parallel),
         max_n_ctx=longest,
     )
 
@@ -186,6 +186,14 @@ def _largest(low: int, high: int, at_low: int, at_high: int | None, slack: Calla
         else:
             high, at_high = guess, left
     return low
+
+
+def _contexts(n_ctx: int | None, n_parallel: int) -> str:
+    return f"n_ctx={n_ctx}" if n_parallel == 1 else f"n_parallel={n_parallel} contexts of n_ctx={n_ctx}"
+
+
+def _fewer(n_parallel: int) -> str:
+    return "" if n_parallel == 1 else " A smaller n_parallel takes less."
 
 
 def _describe(need: MemoryNeed, names: Mapping[int, str]) -> str:

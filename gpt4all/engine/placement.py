@@ -212,6 +212,7 @@ class _Locator:
             self._measure_on(backend, index),
             ngl=self._options.n_gpu_layers,
             n_ctx=self._n_ctx,
+            n_parallel=self._options.n_parallel,
             reason=error,
         )
 
@@ -236,6 +237,7 @@ class _Locator:
             None if self._request.may_fall_back else self._measure_on(backend, best),
             ngl=self._options.n_gpu_layers,
             n_ctx=self._n_ctx,
+            n_parallel=self._options.n_parallel,
         )
 
 

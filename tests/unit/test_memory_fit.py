@@ -123,3 +123,19 @@ def test_without_measuring_there_is_no_advice() -> None:
     error = insufficient_memory("device='auto'", {1: "a"}, [needs(FREE + 1, layers=33)], [], None, ngl=100, n_ctx=512)
     assert (error.required, error.free, error.max_ngl, error.max_n_ctx) == (FREE + 1, FREE, None, None)
     assert "would fit" not in str(error)
+
+
+def test_contexts_that_are_too_many_are_named() -> None:
+    def measure(ngl: int, context: int) -> list[MemoryNeed]:
+        return needs(4 * context * FREE // 4096, layers=ngl)
+
+    error = insufficient_memory(
+        "device='gpu'", {1: "a"}, [measure(33, 4096)], [], measure, ngl=33, n_ctx=4096, n_parallel=4
+    )
+    assert "with n_parallel=4 contexts of n_ctx=4096 and ngl=33" in str(error)
+    assert str(error).endswith("A smaller n_parallel takes less.")
+    assert error.max_n_ctx == 1024
+    reason = ModelLoadError("too long")
+    too_long = context_too_long("gpu", "a", measure, ngl=33, n_ctx=4096, n_parallel=4, reason=reason)
+    assert "n_parallel=4 contexts of n_ctx=4096: a cannot hold it" in str(too_long)
+    assert str(too_long).endswith("A smaller n_parallel takes less.")
