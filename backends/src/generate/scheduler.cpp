@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -153,8 +154,8 @@ bool Scheduler::can_admit() const {
     return model_.has_trait(GPT4ALL_TRAIT_ENCODER) ? running_.empty() : !idle_.empty();
 }
 
-// The one that knows most of the prompt, so much that it is worth what is displaced; else an empty one, else the least
-// recently used.
+// The one that knows most of the prompt, so much that it is worth what is displaced; else an empty one, else one beside
+// those that run, the least recently used first.
 Sequence *Scheduler::choose_sequence(const Request &request) {
     const std::vector<llama_token> &prompt = request.prompt();
     Sequence *best = nullptr;
@@ -170,9 +171,18 @@ Sequence *Scheduler::choose_sequence(const Request &request) {
         displaced_.find(prompt.data(), prompt.size() - 1, most + Sequence::MIN_WORTH_COPYING) == nullptr) {
         return best;
     }
-    const auto empty =
-        std::find_if(idle_.begin(), idle_.end(), [](Sequence *sequence) { return sequence->size() == 0; });
-    return empty != idle_.end() ? *empty : idle_.front();
+    const auto cost = [this](const Sequence *sequence) {
+        return std::make_pair(sequence->size() > 0, -n_running_beside(*sequence));
+    };
+    return *std::min_element(idle_.begin(), idle_.end(),
+                             [&](const Sequence *a, const Sequence *b) { return cost(a) < cost(b); });
+}
+
+// The engine computes those together whose numbers follow each other, so one beside others makes no batch of its own.
+int Scheduler::n_running_beside(const Sequence &sequence) const {
+    return static_cast<int>(std::count_if(running_.begin(), running_.end(), [&](const auto &request) {
+        return std::abs(request->sequence()->id() - sequence.id()) == 1;
+    }));
 }
 
 // Encoder-decoder models read the prompt at once and answer from a start token.
@@ -210,14 +220,27 @@ void Scheduler::fill_batch() {
         if (!request->ended() && !request->sits_out() && request->make_room()) ready.push_back(request.get());
     }
     auto room = static_cast<std::size_t>(model_.n_batch);
-    if (ready.size() > room) return fill_by_turns(ready, room);
+    if (ready.size() > room) {
+        take_turns(ready, room);
+    } else {
+        take_all(ready, room);
+    }
+    // In the order of the sequences: any other has the engine compute them one after the other.
+    std::sort(shares_.begin(), shares_.end(), [](const Share &a, const Share &b) {
+        return a.request->sequence()->id() < b.request->sequence()->id();
+    });
+    for (Share &share : shares_) add_to_batch(share);
+}
+
+// The next token of each answer, and of the prompts what there is room for.
+void Scheduler::take_all(const std::vector<Request *> &ready, std::size_t room) {
     std::vector<Request *> prompts;
     for (Request *request : ready) {
         if (!request->answers()) {
             prompts.push_back(request);
             continue;
         }
-        add_to_batch(*request, 1);
+        take(*request, 1);
         room--;
     }
     if (prompts.empty()) return;
@@ -229,28 +252,33 @@ void Scheduler::fill_batch() {
         const std::size_t share = room / (prompts.size() - i);
         const std::size_t n = std::min({prompts[i]->n_left(), prompts[i]->chunk(), share});
         if (n == 0) continue;
-        add_to_batch(*prompts[i], n);
+        take(*prompts[i], n);
         room -= n;
     }
 }
 
 // One token for each as far as the room goes; whoever got one comes last the next time.
-void Scheduler::fill_by_turns(const std::vector<Request *> &ready, std::size_t room) {
-    for (std::size_t i = 0; i < room; i++) add_to_batch(*ready[i], 1);
+void Scheduler::take_turns(const std::vector<Request *> &ready, std::size_t room) {
+    for (std::size_t i = 0; i < room; i++) take(*ready[i], 1);
     std::stable_partition(running_.begin(), running_.end(), [this](const auto &request) {
         return std::none_of(shares_.begin(), shares_.end(),
                             [&](const Share &share) { return share.request == request.get(); });
     });
 }
 
-void Scheduler::add_to_batch(Request &request, std::size_t n) {
+void Scheduler::take(Request &request, std::size_t n) {
+    shares_.push_back({&request, n, -1});
+}
+
+void Scheduler::add_to_batch(Share &share) {
+    const Request &request = *share.request;
     const std::size_t begin = request.n_computed();
-    const bool last = n == request.n_left() && request.wants_logits();
-    for (std::size_t i = 0; i < n; i++) {
+    const bool last = share.n == request.n_left() && request.wants_logits();
+    for (std::size_t i = 0; i < share.n; i++) {
         batch_.add(request.pending()[begin + i], static_cast<llama_pos>(request.sequence()->size() + i),
-                   request.sequence()->id(), last && i + 1 == n);
+                   request.sequence()->id(), last && i + 1 == share.n);
     }
-    shares_.push_back({&request, n, last ? static_cast<int32_t>(batch_.size()) - 1 : -1});
+    if (last) share.row = static_cast<int32_t>(batch_.size()) - 1;
 }
 
 void Scheduler::compute_batch() {

@@ -67,10 +67,11 @@ private:
     void admit();
     bool can_admit() const;
     Sequence *choose_sequence(const Request &request);
+    int n_running_beside(const Sequence &sequence) const;
     void encode_prompt(Request &request);
     void fill_batch();
-    void fill_by_turns(const std::vector<Request *> &ready, std::size_t room);
-    void add_to_batch(Request &request, std::size_t n);
+    void take_all(const std::vector<Request *> &ready, std::size_t room);
+    void take_turns(const std::vector<Request *> &ready, std::size_t room);
     void compute_batch();
     void advance();
     void fail_all(gpt4all_status status, const std::string &message);
@@ -82,6 +83,9 @@ private:
         std::size_t n;
         int32_t row; // with logits, -1 for none
     };
+
+    void take(Request &request, std::size_t n);
+    void add_to_batch(Share &share);
 
     Model &model_;
     PrefixCache displaced_;
