@@ -226,9 +226,8 @@ void Scheduler::fill_batch() {
         take_all(ready, room);
     }
     // In the order of the sequences: any other has the engine compute them one after the other.
-    std::sort(shares_.begin(), shares_.end(), [](const Share &a, const Share &b) {
-        return a.request->sequence()->id() < b.request->sequence()->id();
-    });
+    std::sort(shares_.begin(), shares_.end(),
+              [](const Share &a, const Share &b) { return a.request->sequence()->id() < b.request->sequence()->id(); });
     for (Share &share : shares_) add_to_batch(share);
 }
 
@@ -266,9 +265,7 @@ void Scheduler::take_turns(const std::vector<Request *> &ready, std::size_t room
     });
 }
 
-void Scheduler::take(Request &request, std::size_t n) {
-    shares_.push_back({&request, n, -1});
-}
+void Scheduler::take(Request &request, std::size_t n) { shares_.push_back({&request, n, -1}); }
 
 void Scheduler::add_to_batch(Share &share) {
     const Request &request = *share.request;
