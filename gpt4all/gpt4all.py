@@ -70,8 +70,9 @@ class GPT4All(ModelLibrary, GenerationMethods):
             longer and memory of its own, but then nothing that happens to the file
             matters: one that is cut short while it is mapped can end the process.
         n_parallel: how many generations are computed together, each with ``n_ctx`` tokens of its own;
-            ``"auto"`` is 4. Callers beyond that wait in line, and so do calls of one session for each other. Memory
-            grows with it, and is measured before the load.
+            ``"auto"`` is as many as ``n_threads``, from 4 to 8, and half as many, down to 1, as long as memory does
+            not suffice. Callers beyond that wait in line, and so do calls of one session for each other. Memory grows
+            with it, and is measured before the load.
 
     Attributes:
         config: a dict with the file's ``path`` and ``filename``, and for a catalogue

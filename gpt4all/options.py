@@ -63,8 +63,9 @@ DEFAULT_REPEAT_PENALTY = Default(1.18)
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 _UNQUANTIZED_KV_TYPES = ("f32", "f16", "bf16")
 
-#: For ``n_parallel="auto"``: weights are read once for all, so the first few cost little time.
-AUTO_PARALLEL = 4
+#: For ``n_parallel="auto"``, the least and the most where there is memory: weights are read once for all, so the first
+#: few cost little time, and more pay where more threads compute.
+_AUTO_PARALLEL = (4, 8)
 #: The engine's limit.
 MAX_PARALLEL = 256
 
@@ -89,6 +90,8 @@ class LoadOptions:
     progress: ProgressCallback | None
     use_mmap: bool
     n_parallel: int = 1
+    #: Whether fewer will do where memory is short.
+    is_parallel_auto: bool = False
     #: The most prompt tokens computed at once; that of a generation may be less.
     n_batch: int = 512
 
@@ -127,9 +130,10 @@ class LoadOptions:
                 f"main_gpu is {main_gpu}, but only a model that tensor_split spreads has one; "
                 "a single GPU is chosen with device, as 'cuda:1'"
             )
+        n_threads = check_thread_count(n_threads)
         return cls(
             n_ctx=n_ctx,
-            n_threads=check_thread_count(n_threads),
+            n_threads=n_threads,
             n_gpu_layers=check_integer("ngl", ngl, 0),
             kv_type=kv_type,
             flash_attention=None if isinstance(flash_attention, str) else flash_attention,
@@ -137,7 +141,8 @@ class LoadOptions:
             tensor_split=split,
             progress=progress,
             use_mmap=check_flag("use_mmap", use_mmap),
-            n_parallel=check_parallel(n_parallel),
+            n_parallel=check_parallel(n_parallel, n_threads),
+            is_parallel_auto=n_parallel == "auto",
         )
 
 
@@ -237,10 +242,11 @@ class GenerationOptions:
         )
 
 
-def check_parallel(n_parallel: int | str) -> int:
-    """Generations computed together."""
+def check_parallel(n_parallel: int | str, n_threads: int) -> int:
+    """Generations computed together; ``"auto"`` is as many as ``n_threads``, from 4 to 8."""
     if n_parallel == "auto":
-        return AUTO_PARALLEL
+        least, most = _AUTO_PARALLEL
+        return min(max(least, n_threads), most)
     if isinstance(n_parallel, str):
         raise ValueError(f"n_parallel must be a number or 'auto', not {n_parallel!r}")
     return check_integer("n_parallel", n_parallel, 1, MAX_PARALLEL)

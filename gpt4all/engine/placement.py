@@ -115,10 +115,22 @@ class Placement:
     def _open_on(self, candidate: Candidate, path: Path, n_ctx_train: int | None) -> LoadedModel:
         if candidate.error is not None:
             raise candidate.error
+        options = self._options
+        while True:
+            try:
+                return self._open_with(options, candidate, path, n_ctx_train)
+            except InsufficientMemoryError:
+                if not options.is_parallel_auto or options.n_parallel == 1:
+                    raise
+                options = replace(options, n_parallel=options.n_parallel // 2)
+
+    def _open_with(
+        self, options: LoadOptions, candidate: Candidate, path: Path, n_ctx_train: int | None
+    ) -> LoadedModel:
         if candidate.backend == "cpu":
-            return open_model("cpu", path, self._options, _MainMemory(path, self._options, n_ctx_train).locate)
-        locator = _Locator(self._request, candidate, path, self._options, n_ctx_train)
-        return open_model(candidate.backend, path, self._options, locator.locate)
+            return open_model("cpu", path, options, _MainMemory(path, options, n_ctx_train).locate)
+        locator = _Locator(self._request, candidate, path, options, n_ctx_train)
+        return open_model(candidate.backend, path, options, locator.locate)
 
 
 class _MainMemory:
@@ -233,8 +245,10 @@ class _Locator:
             {index: f"{backend.name}:{name}" for index, name in names.items()},
             list(measured.values()),
             [selection.describe(gpu) for gpu in self._others],
-            # Where the load goes on elsewhere, nobody waits for advice.
-            None if self._request.may_fall_back else self._measure_on(backend, best),
+            # Where the load goes on elsewhere, or with fewer contexts, nobody waits for advice.
+            None
+            if self._request.may_fall_back or (self._options.is_parallel_auto and self._options.n_parallel > 1)
+            else self._measure_on(backend, best),
             ngl=self._options.n_gpu_layers,
             n_ctx=self._n_ctx,
             n_parallel=self._options.n_parallel,

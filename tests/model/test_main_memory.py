@@ -17,15 +17,19 @@ from gpt4all import GPT4All, errors
 limit = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    GPT4All(sys.argv[1], n_ctx=int(sys.argv[2]), n_threads=1, n_parallel=int(sys.argv[4])).close()
+    n_parallel = sys.argv[4] if sys.argv[4] == "auto" else int(sys.argv[4])
+    model = GPT4All(sys.argv[1], n_ctx=int(sys.argv[2]), n_threads=1, n_parallel=n_parallel)
+    model.generate("a", max_tokens=1)
+    chosen = model._loaded.n_parallel
+    model.close()
 except errors.InsufficientMemoryError as error:
     print(error.required > error.free > 0, error)
 else:
-    print("loaded")
+    print("loaded", chosen)
 """
 
 
-def load(path: Path, n_ctx: int, limit: int, n_parallel: int = 1) -> str:
+def load(path: Path, n_ctx: int, limit: int, n_parallel: int | str = 1) -> str:
     command = [sys.executable, "-c", _PROGRAM, str(path), str(n_ctx), str(limit), str(n_parallel)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -46,4 +50,10 @@ def test_many_contexts_that_are_small_each(model_file: Callable[[str], Path]) ->
 
 
 def test_what_fits_is_loaded(model_file: Callable[[str], Path]) -> None:
-    assert load(model_file("tiny-llama"), 64, 1 << 30) == "loaded\n"
+    assert load(model_file("tiny-llama"), 64, 1 << 30) == "loaded 1\n"
+
+
+@pytest.mark.parametrize(("limit", "n_parallel"), [(4 << 30, 4), (950_000_000, 2)])
+def test_auto_is_what_fits(model_file: Callable[[str], Path], limit: int, n_parallel: int) -> None:
+    """Four contexts of 8192 tokens take 750 MB."""
+    assert load(model_file("smollm2"), 8192, limit, "auto") == f"loaded {n_parallel}\n"
