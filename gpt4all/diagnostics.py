@@ -392,7 +392,8 @@ def _dependencies() -> dict[str, str]:
 
 _DEPENDENCIES = (
     *("filelock", "huggingface_hub", "numpy", "platformdirs", "requests", "tqdm", "typing_extensions", "urllib3"),
-    *("gpt4all-cuda", "gpt4all-cuda12", "gpt4all-cuda13", "nvidia-cublas", "nvidia-cuda-runtime"),
+    *("gpt4all-cuda12", "nvidia-cublas-cu12", "nvidia-cuda-runtime-cu12"),
+    *("gpt4all-cuda13", "nvidia-cublas", "nvidia-cuda-runtime"),
 )
 
 

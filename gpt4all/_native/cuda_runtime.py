@@ -93,8 +93,12 @@ def _load(name: str, title: str, wanted: Version) -> ctypes.CDLL:
     raise BackendLoadError(
         f"{title} {wanted[0]} is missing ({'; '.join(failures)}"
         + (f"; found only {', '.join(others)}" if others else "")
-        + f"); install it: pip install {requirement('cuda')}"
+        + f"); install it: pip install {requirement(_extra(wanted))}"
     )
+
+
+def _extra(wanted: Version) -> str:
+    return "cuda12" if wanted[0] == 12 else "cuda"
 
 
 def _file_name(name: str, major: int | None) -> str:
@@ -157,7 +161,7 @@ def _check(found: Version, wanted: Version, title: str, library: ctypes.CDLL) ->
     if found < wanted:
         raise BackendLoadError(
             f"{title} is {_shown(found)} ({library._name}), and {_shown(wanted)} or newer is wanted; "
-            f"renew it: pip install --upgrade --upgrade-strategy eager {requirement('cuda')}"
+            f"renew it: pip install --upgrade --upgrade-strategy eager {requirement(_extra(wanted))}"
         )
 
 

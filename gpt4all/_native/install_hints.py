@@ -55,6 +55,7 @@ _NVIDIA_DRIVER = _Package(
     {"apt-get": "nvidia-driver", "zypper": "nvidia-driver-G06-kmp-meta", "pacman": "nvidia-utils"},
     "it comes from NVIDIA or the distribution",
 )
+_CUDA12_RUNTIME = _Package("CUDA's runtime libraries", {}, f"pip install {installation.requirement('cuda12')}")
 _CUDA_RUNTIME = _Package("CUDA's runtime libraries", {}, f"pip install {installation.requirement('cuda')}")
 
 # How the file names of each begin, on every system.
@@ -63,6 +64,10 @@ _LIBRARIES = {
     "vulkan-1": _VULKAN_LOADER,
     "libcuda.so": _NVIDIA_DRIVER,
     "nvcuda": _NVIDIA_DRIVER,
+    "libcudart.so.12": _CUDA12_RUNTIME,
+    "libcublas.so.12": _CUDA12_RUNTIME,
+    "cudart64_12": _CUDA12_RUNTIME,
+    "cublas64_12": _CUDA12_RUNTIME,
     "libcudart": _CUDA_RUNTIME,
     "cudart64": _CUDA_RUNTIME,
     "libcublas": _CUDA_RUNTIME,

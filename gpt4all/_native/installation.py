@@ -48,7 +48,8 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
             f"{shlex.quote(str(clone))} && ./build_backends.sh {backend} && {_command(distribution)} --no-deps .)"
         )
     if backend == "cuda":
-        return f"install it (pip install {requirement(distribution='gpt4all-cuda')}), {_or_build(backend)}"
+        newest, older = (requirement(distribution=f"gpt4all-cuda{major}") for major in (13, 12))
+        return f"install it (pip install {newest}, or {older} for drivers older than 580), {_or_build(backend)}"
     return f"{_reinstall(package, distribution)}, {_or_build(backend)}"
 
 

@@ -77,9 +77,9 @@ def candidates(backend: str) -> Iterator[Candidate]:
     # Slow to import, and seldom reached.
     import importlib.metadata
 
-    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if point.name != backend:
-            continue
+    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=backend)
+    # Of gpt4all-cuda12 and gpt4all-cuda13 the newer one first, which an old driver does not serve.
+    for point in sorted(points, key=lambda point: point.value, reverse=True):
         distribution = point.dist.name if point.dist is not None else point.value
         try:
             directory = point.load()

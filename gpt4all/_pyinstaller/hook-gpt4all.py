@@ -32,7 +32,7 @@ binaries = []
 with contextlib.suppress(metadata.PackageNotFoundError):
     datas += copy_metadata("gpt4all")
 
-# Backends that are distributions of their own, such as gpt4all-cuda, with what their libraries need.
+# Backends that are distributions of their own, such as gpt4all-cuda13, with what their libraries need.
 _entry_datas, _entry_modules = collect_entry_point(_GROUP)
 datas += _entry_datas
 hiddenimports += _entry_modules

@@ -23,6 +23,8 @@ _MUSL = "libc.so"
 _MUSL_TAG = "musllinux_1_2"
 #: What musl got after 1.2.0.
 _NEWER_MUSL = {
+    "__getsockopt64",
+    "__ioctl_time64",
     "_Fork",
     "gettid",
     "preadv2",

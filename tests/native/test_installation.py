@@ -57,7 +57,7 @@ def advice(site: Path, backend: str = "cpu") -> str:
 def test_from_the_index(copied: Path) -> None:
     installed(copied, __version__)
     assert f'pip install --force-reinstall --no-deps "gpt4all=={__version__}"' in advice(copied)
-    assert f'pip install "gpt4all-cuda=={__version__}"' in advice(copied, "cuda")
+    assert f'pip install "gpt4all-cuda13=={__version__}"' in advice(copied, "cuda")
 
 
 @pytest.mark.parametrize(

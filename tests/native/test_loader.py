@@ -124,7 +124,7 @@ def test_an_incomplete_library(tmp_path: Path) -> None:
 DEPENDENCIES = [
     ("libvulkan.so.1", "to install the Vulkan loader: apt-get install libvulkan1"),
     ("libcuda.so.1", "to install NVIDIA's driver: apt-get install nvidia-driver"),
-    ("libcudart.so.12", f'pip install "gpt4all[cuda]=={__version__}"'),
+    ("libcudart.so.12", f'pip install "gpt4all[cuda12]=={__version__}"'),
     ("libcublas.so.13", f'pip install "gpt4all[cuda]=={__version__}"'),
 ]
 

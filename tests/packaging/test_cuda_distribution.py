@@ -1,12 +1,13 @@
-"""``gpt4all-cuda``: what it packs, what it depends on, and that gpt4all finds it."""
+"""``gpt4all-cuda12`` and ``gpt4all-cuda13``: what they pack and depend on, and that gpt4all finds them."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ pytest.importorskip("hatchling", reason="the wheel hooks run inside hatchling (e
 tomllib = pytest.importorskip("tomllib", reason="reads pyproject.toml (Python 3.11 or newer)")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="writes ELF libraries")
 
-DISTRIBUTION = Path(__file__).resolve().parents[2] / "distributions" / "gpt4all-cuda"
+DISTRIBUTIONS = Path(__file__).resolve().parents[2] / "distributions"
+HOOK = DISTRIBUTIONS / "cuda" / "hatch_build.py"
 
 
 def load(path: Path, name: str) -> ModuleType:
@@ -34,7 +36,7 @@ def load(path: Path, name: str) -> ModuleType:
 @pytest.fixture
 def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The hooks' module, with a built backend of CUDA 13.0."""
-    module = load(DISTRIBUTION / "hatch_build.py", "cuda_hatch_build")
+    module = load(HOOK, "cuda_hatch_build")
     monkeypatch.setattr(module, "_LIBRARIES", tmp_path)
     (tmp_path / "libgpt4all-cuda.so").write_bytes(build_elf(versions={"libc.so.6": ["GLIBC_2.31"]}))
     (tmp_path / "build.json").write_text(json.dumps({"cuda": "13.0"}))
@@ -43,14 +45,16 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_libraries_are_packed_and_tagged(hooks: Any, tmp_path: Path) -> None:
     build_data: dict[str, Any] = {"force_include": {}, "pure_python": True}
-    hooks.LibraryHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel").initialize("standard", build_data)
+    metadata: Any = SimpleNamespace(name="gpt4all-cuda13")
+    hooks.CudaLibraryHook(str(tmp_path), {}, None, metadata, str(tmp_path), "wheel").initialize("standard", build_data)
     assert build_data["tag"] == "py3-none-manylinux_2_31_x86_64"
     assert build_data["pure_python"] is False
     assert set(build_data["force_include"].values()) == {
-        "gpt4all_cuda/lib/libgpt4all-cuda.so",
-        "gpt4all_cuda/lib/build.json",
-        "gpt4all_cuda/LICENSE",
-        "gpt4all_cuda/THIRD_PARTY_NOTICES",
+        "gpt4all_cuda13/__init__.py",
+        "gpt4all_cuda13/lib/libgpt4all-cuda.so",
+        "gpt4all_cuda13/lib/build.json",
+        "gpt4all_cuda13/LICENSE",
+        "gpt4all_cuda13/THIRD_PARTY_NOTICES",
     }
 
 
@@ -63,19 +67,33 @@ def test_the_libraries_are_packed_and_tagged(hooks: Any, tmp_path: Path) -> None
 )
 def test_it_depends_on_the_cuda_it_was_built_with(hooks: Any, tmp_path: Path, cuda: str, wheels: list[str]) -> None:
     (tmp_path / "build.json").write_text(json.dumps({"cuda": cuda}))
-    metadata: dict[str, Any] = {"version": "2.9.0"}
-    hooks.DependencyHook(str(tmp_path), {}).update(metadata)
+    metadata: dict[str, Any] = {"name": f"gpt4all-cuda{cuda[:2]}", "version": "2.9.0"}
+    hooks.CudaMetadataHook(str(tmp_path), {}).update(metadata)
     assert metadata["dependencies"] == ["gpt4all==2.9.0", *wheels]
 
 
 def test_without_a_built_backend_the_command_is_named(hooks: Any, tmp_path: Path) -> None:
     (tmp_path / "build.json").unlink()
     with pytest.raises(BuildError, match=r"is not built\n.*build_backends\.sh cuda"):
-        hooks.DependencyHook(str(tmp_path), {}).update({"version": "2.9.0"})
+        hooks.CudaMetadataHook(str(tmp_path), {}).update({"name": "gpt4all-cuda13", "version": "2.9.0"})
 
 
-def test_the_entry_point_names_the_directory() -> None:
-    project = tomllib.loads((DISTRIBUTION / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    module_name, _, function = project["entry-points"][loader.ENTRY_POINT_GROUP]["cuda"].partition(":")
-    package = load(DISTRIBUTION / module_name / "__init__.py", module_name)
-    assert getattr(package, function)() == DISTRIBUTION / "gpt4all_cuda" / "lib"
+def test_another_cuda_than_the_distribution_names_is_refused(hooks: Any, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"built with CUDA 13\.0, and 12 is wanted\n.*CUDACXX="):
+        hooks.CudaMetadataHook(str(tmp_path), {}).update({"name": "gpt4all-cuda12", "version": "2.9.0"})
+
+
+@pytest.mark.parametrize("major", [12, 13])
+def test_the_entry_point_names_the_directory(hooks: Any, tmp_path: Path, major: int) -> None:
+    (tmp_path / "build.json").write_text(json.dumps({"cuda": f"{major}.1"}))
+    text = (DISTRIBUTIONS / f"gpt4all-cuda{major}" / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    metadata: dict[str, Any] = {"name": project["name"], "version": "2.9.0"}
+    hooks.CudaMetadataHook(str(tmp_path), {}).update(metadata)
+    # hatchling takes from a hook only what is said to come from one.
+    assert set(metadata) - {"name"} == set(project["dynamic"])
+    module_name, _, function = metadata["entry-points"][loader.ENTRY_POINT_GROUP]["cuda"].partition(":")
+    package = tmp_path / module_name
+    package.mkdir()
+    shutil.copy(HOOK.with_name("package.py"), package / "__init__.py")
+    assert getattr(load(package / "__init__.py", module_name), function)() == package / "lib"
