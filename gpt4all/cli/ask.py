@@ -18,6 +18,7 @@ from gpt4all.cli.arguments import (
     open_model,
 )
 from gpt4all.cli.failures import DONE, PARTLY, UsageError, say
+from gpt4all.cli.terminal import write_answer, write_aside
 
 if TYPE_CHECKING:
     from gpt4all import Outcome
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if options.logprobs is not None:
         arguments["logprobs"] = options.logprobs
     if options.show_reasoning:
-        arguments["reasoning_callback"] = _show_reasoning
+        arguments["reasoning_callback"] = write_aside
     conversation = chat_arguments(options)
     with open_model(options) as model:
         asked = model if options.raw else model.new_chat(**conversation)
@@ -60,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
         for piece in stream:
             pieces.append(piece)
             if not options.json:
-                sys.stdout.write(piece)
-                sys.stdout.flush()
+                write_answer(piece)
         outcome = stream.outcome
     assert outcome is not None
     text = "".join(pieces)
@@ -124,7 +124,3 @@ def _piped_text() -> str | None:
     except UnicodeDecodeError as error:
         raise UsageError(f"stdin is not UTF-8 text (byte {error.start})") from None
 
-
-def _show_reasoning(piece: str) -> bool:
-    print(piece, end="", file=sys.stderr, flush=True)
-    return True

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: A command, or another name of it: its module here, and what it does in a line.
 COMMANDS = {
+    "chat": ("chat", "talk with a model (also: gpt4all repl)"),
     "ask": ("ask", "answer one question, from the arguments or stdin"),
 }
 ALIASES = {"repl": "chat"}

@@ -1,0 +1,110 @@
+"""What a terminal is shown, and what is typed there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+#: Control characters, all but line ends and tabs: with them a model's text could move the cursor, or worse.
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+Reader = Callable[[str], str]
+
+
+def write_answer(piece: str) -> None:
+    """A piece of a model's text to stdout, at once; a terminal obeys no control characters in it."""
+    sys.stdout.write(piece.translate(_CONTROLS) if sys.stdout.isatty() else piece)
+    sys.stdout.flush()
+
+
+def write_aside(piece: str) -> None:
+    """A piece of text that is no answer, such as thinking, to stderr; dim in a terminal with colours."""
+    if sys.stderr.isatty():
+        piece = piece.translate(_CONTROLS)
+        piece = f"\x1b[2m{piece}\x1b[0m" if has_colours() else piece
+    print(piece, end="", file=sys.stderr, flush=True)
+
+
+def has_colours() -> bool:
+    """Whether stderr is a terminal that shows them, and nobody has set ``NO_COLOR``."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def line_reader(words: list[str], *, keep_history: bool) -> Reader:
+    """What reads a line: with prompt_toolkit where that is installed, with readline, or plainly from a pipe.
+
+    Args:
+        words: what the Tab key completes at the beginning of a line.
+        keep_history: keeps the lines in a file for the next time.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _plain
+    history = _history_folder() if keep_history else None
+    with contextlib.suppress(ImportError):
+        return _comfortable(words, history)
+    with contextlib.suppress(ImportError):  # Windows has none
+        _prepare_readline(words, history)
+    return input
+
+
+def _plain(prompt: str) -> str:
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.removesuffix("\n")
+
+
+def _comfortable(words: list[str], history: Path | None) -> Reader:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import WordCompleter
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+    from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.output import ColorDepth
+
+    keys = KeyBindings()
+
+    @keys.add("escape", "enter")
+    def _(event: Any) -> None:
+        event.current_buffer.insert_text("\n")
+
+    session: PromptSession[str] = PromptSession(
+        history=InMemoryHistory() if history is None else FileHistory(str(history / "chat-lines")),
+        completer=WordCompleter(words, sentence=True),
+        complete_while_typing=False,
+        key_bindings=keys,
+        color_depth=None if has_colours() else ColorDepth.DEPTH_1_BIT,
+    )
+    return lambda prompt: session.prompt(prompt)
+
+
+def _prepare_readline(words: list[str], history: Path | None) -> None:
+    import atexit
+    import readline
+
+    readline.set_completer(lambda text, n: next(iter([word for word in words if word.startswith(text)][n:]), None))
+    readline.set_completer_delims(" ")
+    readline.parse_and_bind("tab: complete")
+    if history is not None:
+        file = history / "chat-lines.readline"
+        with contextlib.suppress(OSError):
+            readline.read_history_file(file)
+        readline.set_history_length(1000)
+        atexit.register(contextlib.suppress(OSError)(readline.write_history_file), file)
+
+
+def _history_folder() -> Path | None:
+    """Only for this user to read; ``None`` where it cannot be."""
+    from platformdirs import user_state_path
+
+    try:
+        folder = user_state_path("gpt4all", appauthor=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("chat-lines", "chat-lines.readline"):
+            (folder / name).touch(mode=0o600)
+    except (OSError, RuntimeError):
+        return None
+    return folder
