@@ -102,26 +102,29 @@ def open_model(options: argparse.Namespace, **more: Any) -> GPT4All:
         from gpt4all.cli.default_model import choose
 
         options.model = choose(options)
-    where = {"model_path": options.model_path, "allow_download": not options.offline}
-    path = GPT4All.retrieve_model(options.model, **where)["path"]
-    n_ctx = options.n_ctx
-    if n_ctx is None:
-        n_ctx = min(DEFAULT_N_CTX, gguf.preflight(Path(path)).context_length or DEFAULT_N_CTX)
-    return GPT4All(
-        options.model,
-        **where,
-        device=options.device,
-        n_ctx=n_ctx,
-        n_threads=options.n_threads,
-        ngl=options.ngl,
-        kv_type=options.kv_type,
-        flash_attention="auto" if options.flash_attention == "auto" else options.flash_attention == "on",
-        main_gpu=options.main_gpu,
-        tensor_split=options.tensor_split,
-        use_mmap=not options.no_mmap,
-        verbose=options.verbose,
-        **more,
-    )
+    path = GPT4All.retrieve_model(options.model, options.model_path, not options.offline)["path"]
+    if options.n_ctx is None:
+        trained = gguf.preflight(Path(path)).context_length or DEFAULT_N_CTX
+        options = argparse.Namespace(**{**vars(options), "n_ctx": min(DEFAULT_N_CTX, trained)})
+    return GPT4All(options.model, **load_arguments(options), **more)
+
+
+def load_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments for ``GPT4All`` and ``Embed4All``, but for the model."""
+    arguments = {
+        "model_path": options.model_path,
+        "allow_download": not options.offline,
+        "device": options.device,
+        "n_threads": options.n_threads,
+        "ngl": options.ngl,
+        "kv_type": options.kv_type,
+        "flash_attention": "auto" if options.flash_attention == "auto" else options.flash_attention == "on",
+        "main_gpu": options.main_gpu,
+        "tensor_split": options.tensor_split,
+        "use_mmap": not options.no_mmap,
+        "verbose": options.verbose,
+    }
+    return arguments if options.n_ctx is None else {**arguments, "n_ctx": options.n_ctx}
 
 
 def read_text(name: str) -> str:

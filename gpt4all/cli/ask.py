@@ -123,4 +123,3 @@ def _piped_text() -> str | None:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise UsageError(f"stdin is not UTF-8 text (byte {error.start})") from None
-

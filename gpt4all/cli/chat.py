@@ -16,11 +16,10 @@ from gpt4all.cli.arguments import (
     generation_arguments,
     open_model,
 )
-from gpt4all.cli.chat_commands import COMMANDS, Leave, run_command
+from gpt4all.cli.chat_commands import COMMANDS, LeaveChat, run_command
 from gpt4all.cli.failures import DONE, say, status_of, text_of
 
 if TYPE_CHECKING:
-    from gpt4all import GPT4All
     from gpt4all.cli.terminal import Reader
 
 _FENCE = '"""'
@@ -29,8 +28,8 @@ _FENCE = '"""'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See ``gpt4all.cli``."""
     parser.epilog = (
-        'A line that ends in \\ goes on in the next one, and so do all between """ and """; with gpt4all[cli], Alt-Enter\n'
-        "begins a new line. Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands."
+        'A line that ends in \\ goes on in the next one, and so do all between """ and """; with gpt4all[cli],\n'
+        "Alt-Enter begins a new line. Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands."
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="what answers (default: see gpt4all --help)")
     parser.add_argument("--load", metavar="FILE", help="go on with a conversation that /save wrote")
@@ -144,7 +143,7 @@ def _talk(session: Session, read: Reader) -> None:
                 run_command(session, message)
             else:
                 session.answer(message.removeprefix("/") if message.startswith("//") else message)
-        except Leave:
+        except LeaveChat:
             return
         except KeyboardInterrupt:
             print("\n(stopped)", flush=True)

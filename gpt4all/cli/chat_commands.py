@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gpt4all.cli.chat import Session
 
 
-class Leave(Exception):
+class LeaveChat(Exception):  # noqa: N818
     """The user wants to go."""
 
 
@@ -20,7 +20,7 @@ def run_command(session: Session, line: str) -> None:
     """Does what a line such as ``/save talk.json`` says.
 
     Raises:
-        Leave: it says to go.
+        LeaveChat: it says to go.
         UsageError: there is no such command.
     """
     name, _, argument = line.strip().removeprefix("/").partition(" ")
@@ -95,12 +95,14 @@ def _stats(session: Session, _: str) -> None:
         f"  answer   {outcome.completion_tokens} tokens in {outcome.completion_seconds:.2f} s"
         f"{_speed(outcome.completion_tokens, outcome.completion_seconds)}, ended by {outcome.finish_reason}"
     )
-    print(f"  context  {outcome.prompt_tokens + outcome.completion_tokens} of {session.model._loaded.info.n_ctx} tokens")
+    print(
+        f"  context  {outcome.prompt_tokens + outcome.completion_tokens} of {session.model._loaded.info.n_ctx} tokens"
+    )
 
 
 def _exit(session: Session, _: str) -> None:
     """leave"""
-    raise Leave
+    raise LeaveChat
 
 
 _help.__doc__ = "show this"

@@ -7,7 +7,6 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from gpt4all.cli.parser import Parser
@@ -16,6 +15,12 @@ if TYPE_CHECKING:
 COMMANDS = {
     "chat": ("chat", "talk with a model (also: gpt4all repl)"),
     "ask": ("ask", "answer one question, from the arguments or stdin"),
+    "batch": ("batch", "answer many prompts, several at once: JSONL in, JSONL out"),
+    "embed": ("embed", "turn texts into vectors: JSONL, .npy or CSV"),
+    "models": ("models", "list, search, download, verify, delete models, and tell what they need"),
+    "bench": ("bench", "measure how fast a model is here"),
+    "doctor": ("doctor", "tell whether generation works here, and the facts for a bug report"),
+    "completion": ("completion", "write a script for completion in a shell"),
 }
 ALIASES = {"repl": "chat"}
 
@@ -73,7 +78,7 @@ def _run(name: str, words: Sequence[str]) -> int:
         hint = f"did you mean {close[0]}?" if close else "gpt4all --help lists them"
         raise UsageError(f"there is no command {name!r}; {hint}")
     parser = command_parser(name)
-    options: argparse.Namespace = parser.parse_args(words)
+    options = parser.parse(words)
     return int(options.run(options))
 
 

@@ -93,7 +93,14 @@ def _prepare_readline(words: list[str], history: Path | None) -> None:
         with contextlib.suppress(OSError):
             readline.read_history_file(file)
         readline.set_history_length(1000)
-        atexit.register(contextlib.suppress(OSError)(readline.write_history_file), file)
+        atexit.register(_save_readline, file)
+
+
+def _save_readline(file: Path) -> None:
+    import readline
+
+    with contextlib.suppress(OSError):
+        readline.write_history_file(file)
 
 
 def _history_folder() -> Path | None:
