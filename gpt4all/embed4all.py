@@ -108,6 +108,11 @@ class Embed4All:
         self._name = info.name or Path(self.gpt4all.model.model_path).name
         self._readers: dict[str, Reader] = {}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether this package knows the model's prefixes; of another one ``embed`` must be given one."""
+        return self._known is not None
+
     def __repr__(self) -> str:
         return f"Embed4All({self._name!r}, gpt4all={self.gpt4all!r})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from gpt4all.checks import (
@@ -166,6 +166,8 @@ class GenerateArguments(TypedDict, total=False):
     json_schema: dict[str, Any] | type | None
     logprobs: int | None
     parse_special: bool
+    context_shift: bool
+    legacy_stops: bool
     reasoning_callback: ReasoningCallback | None
 
 
@@ -188,10 +190,16 @@ class GenerationOptions:
     constraint: Constraint | None = None
     #: Alternatives to report for each token; ``None`` reports nothing.
     logprobs: int | None = None
+    #: Whether what is oldest makes room where the context is full.
+    context_shift: bool = True
 
     @property
     def grammar(self) -> str | None:
         return None if self.constraint is None else self.constraint.grammar
+
+    def within(self, n_free: int) -> GenerationOptions:
+        """These for a prompt that leaves room for so many tokens."""
+        return self if self.context_shift else replace(self, max_tokens=min(self.max_tokens, n_free))
 
     @classmethod
     def create(
@@ -212,6 +220,7 @@ class GenerationOptions:
         grammar: str | None = None,
         json_schema: object = None,
         logprobs: int | None = None,
+        context_shift: bool = True,
         legacy_stops: bool = True,
     ) -> GenerationOptions:
         if n_predict is not None:
@@ -239,6 +248,7 @@ class GenerationOptions:
             logit_bias=_biases(logit_bias),
             constraint=constraint,
             logprobs=None if logprobs is None else check_integer("logprobs", logprobs, 0, MAX_TOP_LOGPROBS),
+            context_shift=check_flag("context_shift", context_shift),
         )
 
 

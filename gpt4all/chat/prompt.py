@@ -49,15 +49,16 @@ class PromptBuilder:
         self._cancel = cancel
         self._formatted: Formatted = {}
 
-    def build(self, added: list[Message], formatted: Formatted | None = None) -> ChatPrompt:
+    def build(self, added: list[Message], formatted: Formatted | None = None, *, whole: bool = False) -> ChatPrompt:
         """Leaves out the oldest whole turns where the conversation is too long.
 
         Args:
             added: what comes after the history: a message, or a turn as far as it got.
             formatted: what a subclass has formatted by itself.
+            whole: leaves nothing out.
 
         Raises:
-            ContextWindowExceededError: system prompt and the last turn alone don't fit.
+            ContextWindowExceededError: system prompt and the last turn alone don't fit; with ``whole``, all of it.
             CancellationError: the flag was set meanwhile.
         """
         self._formatted = formatted or {}
@@ -65,7 +66,7 @@ class PromptBuilder:
         rest += added
         limit = self._model.prompt_limit
         begin = min(self._conversation.left_out, len(rest) - 1)
-        starts = [begin, *(start for start in turn_starts(rest) if start > begin)]
+        starts = [0] if whole else [begin, *(start for start in turn_starts(rest) if start > begin)]
         texts: dict[int, tuple[list[int], str]] = {}
 
         def size(index: int) -> int:

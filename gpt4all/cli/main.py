@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": ("ask", "answer one question, from the arguments or stdin"),
     "batch": ("batch", "answer many prompts, several at once: JSONL in, JSONL out"),
     "embed": ("embed", "turn texts into vectors: JSONL, .npy or CSV"),
+    "serve": ("serve", "serve models over HTTP, as OpenAI does, with a chat page"),
     "models": ("models", "list, search, download, verify, delete models, and tell what they need"),
     "bench": ("bench", "measure how fast a model is here"),
     "doctor": ("doctor", "tell whether generation works here, and the facts for a bug report"),

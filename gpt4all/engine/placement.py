@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpt4all.devices import selection
 from gpt4all.devices.gpu import Gpu, Probe
@@ -131,6 +131,14 @@ class Placement:
             return open_model("cpu", path, options, _MainMemory(path, options, n_ctx_train).locate)
         locator = _Locator(self._request, candidate, path, options, n_ctx_train)
         return open_model(candidate.backend, path, options, locator.locate)
+
+
+def memory_needed(path: Path, **options: Any) -> int:
+    """Bytes that a model takes when it is loaded with these options of ``LoadOptions.create``, wherever that is."""
+    from gpt4all._native.backend import load_backend
+
+    needs = load_backend("cpu").model_memory(path, LoadOptions.create(**options))
+    return sum(need.total for need in needs)
 
 
 class _MainMemory:

@@ -61,6 +61,7 @@ class Call:
         callback: ResponseCallback = empty_response_callback,
         reasoning_callback: ReasoningCallback | None = None,
         parse_special: bool = True,
+        legacy_stops: bool = True,
         **arguments: Any,
     ) -> Call:
         """Checks every argument.
@@ -74,11 +75,12 @@ class Call:
             callback: and what follows: as ``gpt4all.GPT4All.generate`` takes them.
         """
         parse_special = check_flag("parse_special", parse_special)
+        legacy_stops = check_flag("legacy_stops", legacy_stops) and (chat is None or chat.template.legacy)
         check_callback("callback", callback)
         if reasoning_callback is not None:
             check_callback("reasoning_callback", reasoning_callback)
         model.check_can_generate()
-        options = GenerationOptions.create(legacy_stops=chat is None or chat.template.legacy, **arguments)
+        options = GenerationOptions.create(legacy_stops=legacy_stops, **arguments)
         model.check_options(options)
         exchange: Exchange
         if chat is None or isinstance(prompt, str):

@@ -46,7 +46,8 @@ class PromptExchange:
         model = self._model
         tokens = model.prompt_tokens(self._prompt, parse_special=self._parse_special, cancel=cancel)
         model.check_fits(len(tokens))
-        return model.generate(tokens, self._options, output.token, cancel, n_keep=1 if model.info.add_bos else 0)
+        options = self._options.within(model.info.n_ctx - len(tokens))
+        return model.generate(tokens, options, output.token, cancel, n_keep=1 if model.info.add_bos else 0)
 
     def keep(self, seen: str) -> None:
         """Nothing is kept of such a call."""
@@ -130,7 +131,9 @@ class ChatExchange:
         self._history = self._chat.conversation
         if self._format_message is not None:
             self._formatted = self._history.format(self._added, self._format_message)
-        prompt = PromptBuilder(self._model, self._chat, cancel).build(self._added, self._formatted)
+        prompt = PromptBuilder(self._model, self._chat, cancel).build(
+            self._added, self._formatted, whole=not self._options.context_shift
+        )
         self._left_out = prompt.left_out
         splitter = splitter_for(self._template_text(), prompt.ending)
 
@@ -145,7 +148,7 @@ class ChatExchange:
 
         outcome = self._model.generate(
             prompt.tokens,
-            self._options,
+            self._options.within(self._model.info.n_ctx - len(prompt.tokens)),
             observe,
             cancel,
             n_keep=prompt.n_keep,

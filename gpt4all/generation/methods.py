@@ -78,6 +78,8 @@ class GenerationMethods(ChatMethods):
         json_schema: dict[str, Any] | type | None = None,
         logprobs: int | None = None,
         parse_special: bool = True,
+        context_shift: bool = True,
+        legacy_stops: bool = True,
         reasoning_callback: ReasoningCallback | None = None,
         **unknown: NoReturn,
     ) -> str | Generation:
@@ -126,6 +128,10 @@ class GenerationMethods(ChatMethods):
                 other option here.
             parse_special: reads control tokens written in the prompt as such.
                 Inside a session a message's never are.
+            context_shift: where the context is full, leaves out a conversation's oldest turns, and of what is
+                computed the older half. ``False`` never does: a conversation that does not fit is an error, and an
+                answer ends with ``finish_reason`` ``"length"``.
+            legacy_stops: ``False`` turns off the six stop texts that 2.8 had.
             reasoning_callback: called with each piece of a reasoning model's
                 thinking, on a thread of this package; ``False`` stops. All of it
                 is in ``last_generation.reasoning``, and none in the answer.
@@ -172,6 +178,8 @@ class GenerationMethods(ChatMethods):
             json_schema=json_schema,
             logprobs=logprobs,
             parse_special=parse_special,
+            context_shift=context_shift,
+            legacy_stops=legacy_stops,
             reasoning_callback=reasoning_callback,
         )
         return Generation(call) if streaming else call.text()

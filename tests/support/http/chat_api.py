@@ -14,14 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from gpt4all.server.guard import SECURITY_HEADERS
+
 __all__ = ["PAGE", "POLICY", "Answer", "ChatServer", "chat_server"]
 
 PAGE = Path(__file__).resolve().parents[3] / "gpt4all" / "server" / "page"
-#: What the page has to work under. The last directive: no text of a model can get into the page as markup.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-)
+#: What the page has to work under.
+POLICY = SECURITY_HEADERS["Content-Security-Policy"]
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript"}
 _WAIT = 30
 

@@ -1,0 +1,201 @@
+"""``/v1/chat/completions``."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpt4all._native.outcome import Outcome
+from gpt4all.generation.asynchronous import AsyncGeneration
+from gpt4all.gpt4all import GPT4All
+from gpt4all.options import ReasoningCallback
+from gpt4all.server.failures import ApiError, bad
+from gpt4all.server.fields import Fields
+from gpt4all.server.generating import Answer, Event, Start, answers, events
+from gpt4all.server.http import DONE, Events, Service, event
+from gpt4all.server.messages import read_messages
+from gpt4all.server.pool import Model, Served
+from gpt4all.server.sampling import check_json_options, max_tokens, sampling_arguments, schema_of, top_logprobs
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What is to be answered, and how: for every endpoint that chats.
+
+    Attributes:
+        arguments: of ``generate``.
+        template_args: variables of the chat template.
+    """
+
+    messages: list[dict[str, Any]]
+    arguments: dict[str, Any]
+    template_args: dict[str, Any]
+
+    def start(self, model: Model, index: int) -> Start:
+        """Begins the answer ``index``; each has a seed of its own."""
+        arguments = dict(self.arguments)
+        if "seed" in arguments:
+            arguments["seed"] = (arguments["seed"] + index) % 2**32
+
+        def begin(reasoning_callback: ReasoningCallback) -> AsyncGeneration:
+            assert isinstance(model, GPT4All)
+            *history, last = self.messages
+            chat = model.new_chat(messages=history, template_args=self.template_args)
+            return chat.agenerate([last], reasoning_callback=reasoning_callback, **arguments)
+
+        return begin
+
+
+def template_args(fields: Fields, effort: str | None) -> dict[str, Any]:
+    """Variables for the chat template: those of the request, and how much a reasoning model is to think."""
+    given = fields.nested("chat_template_kwargs")
+    arguments = {} if given is None else dict(fields.raw("chat_template_kwargs"))
+    if effort is not None:
+        arguments = {"reasoning_effort": effort, "enable_thinking": effort not in ("none", "minimal"), **arguments}
+    return arguments
+
+
+def refuse_tools(fields: Fields) -> None:
+    """Tools cannot be honoured yet."""
+    if fields.array("tools") and fields.raw("tool_choice") != "none":
+        fields.refuse("tools", "this server does not call tools yet")
+    for name in ("functions", "function_call"):
+        fields.refuse(name, "it was replaced by tools", [], "none")
+
+
+def served_generator(service: Service, fields: Fields) -> Served:
+    """The model of the request, which must be one that generates."""
+    served = service.pool.find(fields.required("model"))
+    if served.embeds:
+        raise bad("model", f"{served.name} makes embeddings and generates no text")
+    return served
+
+
+async def chat_completions(service: Service, fields: Fields) -> dict[str, Any] | Events:
+    """Answers a conversation."""
+    served = served_generator(service, fields)
+    conversation = _read(fields)
+    n = fields.integer("n", 1, service.settings.max_n) or 1
+    if fields.flag("stream"):
+        options = fields.nested("stream_options")
+        with_usage = options is not None and bool(options.flag("include_usage"))
+        return _stream(service, served, conversation, n, with_usage)
+    if fields.raw("stream_options") is not None:
+        raise bad("stream_options", "needs stream to be true")
+    async with service.pool.lease(served, n) as model:
+        found = await answers(_events(service, served, conversation, n, model))
+        return {
+            **_head("chat.completion", served),
+            "choices": [_choice(index, answer) for index, answer in enumerate(found)],
+            "usage": usage([answer.outcome for answer in found], reasoning_tokens(model, found)),
+        }
+
+
+def _read(fields: Fields) -> Conversation:
+    messages = read_messages(fields.required("messages"), "messages")
+    refuse_tools(fields)
+    fields.refuse("modalities", "these models write text only", ["text"])
+    fields.refuse("audio", "these models write text only")
+    fields.refuse("web_search_options", "this server does not search")
+    fields.refuse("store", "nothing is stored", False)
+    fields.refuse("verbosity", "the models have no such control", "medium")
+    arguments = {
+        **sampling_arguments(fields),
+        "max_tokens": max_tokens(fields, "max_completion_tokens", "max_tokens"),
+        "json_schema": schema_of(fields, "response_format"),
+        "logprobs": top_logprobs(fields),
+    }
+    check_json_options(arguments, "response_format")
+    effort = fields.choice("reasoning_effort", "none", "minimal", "low", "medium", "high", "xhigh")
+    return Conversation(messages, arguments, template_args(fields, effort))
+
+
+def _events(service: Service, served: Served, conversation: Conversation, n: int, model: Model) -> Any:
+    starts = [conversation.start(model, index) for index in range(n)]
+    return events(starts, served.n_parallel, service.settings.timeout, service.metrics)
+
+
+async def _stream(service: Service, served: Served, conversation: Conversation, n: int, with_usage: bool) -> Events:
+    head = _head("chat.completion.chunk", served)
+
+    def chunk(index: int, delta: dict[str, Any], **more: Any) -> str:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **more}
+        # With include_usage all chunks but the last say null.
+        return event({**head, "choices": [choice], **({"usage": None} if with_usage else {})})
+
+    outcomes: list[Outcome] = []
+    begun: set[int] = set()
+    thoughts: list[str] = []
+    async with (
+        service.pool.lease(served, n) as model,
+        contextlib.aclosing(_events(service, served, conversation, n, model)) as stream,
+    ):
+        async for one in stream:
+            if one.index not in begun:
+                begun.add(one.index)
+                yield chunk(one.index, {"role": "assistant", "content": ""})
+            if one.kind == "end":
+                outcomes.append(one.outcome)
+                yield chunk(one.index, {}, logprobs=one.outcome.logprobs, finish_reason=one.outcome.finish_reason)
+            else:
+                thoughts += [one.text] if one.kind == "reasoning" else []
+                yield chunk(one.index, _delta(one))
+        if with_usage:
+            counted = usage(outcomes, len(model_of(model).tokenize("".join(thoughts))))
+            yield event({**head, "choices": [], "usage": counted})
+    yield DONE
+
+
+def _delta(one: Event) -> dict[str, str]:
+    return {"reasoning_content" if one.kind == "reasoning" else "content": one.text}
+
+
+def _head(kind: str, served: Served) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": served.name,
+        "system_fingerprint": None,
+    }
+
+
+def _choice(index: int, answer: Answer) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.outcome.reasoning is not None:
+        message["reasoning_content"] = answer.reasoning
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": answer.outcome.logprobs,
+        "finish_reason": answer.outcome.finish_reason,
+    }
+
+
+def model_of(model: Model) -> GPT4All:
+    """For its tokenizer."""
+    if not isinstance(model, GPT4All):
+        raise ApiError(500, "not a model that generates")
+    return model
+
+
+def reasoning_tokens(model: Model, found: Sequence[Answer]) -> int:
+    """Tokens of what was thought."""
+    return sum(len(model_of(model).tokenize(answer.reasoning)) for answer in found if answer.reasoning)
+
+
+def usage(outcomes: Sequence[Outcome], thought: int = 0) -> dict[str, Any]:
+    """Tokens of a request whose answers share their prompt."""
+    prompt = max(outcome.prompt_tokens for outcome in outcomes)
+    completion = sum(outcome.completion_tokens for outcome in outcomes)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": min(outcome.cached_tokens for outcome in outcomes)},
+        "completion_tokens_details": {"reasoning_tokens": thought},
+    }

@@ -1,0 +1,117 @@
+"""Answers as events: several of one request at once, in one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gpt4all._native.outcome import Outcome
+from gpt4all.generation.asynchronous import AsyncGeneration
+from gpt4all.options import ReasoningCallback
+from gpt4all.server.failures import ApiError
+from gpt4all.server.metrics import Metrics
+
+#: Begins an answer, whose thinking goes to the callback.
+Start = Callable[[ReasoningCallback], AsyncGeneration]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A piece of the answer ``index``, or its end, with its outcome."""
+
+    index: int
+    kind: Literal["text", "reasoning", "end"]
+    text: str = ""
+    outcome: Outcome | None = None
+
+
+@dataclass
+class Answer:
+    """An answer that is complete."""
+
+    outcome: Outcome
+    text: str
+    reasoning: str
+
+
+@dataclass
+class _Open:
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+
+
+async def events(
+    starts: Sequence[Start], at_once: int, seconds: float, metrics: Metrics
+) -> AsyncGenerator[Event, None]:
+    """All that the answers say, as it comes; ``aclose`` stops them.
+
+    Raises:
+        ApiError: they took longer than ``seconds``.
+        GPT4AllError, ValueError: what the first that fails raises.
+    """
+    queue: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    gate = asyncio.Semaphore(at_once)
+    deadline = time.monotonic() + seconds
+
+    async def run(index: int, start: Start) -> None:
+        def think(text: str) -> bool:
+            # On the model's thread; a loop that is closed has no reader.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(queue.put_nowait, Event(index, "reasoning", text))
+            return True
+
+        async with gate:
+            answer = start(think)
+            try:
+                async for piece in answer:
+                    queue.put_nowait(Event(index, "text", piece))
+            finally:
+                await answer.aclose()
+                if answer.outcome is not None:
+                    metrics.add_generation(answer.outcome)
+        queue.put_nowait(Event(index, "end", outcome=answer.outcome))
+
+    async def guarded(index: int, start: Start) -> None:
+        try:
+            await run(index, start)
+        except Exception as error:
+            queue.put_nowait(error)
+
+    tasks = [asyncio.create_task(guarded(index, start)) for index, start in enumerate(starts)]
+    try:
+        left = len(tasks)
+        while left:
+            try:
+                event = await asyncio.wait_for(queue.get(), deadline - time.monotonic())
+            except (asyncio.TimeoutError, TimeoutError):
+                raise ApiError(504, f"the answer took longer than {seconds:g} seconds", code="timeout") from None
+            if isinstance(event, BaseException):
+                raise event
+            left -= event.kind == "end"
+            yield event
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def answers(stream: AsyncGenerator[Event, None]) -> list[Answer]:
+    """Waits for all of them."""
+    collected: dict[int, _Open] = {}
+    done: dict[int, Answer] = {}
+    async with contextlib.aclosing(stream):
+        async for event in stream:
+            parts = collected.setdefault(event.index, _Open())
+            if event.kind == "text":
+                parts.text.append(event.text)
+            elif event.kind == "reasoning":
+                parts.reasoning.append(event.text)
+            else:
+                assert event.outcome is not None
+                done[event.index] = Answer(event.outcome, "".join(parts.text), "".join(parts.reasoning))
+    return [done[index] for index in sorted(done)]

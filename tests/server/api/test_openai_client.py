@@ -1,0 +1,282 @@
+"""OpenAI's own client, unchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+from pydantic import BaseModel
+
+from tests.support.http.served import Running
+
+pytestmark = pytest.mark.model
+
+QUESTION: Any = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
+
+
+class Capital(BaseModel):
+    city: str
+    country: str
+
+
+def test_models_are_listed_and_found(server: Running, client: OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [server.chat, server.embed]
+    assert client.models.retrieve(server.chat).owned_by == "local"
+    with pytest.raises(openai.NotFoundError, match="there is no model 'nobody'"):
+        client.models.retrieve("nobody")
+
+
+def test_a_chat(server: Running, client: OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=server.chat,
+        messages=QUESTION,
+        temperature=0,
+        max_completion_tokens=5,
+    )
+    (choice,) = answer.choices
+    assert choice.finish_reason == "length"
+    assert choice.message.role == "assistant"
+    assert choice.message.content
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 5
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 5
+    again = client.chat.completions.create(
+        model=server.chat,
+        messages=QUESTION,
+        temperature=0,
+        max_completion_tokens=5,
+    )
+    assert again.choices[0].message.content == choice.message.content
+    assert again.usage is not None
+    assert again.usage.prompt_tokens_details is not None
+    assert again.usage.prompt_tokens_details.cached_tokens == answer.usage.prompt_tokens - 1
+
+
+def test_a_stream_says_what_a_whole_answer_does(server: Running, client: OpenAI) -> None:
+    arguments = {"model": server.chat, "messages": QUESTION, "temperature": 0, "max_tokens": 12}
+    whole = client.chat.completions.create(**arguments)
+    chunks = list(client.chat.completions.create(**arguments, stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert all(chunk.choices[0].delta.role is None for chunk in chunks[1:-1])
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+    assert text == whole.choices[0].message.content
+    assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason
+    # Usage is in one more chunk, without choices, and nowhere else.
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_a_stream_without_usage_has_none(server: Running) -> None:
+    body = {"model": server.chat, "messages": QUESTION, "stream": True, "max_tokens": 2}
+    lines = [line for line in server.post("/v1/chat/completions", body).text.split("\n\n") if line]
+    assert lines[-1] == "data: [DONE]"
+    assert '"usage"' not in "".join(lines)
+    assert all(line.startswith("data: ") and '"choices":[{' in line for line in lines[:-1])
+
+
+def test_several_answers(server: Running, client: OpenAI) -> None:
+    def ask(seed: int) -> list[str | None]:
+        answer = client.chat.completions.create(
+            model=server.chat,
+            messages=[{"role": "user", "content": "Invent a name for a cat."}],
+            n=6,
+            seed=seed,
+            temperature=1.5,
+            max_tokens=8,
+        )
+        assert [choice.index for choice in answer.choices] == list(range(6))
+        return [choice.message.content for choice in answer.choices]
+
+    first = ask(7)
+    assert len(set(first)) > 1
+    assert ask(7) == first
+
+
+def test_log_probabilities(server: Running, client: OpenAI) -> None:
+    def ask(**more: object) -> object:
+        return client.chat.completions.create(  # type: ignore[call-overload]
+            model=server.chat, messages=QUESTION, temperature=0, max_tokens=3, **more
+        )
+
+    plain = ask(logprobs=True).choices[0].logprobs.content  # type: ignore[attr-defined]
+    assert [token.top_logprobs for token in plain] == [[], [], []]
+    answer = ask(logprobs=True, top_logprobs=2).choices[0]  # type: ignore[attr-defined]
+    content = answer.logprobs.content
+    assert "".join(token.token for token in content) == answer.message.content
+    assert all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in content)
+    chunks = list(ask(logprobs=True, top_logprobs=2, stream=True))  # type: ignore[call-overload]
+    streamed = [token for chunk in chunks for token in getattr(chunk.choices[0].logprobs, "content", None) or []]
+    assert [token.token for token in streamed] == [token.token for token in content]
+    with pytest.raises(openai.BadRequestError, match="top_logprobs needs logprobs"):
+        ask(top_logprobs=2)
+
+
+def test_an_answer_in_a_pydantic_model(server: Running, client: OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model=server.chat,
+        messages=QUESTION,
+        response_format=Capital,
+        temperature=0,
+        max_tokens=100,
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    assert isinstance(answer.choices[0].message.parsed, Capital)
+
+
+def test_a_json_object(server: Running, client: OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=server.chat,
+        messages=[{"role": "user", "content": "Give me JSON with a name."}],
+        response_format={"type": "json_object"},
+        temperature=0,
+        max_tokens=200,
+    )
+    assert (answer.choices[0].message.content or "").startswith("{")
+
+
+def test_stops_biases_and_completions(server: Running, client: OpenAI) -> None:
+    answer = client.completions.create(
+        model=server.chat, prompt=["1, 2, 3,", "The capital of France is"], temperature=0, max_tokens=6, stop=["."]
+    )
+    assert [choice.text for choice in answer.choices] == [" 4, 5,", " Paris"]
+    assert [choice.finish_reason for choice in answer.choices] == ["length", "stop"]
+    paris = server.post("/tokenize", {"model": server.chat, "content": " Paris"}).json()["tokens"]
+    other = client.completions.create(
+        model=server.chat,
+        prompt="The capital of France is",
+        temperature=0,
+        max_tokens=2,
+        logit_bias={str(paris[0]): -100},
+        logprobs=1,
+        echo=False,
+    )
+    assert "Paris" not in other.choices[0].text
+    assert other.choices[0].logprobs is not None
+    assert "".join(other.choices[0].logprobs.tokens or []) == other.choices[0].text
+    echoed = client.completions.create(model=server.chat, prompt="1, 2, 3,", max_tokens=1, temperature=0, echo=True)
+    assert echoed.choices[0].text == "1, 2, 3, "
+    streamed = client.completions.create(model=server.chat, prompt="1, 2, 3,", max_tokens=6, temperature=0, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in streamed) == " 4, 5,"
+
+
+def test_embeddings(server: Running, client: OpenAI) -> None:
+    texts = ["The cat has had young.", "Shares fell on Monday."]
+    # The client asks for base64 by itself, and for numbers only when it is told to.
+    packed = client.embeddings.create(model=server.embed, input=texts)
+    plain = client.embeddings.create(model=server.embed, input=texts, encoding_format="float")
+    assert [len(entry.embedding) for entry in packed.data] == [384, 384]
+    for one, other in zip(packed.data, plain.data, strict=True):
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-6)
+    assert packed.usage.prompt_tokens == 11
+    with pytest.raises(openai.BadRequestError, match="dimensionality must be 384"):
+        client.embeddings.create(model=server.embed, input="x", dimensions=64)
+    with pytest.raises(openai.BadRequestError, match="token ids"):
+        client.embeddings.create(model=server.embed, input=[1, 2, 3])
+    with pytest.raises(openai.BadRequestError, match="generates text"):
+        client.embeddings.create(model=server.chat, input="x")
+
+
+def test_responses(server: Running, client: OpenAI) -> None:
+    whole = client.responses.create(
+        model=server.chat, input="What is the capital of France?", temperature=0, max_output_tokens=8
+    )
+    assert whole.status == "incomplete"
+    assert whole.incomplete_details is not None
+    assert whole.incomplete_details.reason == "max_output_tokens"
+    assert whole.usage is not None
+    assert whole.usage.output_tokens == 8
+    kinds, text = [], ""
+    for event in client.responses.create(
+        model=server.chat, input="What is the capital of France?", temperature=0, max_output_tokens=8, stream=True
+    ):
+        kinds.append(event.type)
+        if event.type == "response.output_text.delta":
+            text += event.delta
+        assert event.sequence_number == len(kinds) - 1
+    assert text == whole.output_text
+    assert kinds[:4] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+    ]
+    assert kinds[-4:] == [
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.incomplete",
+    ]
+    parsed = client.responses.parse(
+        model=server.chat, input="What is the capital of France?", text_format=Capital, temperature=0
+    )
+    assert isinstance(parsed.output_parsed, Capital)
+    with pytest.raises(openai.BadRequestError, match="previous_response_id cannot be honoured"):
+        client.responses.create(model=server.chat, input="x", previous_response_id="resp_1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", 9),
+        ("top_p", "much"),
+        ("n", 0),
+        ("frequency_penalty", 1.5),
+        ("stop", [""]),
+        ("seed", 1.5),
+        ("logit_bias", {"x": 1}),
+        ("max_tokens", -1),
+        ("response_format", {"type": "xml"}),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "x"}}),
+        ("modalities", ["audio"]),
+        ("store", True),
+        ("stream", "yes"),
+        ("messages", []),
+        ("messages", [{"role": "robot", "content": "x"}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]),
+    ],
+)
+def test_a_field_that_cannot_be_honoured_is_named(server: Running, field: str, value: object) -> None:
+    answer = server.post("/v1/chat/completions", {"model": server.chat, "messages": QUESTION, field: value})
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert (error["param"] or error["message"]).startswith(field), error
+
+
+def test_unknown_fields_and_null_are_ignored(server: Running) -> None:
+    body = {"model": server.chat, "messages": QUESTION, "max_tokens": 1, "flavour": "sweet", "stop": None, "n": None}
+    assert server.post("/v1/chat/completions", body).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_that_does_not_fit_is_an_error(client: OpenAI, server: Running, stream: bool) -> None:
+    turns: Any = [{"role": role, "content": "word " * 300} for _ in range(3) for role in ("user", "assistant")]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=server.chat, messages=[*turns, *QUESTION], stream=stream)
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_an_answer_ends_where_the_context_is_full(client: OpenAI, server: Running) -> None:
+    answer = client.completions.create(
+        model=server.chat, prompt="word " * 1000, max_tokens=500, temperature=0, logit_bias={"0": -100, "2": -100}
+    )
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens <= 1024
+
+
+def test_plain_endpoints(server: Running) -> None:
+    assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
+    counted = server.post("/tokenize", {"content": "Hello, world!"}).json()
+    assert counted == {"tokens": [19556, 28, 905, 17], "count": 4, "max_model_len": 1024}
+    assert httpx.get(f"{server.url}/openapi.json").json()["openapi"] == "3.1.0"
+    missing = httpx.get(f"{server.url}/v1/nothing")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+    assert httpx.get(f"{server.url}/v1/chat/completions").status_code == 405
+    page = httpx.get(f"{server.url}/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert httpx.get(f"{server.url}/app.js").headers["content-type"].startswith("text/javascript")
