@@ -2,19 +2,44 @@
 
 # What is used of llama.cpp's common library; all of it would take minutes to build.
 set(GPT4ALL_COMMON_SOURCES
+  chat-auto-parser-generator.cpp
+  chat-auto-parser-helpers.cpp
+  chat-diff-analyzer.cpp
+  chat-peg-parser.cpp
+  chat.cpp
   jinja/caps.cpp
   jinja/lexer.cpp
   jinja/parser.cpp
   jinja/runtime.cpp
   jinja/string.cpp
   jinja/value.cpp
+  json-schema-to-grammar.cpp
+  json-schema.cpp
   json.cpp
+  parsers/cohere2moe.cpp
+  parsers/deepseek.cpp
+  parsers/functionary-v3-2.cpp
+  parsers/gemma4.cpp
+  parsers/gigachat-v3.cpp
+  parsers/gpt-oss.cpp
+  parsers/kimi-k2.cpp
+  parsers/kimi-k3.cpp
+  parsers/lfm2.cpp
+  parsers/ling3.cpp
+  parsers/minicpm5.cpp
+  parsers/minimax-m3.cpp
+  parsers/ministral3.cpp
+  parsers/muse-glimmer.cpp
+  parsers/parsers.cpp
+  parsers/qwen3-coder.cpp
+  peg-parser.cpp
+  trie.cpp
   unicode.cpp)
 list(TRANSFORM GPT4ALL_COMMON_SOURCES PREPEND "${LLAMA_CPP_SOURCE_DIR}/common/")
 function(gpt4all_add_common target)
   add_library(${target} STATIC EXCLUDE_FROM_ALL ${GPT4ALL_COMMON_SOURCES})
   target_include_directories(${target} SYSTEM PUBLIC "${LLAMA_CPP_SOURCE_DIR}/common" "${LLAMA_CPP_SOURCE_DIR}/vendor")
-  target_link_libraries(${target} PRIVATE ggml vendor::nlohmann)
+  target_link_libraries(${target} PRIVATE llama ggml vendor::nlohmann)
   # The parser asserts what the kinds of expressions are: a broken template would end the process.
   target_compile_definitions(${target} PRIVATE NDEBUG)
 endfunction()
@@ -29,6 +54,7 @@ function(gpt4all_add_grammar target)
     src/grammar/grammar_vocabulary.cpp
     src/grammar/matcher.cpp
     src/grammar/reader.cpp
+    src/grammar/splice.cpp
     src/tokens/vocabulary.cpp)
   target_include_directories(${target} PUBLIC include src)
   target_include_directories(${target} SYSTEM PUBLIC ${ARGN})
@@ -47,10 +73,13 @@ set(GPT4ALL_SHIM_SOURCES
   src/api/text.cpp
   src/base/guard.cpp
   src/base/log.cpp
+  src/chat/answer_format.cpp
+  src/chat/common_support.cpp
   src/chat/messages.cpp
   src/chat/sandbox/nesting.cpp
   src/chat/sandbox/scope.cpp
   src/chat/template.cpp
+  src/chat/tools.cpp
   src/embed/bert/dispatch.cpp
   src/embed/bert/encoder.cpp
   src/embed/bert/processor.cpp

@@ -32,7 +32,7 @@ llama_vocab read_vocabulary(fuzz::Input &input) {
 
 struct Case {
     std::string grammar;
-    gpt4all::ThinkingMarks marks;
+    gpt4all::GrammarScope scope;
     std::string choices;
     llama_vocab vocab;
     int32_t cancel = 0;
@@ -44,8 +44,8 @@ Case read_case(fuzz::Input &input) {
     const uint8_t flags = input.byte();
     drawn.grammar = input.text();
     if ((flags & THINKING) != 0) {
-        drawn.marks.open = input.text();
-        drawn.marks.close = input.text();
+        drawn.scope.thinking.open = input.text();
+        drawn.scope.thinking.close = input.text();
     }
     if ((flags & CANCEL) != 0) drawn.cancel_at = flags >> 4;
     drawn.choices = input.text();
@@ -86,7 +86,7 @@ void check_text(const gpt4all::Grammar &grammar, const std::string &text) {
 // A constraint that has been nowhere else says the same of a place.
 void check_afresh(const Case &drawn, const gpt4all::Grammar &grammar, gpt4all::GrammarVocabulary &vocabulary,
                   const std::vector<llama_token> &taken, gpt4all::GrammarConstraint &used) {
-    gpt4all::GrammarConstraint fresh(grammar, drawn.marks, vocabulary, &drawn.vocab);
+    gpt4all::GrammarConstraint fresh(grammar, drawn.scope, vocabulary, &drawn.vocab);
     for (const llama_token token : taken) fresh.accept(token);
     std::vector<float> ours(drawn.vocab.texts.size(), 0.0f);
     std::vector<float> theirs = ours;
@@ -97,10 +97,10 @@ void check_afresh(const Case &drawn, const gpt4all::Grammar &grammar, gpt4all::G
 void follow(Case &drawn) {
     const gpt4all::Grammar grammar = gpt4all::parse_grammar(drawn.grammar, &drawn.vocab);
     gpt4all::GrammarVocabulary vocabulary(&drawn.vocab);
-    gpt4all::GrammarConstraint constraint(grammar, drawn.marks, vocabulary, &drawn.vocab, &drawn.cancel);
+    gpt4all::GrammarConstraint constraint(grammar, drawn.scope, vocabulary, &drawn.vocab, &drawn.cancel);
     std::string text;
     std::vector<llama_token> taken;
-    const bool by_text = drawn.marks.close.empty() && drawn.grammar.find('<') == std::string::npos;
+    const bool by_text = drawn.scope.thinking.close.empty() && drawn.grammar.find('<') == std::string::npos;
     for (std::size_t i = 0; i < MAX_STEPS; i++) {
         drawn.cancel = i >= drawn.cancel_at ? 1 : 0;
         const std::optional<llama_token> token = step(constraint, drawn, i);

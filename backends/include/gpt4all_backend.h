@@ -26,9 +26,9 @@
  * Threads. Different models may be used from different threads at once. One
  * model takes one call at a time; a second call that would need its context
  * gets GPT4ALL_ERROR_BUSY at once and does no harm. gpt4all_tokenize and
- * gpt4all_tokenize_parts, gpt4all_detokenize, gpt4all_chat_render, gpt4all_grammar_check and
- * gpt4all_model_get_info may run beside any call but gpt4all_model_free. Setting a call's cancel flag is allowed from
- * anywhere.
+ * gpt4all_tokenize_parts, gpt4all_detokenize, gpt4all_chat_render, gpt4all_chat_prepare,
+ * gpt4all_grammar_check and gpt4all_model_get_info may run beside any call but gpt4all_model_free. Setting a call's
+ * cancel flag is allowed from anywhere.
  *
  * Errors. Every function that can fail returns a gpt4all_status. The message
  * of a thread's last failure is kept until that thread's next call. No C++
@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 /* Compared for equality: the package and its libraries ship together. */
-#define GPT4ALL_ABI_VERSION 3
+#define GPT4ALL_ABI_VERSION 4
 
 typedef int32_t gpt4all_status;
 enum {
@@ -84,6 +84,12 @@ typedef struct gpt4all_model gpt4all_model;
 /* A generation that is queued, under way or over. Made by gpt4all_request_start,
  * owned by the caller. */
 typedef struct gpt4all_request gpt4all_request;
+
+/* A conversation prepared with tools: format, grammar, triggers, stops and
+ * parser of the answer. Made by gpt4all_chat_prepare, owned by the caller. It
+ * belongs to the model it was prepared for, does not keep it, and may be used
+ * from several threads at once. */
+typedef struct gpt4all_chat gpt4all_chat;
 
 enum { GPT4ALL_LOG_DEBUG = 0, GPT4ALL_LOG_INFO = 1, GPT4ALL_LOG_WARNING = 2, GPT4ALL_LOG_ERROR = 3 };
 
@@ -283,6 +289,10 @@ typedef struct gpt4all_generate_options {
     void *logprobs_payload;
     int32_t n_top_logprobs; /* alternatives reported with each token */
     int32_t reserved;       /* 0 */
+    /* What the answer keeps to where tools may be called, in place of a grammar
+     * and thinking marks. Of this model; may be NULL, and be freed once the
+     * generation has begun. */
+    const gpt4all_chat *chat;
 } gpt4all_generate_options;
 
 enum {
@@ -390,6 +400,29 @@ GPT4ALL_API gpt4all_status gpt4all_chat_render(const gpt4all_model *model, const
                                                const char *messages_json, const char *args_json,
                                                int32_t add_generation_prompt, const int32_t *cancel,
                                                gpt4all_part_callback callback, void *payload);
+
+/* Renders a conversation with tools, like gpt4all_chat_render with a generation
+ * prompt, and prepares how the answer is written and read. `tools_json` is an
+ * object: {"tools": [...], "choice": "auto", "parallel": true}. The caller
+ * frees *chat. */
+GPT4ALL_API gpt4all_status gpt4all_chat_prepare(const gpt4all_model *model, const char *chat_template,
+                                                const char *messages_json, const char *tools_json,
+                                                const char *args_json, const int32_t *cancel,
+                                                gpt4all_part_callback callback, void *payload, gpt4all_chat **chat);
+
+/* Gives the callback, once, a JSON object of what an answer says: content,
+ * reasoning_content, tool_calls. `is_partial` is non-zero for a text that goes
+ * on, or was cut off. Any text has a reading. */
+GPT4ALL_API gpt4all_status gpt4all_chat_parse(const gpt4all_chat *chat, const char *text, int64_t text_len,
+                                              int32_t is_partial, const int32_t *cancel, gpt4all_part_callback callback,
+                                              void *payload);
+
+/* Gives the callback, once, a JSON object of facts about it, for reports and tests. */
+GPT4ALL_API gpt4all_status gpt4all_chat_describe(const gpt4all_chat *chat, gpt4all_part_callback callback,
+                                                 void *payload);
+
+/* NULL is fine. Not while a call uses it. */
+GPT4ALL_API gpt4all_status gpt4all_chat_free(gpt4all_chat *chat);
 
 /* Generation */
 

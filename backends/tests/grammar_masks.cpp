@@ -62,9 +62,9 @@ void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32
     double most = 0, sum = 0;
     for (int i = 0; i < steps; i++) {
         if (all == nullptr) {
-            all = std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::ThinkingMarks(), vocabulary, &vocab);
+            all = std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::GrammarScope(), vocabulary, &vocab);
             single =
-                std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::ThinkingMarks(), vocabulary, &vocab);
+                std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::GrammarScope(), vocabulary, &vocab);
         }
         double ms = 0;
         const std::vector<llama_token> allowed = allowed_tokens(*all, *single, vocab.texts.size(), ms);

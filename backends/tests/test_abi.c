@@ -94,6 +94,7 @@ static void print_option_structs(void) {
     FIELD(gpt4all_generate_options, logprobs_payload);
     FIELD(gpt4all_generate_options, n_top_logprobs);
     FIELD(gpt4all_generate_options, reserved);
+    FIELD(gpt4all_generate_options, chat);
 
     STRUCT(gpt4all_embed_options);
     FIELD(gpt4all_embed_options, struct_size);

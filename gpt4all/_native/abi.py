@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 OK = 0
 ERROR_INTERNAL = -1
@@ -211,6 +211,7 @@ class GenerateOptions(ctypes.Structure):
         ("logprobs_payload", c_void_p),
         ("n_top_logprobs", c_int32),
         ("reserved", c_int32),
+        ("chat", c_void_p),
     ]
 
 

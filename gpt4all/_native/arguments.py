@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypedDict
 
 from gpt4all._native import abi
 from gpt4all._native.callbacks import CancelFlag
+from gpt4all._native.chat import PreparedChat
 
 
 class LoadOptions(Protocol):
@@ -90,6 +91,8 @@ class PromptTraits(TypedDict, total=False):
     render_special: bool
     #: Marks around what the grammar does not apply to, the first ``""`` where the prompt has it; ``None`` for none.
     thinking: tuple[str, str] | None
+    #: What the answer keeps to where tools may be called, instead of a grammar and marks; ``None`` for none.
+    chat: PreparedChat | None
 
 
 def load_struct(cdll: ctypes.CDLL, options: LoadOptions, device: int) -> abi.LoadOptions:
@@ -140,7 +143,9 @@ def generate_struct(
     biases = (abi.TokenBias * len(bias))(*(abi.TokenBias(token, value) for token, value in bias))
     struct.logit_bias = ctypes.cast(biases, ctypes.POINTER(abi.TokenBias))
     struct.n_logit_bias = len(biases)
-    if options.grammar is not None:
+    if (chat := prompt.get("chat")) is not None:
+        struct.chat = chat.handle
+    elif options.grammar is not None:
         struct.grammar = _string(options.grammar)
         if (thinking := prompt.get("thinking")) is not None:
             struct.thinking_open, struct.thinking_close = map(_string, thinking)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gpt4all._native import abi
 from gpt4all._native.arguments import GenerateOptions, PromptTraits, generate_struct
 from gpt4all._native.callbacks import CancelFlag, OnBatch, OnToken, Stored, logprobs_callback
+from gpt4all._native.chat import Parts, PreparedChat
 from gpt4all._native.model_info import read_model_info
 from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.errors import ChatTemplateError
@@ -108,33 +109,53 @@ class NativeModel:
             ValueError: messages or arguments are no JSON, or not of the right form.
             CancellationError: ``cancel`` stopped it.
         """
-        if template is not None and "\0" in template:
-            raise ChatTemplateError("the chat template is broken: it holds a NUL character")
-        parts: list[tuple[bytes, bool]] = []
-        stored = Stored()
-
-        def on_part(address: int, length: int, from_message: int, payload: int | None) -> int:
-            try:
-                parts.append((ctypes.string_at(address, length), bool(from_message)))
-                return 0
-            except BaseException as error:
-                stored.error = error
-                return 1
-
-        callback = abi.PartCallback(on_part)
+        parts = Parts()
         self._cdll.gpt4all_chat_render(
             self._handle,
-            None if template is None else template.encode("utf-8"),
+            _template(template),
             _json(list(messages), "messages"),
             _json(dict(args), "template_args") if args else None,
             int(add_generation_prompt),
             None if cancel is None else cancel.pointer(),
-            callback,
+            parts.callback,
             None,
         )
-        stored.raise_if_any()
-        # The engine counts bytes, so a template that cuts text may cut a character.
-        return [(text.decode("utf-8", "replace"), from_message) for text, from_message in parts]
+        return parts.take()
+
+    def prepare_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Mapping[str, Any],
+        template: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        *,
+        cancel: CancelFlag | None = None,
+    ) -> tuple[list[tuple[str, bool]], PreparedChat]:
+        """A conversation with tools: its parts, as of ``render_chat``, and how the answer is written and read.
+
+        ``tools`` is ``{"tools": [...], "choice": ..., "parallel": ...}``, as the header of the library has it.
+
+        Raises:
+            ChatTemplateError: the template is broken, failed, or refuses the conversation.
+            ValueError: what is given is no JSON, or not of the right form; a grammar is wrong.
+            CancellationError: ``cancel`` stopped it.
+        """
+        parts = Parts()
+        handle = c_void_p()
+        self._cdll.gpt4all_chat_prepare(
+            self._handle,
+            _template(template),
+            _json(list(messages), "messages"),
+            _json(dict(tools), "tools"),
+            _json(dict(args), "template_args") if args else None,
+            None if cancel is None else cancel.pointer(),
+            parts.callback,
+            None,
+            byref(handle),
+        )
+        # Owned from here on, whatever the callback met.
+        prepared = PreparedChat(self._cdll, handle)
+        return parts.take(), prepared
 
     def detokenize(self, tokens: Sequence[int]) -> bytes:
         ids = (c_int32 * len(tokens))(*tokens)
@@ -277,6 +298,14 @@ def _free_model(cdll: ctypes.CDLL, handle: c_void_p, pid: int) -> None:
 
 def _int32_buffer(values: array[int]) -> ctypes.Array[c_int32]:
     return (c_int32 * len(values)).from_buffer(values)
+
+
+def _template(template: str | None) -> bytes | None:
+    if template is None:
+        return None
+    if "\0" in template:
+        raise ChatTemplateError("the chat template is broken: it holds a NUL character")
+    return template.encode("utf-8")
 
 
 def _json(value: object, name: str) -> bytes:

@@ -24,6 +24,9 @@ from gpt4all.errors import (
 #: An opaque ``gpt4all_model *``.
 Model = c_void_p
 
+#: An opaque ``gpt4all_chat *``.
+Chat = c_void_p
+
 _STATUS: Any = c_int32
 
 #: Name -> (argument types, result type, exception for failures without a type
@@ -76,6 +79,28 @@ PROTOTYPES: dict[str, tuple[list[Any], Any, type[Exception] | None]] = {
         _STATUS,
         GPT4AllError,
     ),
+    "gpt4all_chat_prepare": (
+        [
+            Model,
+            c_char_p,
+            c_char_p,
+            c_char_p,
+            c_char_p,
+            POINTER(c_int32),
+            abi.PartCallback,
+            c_void_p,
+            POINTER(Chat),
+        ],
+        _STATUS,
+        GPT4AllError,
+    ),
+    "gpt4all_chat_parse": (
+        [Chat, c_char_p, c_int64, c_int32, POINTER(c_int32), abi.PartCallback, c_void_p],
+        _STATUS,
+        GPT4AllError,
+    ),
+    "gpt4all_chat_describe": ([Chat, abi.PartCallback, c_void_p], _STATUS, GPT4AllError),
+    "gpt4all_chat_free": ([Chat], _STATUS, GPT4AllError),
     "gpt4all_generate_options_init": ([POINTER(abi.GenerateOptions), c_uint64], _STATUS, GPT4AllError),
     "gpt4all_generate_result_init": ([POINTER(abi.GenerateResult), c_uint64], _STATUS, GPT4AllError),
     "gpt4all_generate": (

@@ -15,7 +15,9 @@
 // A request and the model that it keeps busy.
 struct gpt4all_request {
     gpt4all_request(gpt4all_model &handle, std::vector<llama_token> prompt, const gpt4all_generate_options &options)
-        : handle_(handle), request_(std::make_shared<gpt4all::Request>(handle.model, std::move(prompt), options)) {
+        : handle_(handle),
+          request_(std::make_shared<gpt4all::Request>(handle.model, std::move(prompt), options,
+                                                      options.chat == nullptr ? nullptr : &options.chat->format)) {
         handle_.n_requests++;
     }
     ~gpt4all_request() {
@@ -89,6 +91,9 @@ std::unique_ptr<gpt4all_request> start_request(gpt4all_model &model, const int32
                                                const gpt4all_generate_options *options) {
     gpt4all_generate_options checked = read_options(options, default_generate_options(), "options");
     check_generate_options(checked, model.model.vocab);
+    if (checked.chat != nullptr && checked.chat->model != &model) {
+        invalid_argument("chat was prepared for another model");
+    }
     check_prompt(model.model, tokens, n_tokens);
     const auto make = [&] {
         return std::make_unique<gpt4all_request>(model, std::vector<llama_token>(tokens, tokens + n_tokens), checked);
@@ -99,6 +104,7 @@ std::unique_ptr<gpt4all_request> start_request(gpt4all_model &model, const int32
     } catch (const Cancelled &) {
         // Even the first expansion of a grammar can take a while.
         checked.grammar = nullptr;
+        checked.chat = nullptr;
         request = make();
     }
     request->submit();

@@ -1,6 +1,7 @@
 // What the ABI calls a model.
 #pragma once
 
+#include "chat/answer_format.h"
 #include "generate/scheduler.h"
 #include "model/model.h"
 
@@ -17,6 +18,12 @@ struct gpt4all_model {
     // Set when the engine gave up in the middle of a computation.
     bool broken = false;
     bool is_broken() const { return broken || scheduler.broken(); }
+};
+
+// A conversation with tools, for this model alone.
+struct gpt4all_chat {
+    const gpt4all_model *model;
+    gpt4all::AnswerFormat format;
 };
 
 namespace gpt4all {

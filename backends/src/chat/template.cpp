@@ -177,6 +177,30 @@ std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const Temp
     }
 }
 
+std::shared_ptr<const EngineTemplate> ChatTemplate::engine(const std::string &bos, const std::string &eos,
+                                                           const int32_t *cancel) const {
+    const std::lock_guard lock(mutex_);
+    if (engine_ != nullptr) return engine_;
+    try {
+        TemplateScope scope(TemplateBounds::for_analysis(), cancel);
+        // It is lexed and parsed once more, which check_nesting() has found harmless.
+        auto made = std::make_shared<EngineTemplate>(EngineTemplate{{source_, bos, eos}, {}});
+        made->analysis.analyze_template(made->tmpl);
+        engine_ = std::move(made);
+        return engine_;
+    } catch (const TemplateLimit &limit) {
+        failed(limit.message);
+    } catch (const TemplateCancelled &) {
+        throw Cancelled();
+    } catch (const TemplateRefusal &refusal) {
+        failed(refusal.message);
+    } catch (const Error &) {
+        throw;
+    } catch (const std::exception &error) {
+        failed(brief(error.what()));
+    }
+}
+
 std::shared_ptr<const ChatTemplate> TemplateCache::get(const std::string &source, const int32_t *cancel) {
     {
         std::lock_guard lock(mutex_);

@@ -3,6 +3,8 @@
 
 #include "chat/sandbox/scope.h"
 
+#include "chat-auto-parser.h"
+#include "chat.h"
 #include "jinja/caps.h"
 #include "jinja/runtime.h"
 #include "json.h"
@@ -32,6 +34,12 @@ struct RenderInput {
     bool adds_eos;
 };
 
+// What llama.cpp's common/chat makes of a template.
+struct EngineTemplate {
+    common_chat_template tmpl;
+    autoparser::autoparser analysis; // of how answers are written
+};
+
 // Used by several threads at once, so rendering changes nothing in it.
 class ChatTemplate {
 public:
@@ -39,6 +47,12 @@ public:
     ChatTemplate(const std::string &source, const int32_t *cancel);
 
     std::vector<RenderedPart> render(const RenderInput &input, const int32_t *cancel) const;
+
+    const std::string &source() const { return source_; }
+
+    // Made when it is first asked for, and kept: a model's begin and end tokens stay the same.
+    std::shared_ptr<const EngineTemplate> engine(const std::string &bos, const std::string &eos,
+                                                 const int32_t *cancel) const;
 
 private:
     void probe(const int32_t *cancel);
@@ -48,6 +62,8 @@ private:
     jinja::program program_;
     jinja::caps caps_;
     bool sets_tools_ = true;
+    mutable std::mutex mutex_;
+    mutable std::shared_ptr<const EngineTemplate> engine_;
 };
 
 // The templates used last with a model.

@@ -75,11 +75,14 @@ void check_generate_options(const gpt4all_generate_options &options, const llama
     if (options.n_top_logprobs < 0 || options.n_top_logprobs > MAX_TOP_LOGPROBS) {
         invalid_argument("n_top_logprobs must be from 0 to " + std::to_string(MAX_TOP_LOGPROBS));
     }
+    if (options.chat != nullptr && (options.grammar != nullptr || !read_text(options.thinking_close).empty())) {
+        invalid_argument("chat has a grammar and thinking marks of its own");
+    }
     if (options.reserved != 0) invalid_argument("reserved must be 0");
 }
 
-std::vector<std::string> read_stops(const gpt4all_generate_options &options) {
-    std::vector<std::string> stops;
+std::vector<std::string> read_stops(const gpt4all_generate_options &options, const AnswerFormat *format) {
+    std::vector<std::string> stops = format == nullptr ? std::vector<std::string>() : format->stops;
     for (int64_t i = 0; i < options.n_stop; i++) {
         const gpt4all_string &stop = options.stop[i];
         if (stop.length < 1) invalid_argument("stop holds an empty text");
@@ -89,11 +92,30 @@ std::vector<std::string> read_stops(const gpt4all_generate_options &options) {
     return stops;
 }
 
-std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, Model &model) {
-    if (options.grammar == nullptr) return nullptr;
-    Grammar grammar = parse_grammar(read_text(options.grammar), model.vocab);
-    ThinkingMarks marks = {read_text(options.thinking_open), read_text(options.thinking_close)};
-    return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(marks), model.words_for_grammars(),
+std::vector<llama_token> written_tokens(const AnswerFormat *format, const llama_vocab *vocab) {
+    std::vector<llama_token> tokens;
+    if (format == nullptr) return tokens;
+    for (const std::string &text : format->tokens) {
+        llama_token token = LLAMA_TOKEN_NULL;
+        const int32_t n = llama_tokenize(vocab, text.data(), static_cast<int32_t>(text.size()), &token, 1, false, true);
+        if (n == 1 && !llama_vocab_is_eog(vocab, token)) tokens.push_back(token);
+    }
+    return tokens;
+}
+
+std::unique_ptr<GrammarConstraint> make_constraint(const gpt4all_generate_options &options, const AnswerFormat *format,
+                                                   Model &model) {
+    const bool has_grammar = format == nullptr ? options.grammar != nullptr : !format->grammar.empty();
+    if (!has_grammar) return nullptr;
+    GrammarScope scope;
+    if (format == nullptr) {
+        scope.thinking = {read_text(options.thinking_open), read_text(options.thinking_close)};
+    } else {
+        scope = scope_of(*format);
+        scope.tokens = written_tokens(format, model.vocab);
+    }
+    Grammar grammar = parse_grammar(format == nullptr ? read_text(options.grammar) : format->grammar, model.vocab);
+    return std::make_unique<GrammarConstraint>(std::move(grammar), std::move(scope), model.words_for_grammars(),
                                                model.vocab, options.cancel);
 }
 

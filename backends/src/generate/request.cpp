@@ -12,13 +12,15 @@
 
 namespace gpt4all {
 
-Request::Request(Model &model, std::vector<llama_token> prompt, const gpt4all_generate_options &options)
+Request::Request(Model &model, std::vector<llama_token> prompt, const gpt4all_generate_options &options,
+                 const AnswerFormat *format)
     : model_(model), prompt_(std::move(prompt)), cancel_(options.cancel), max_tokens_(options.max_tokens),
       chunk_(static_cast<std::size_t>(std::min(options.n_batch, model.n_batch))),
       n_keep_(static_cast<std::size_t>(options.n_keep)), reuse_prefix_(options.reuse_prefix != 0),
       keep_context_(options.keep_context != 0), render_special_(options.render_special != 0),
-      constraint_(make_constraint(options, model)), sampler_(options, model.vocab, model.n_ctx, constraint_.get()),
-      logprobs_(options, model.vocab), stream_(read_stops(options)) {
+      written_tokens_(written_tokens(format, model.vocab)), constraint_(make_constraint(options, format, model)),
+      sampler_(options, model.vocab, model.n_ctx, constraint_.get()), logprobs_(options, model.vocab),
+      stream_(read_stops(options, format)) {
     progress_.prompt_tokens = static_cast<int32_t>(prompt_.size());
     progress_.finish_reason = GPT4ALL_FINISH_NOT_YET;
     result_ = progress_;
@@ -136,7 +138,8 @@ void Request::advance(float *logits) {
     TokenLogprobs measured = logprobs_.measure(logits, token);
     if (constraint_ != nullptr) constraint_->accept(token);
     const bool ends = complete();
-    const bool stopped = stream_.feed(token_text(model_.vocab, token, render_special_));
+    const bool written = std::find(written_tokens_.begin(), written_tokens_.end(), token) != written_tokens_.end();
+    const bool stopped = stream_.feed(token_text(model_.vocab, token, render_special_ || written));
     const bool last = ends || ++n_said_ == max_tokens_;
     if (last && !stopped) stream_.finish();
     say(token, true, std::move(measured));

@@ -22,10 +22,14 @@
 
 namespace gpt4all {
 
+struct AnswerFormat;
+
 class Request {
 public:
     // Takes a copy of all but the cancel flag. Throws what is wrong with the options, or Cancelled.
-    Request(Model &model, std::vector<llama_token> prompt, const gpt4all_generate_options &options);
+    // `format` is that of the answer where tools may be called, or null.
+    Request(Model &model, std::vector<llama_token> prompt, const gpt4all_generate_options &options,
+            const AnswerFormat *format = nullptr);
     Request(const Request &) = delete;
     Request &operator=(const Request &) = delete;
 
@@ -105,6 +109,7 @@ private:
     const bool reuse_prefix_;
     const bool keep_context_;
     const bool render_special_;
+    const std::vector<llama_token> written_tokens_; // control tokens that the text has
     std::unique_ptr<GrammarConstraint> constraint_; // null without a grammar
     Sampler sampler_;
     const LogprobReport logprobs_;

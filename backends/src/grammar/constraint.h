@@ -4,7 +4,9 @@
 #include "grammar/grammar_vocabulary.h"
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace gpt4all {
 
@@ -12,6 +14,21 @@ namespace gpt4all {
 struct ThinkingMarks {
     std::string open; // empty: the prompt has it
     std::string close;
+    bool closes_with_call = false; // thinking may also end with a trigger
+};
+
+// Where in an answer a grammar holds.
+struct GrammarScope {
+    ThinkingMarks thinking;
+    // Beginnings of what the grammar describes.
+    std::vector<std::string> triggers;
+    // Whether text before one of those is free. Else the grammar holds from the
+    // start, or from the end of thinking.
+    bool waits = false;
+    // What the grammar has before the answer: the end of the prompt.
+    std::string prompt;
+    // Control tokens that count as their texts.
+    std::vector<llama_token> tokens;
 };
 
 class GrammarConstraint {
@@ -19,7 +36,7 @@ public:
     // `vocabulary`, `vocab` and the flag, which may be null, outlive this;
     // without a closing mark nobody thinks. Work throws Cancelled once the flag is set,
     // and refuses a grammar that takes too much of it.
-    GrammarConstraint(Grammar grammar, ThinkingMarks marks, GrammarVocabulary &vocabulary, const llama_vocab *vocab,
+    GrammarConstraint(Grammar grammar, GrammarScope scope, GrammarVocabulary &vocabulary, const llama_vocab *vocab,
                       const int32_t *cancel = nullptr);
 
     bool allows(llama_token token);
@@ -37,7 +54,8 @@ private:
     enum class Phase {
         UNDECIDED, // the answer may still turn out to begin with thinking
         THINKING,
-        GAP, // after thinking, white space that is no part of the answer
+        FREE, // before a trigger
+        GAP,  // after thinking, white space that is no part of the answer
         ANSWER,
     };
     struct Position {
@@ -50,16 +68,25 @@ private:
     bool advance(Position &at, llama_token token);
     bool advance_undecided(Position &at, llama_token token);
     bool advance_thinking(Position &at, const std::string &text);
+    bool advance_free(Position &at, std::string_view text);
     bool advance_answer(Position &at, llama_token token);
+    bool after_thinking(Position &at, const std::string &rest);
     bool may_end() const;
     std::string spelled(llama_token token) const;
+    std::string_view said(llama_token token) const;
+    std::size_t find_trigger(std::string_view text) const;
     bool may_be_of_mark(std::string_view text) const;
     void begin_token();
     TokenMask find_allowed();
     TokenMask answers();
 
+    bool is_lazy() const { return scope_.waits; }
+
     GrammarMatcher matcher_;
-    ThinkingMarks marks_;
+    GrammarScope scope_;
+    ThinkingMarks &marks_;
+    std::unordered_map<llama_token, std::string> written_; // control tokens that count
+    GrammarMatcher::Place begin_;
     GrammarVocabulary &vocabulary_;
     const Vocabulary &texts_;
     const llama_vocab *vocab_;

@@ -109,7 +109,7 @@ def _fake_objects(flags: tuple[str, ...]) -> list[Path]:
     directory = Path(tempfile.mkdtemp(prefix="gpt4all-fake-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     objects = []
-    for source in [*sorted(SOURCES.glob("*.c")), SOURCES / "shown_text.cpp", TEXT_STREAM]:
+    for source in [*sorted(SOURCES.glob("*.c")), *sorted(SOURCES.glob("*.cpp")), TEXT_STREAM]:
         if source.name == "library.c":
             continue
         standard = "-std=c11" if source.suffix == ".c" else "-std=c++17"

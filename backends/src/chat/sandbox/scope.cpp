@@ -49,6 +49,8 @@ TemplateBounds TemplateBounds::for_conversation(std::size_t n_messages, std::siz
 
 TemplateBounds TemplateBounds::for_trial() { return {WORK / 2, MAX_TEXT, MAX_MEMORY}; }
 
+TemplateBounds TemplateBounds::for_analysis() { return {4 * WORK, MAX_TEXT, MAX_MEMORY}; }
+
 TemplateScope::TemplateScope(const TemplateBounds &bounds, const int32_t *cancel)
     : stack_(stack_position()), work_left_(bounds.work), next_poll_(bounds.work), max_text_(bounds.text),
       memory_left_(bounds.memory),

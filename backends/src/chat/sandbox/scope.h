@@ -33,6 +33,8 @@ struct TemplateBounds {
     static TemplateBounds for_conversation(std::size_t n_messages, std::size_t bytes);
     // For messages of a few words.
     static TemplateBounds for_trial();
+    // For some hundred of those.
+    static TemplateBounds for_analysis();
 };
 
 // Bounds what this thread renders while it lives.
