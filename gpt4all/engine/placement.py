@@ -137,7 +137,9 @@ def memory_needed(path: Path, **options: Any) -> int:
     """Bytes that a model takes when it is loaded with these options of ``LoadOptions.create``, wherever that is."""
     from gpt4all._native.backend import load_backend
 
-    needs = load_backend("cpu").model_memory(path, LoadOptions.create(**options))
+    # Weights that are mapped count too: without them in memory nothing can be computed.
+    loaded = LoadOptions.create(**{**options, "use_mmap": False})
+    needs = load_backend("cpu").model_memory(path, loaded)
     return sum(need.total for need in needs)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import testmodels
 from openai import OpenAI
 
 from tests.support.http.served import Running, running
@@ -19,3 +21,8 @@ def server() -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def client(server: Running) -> OpenAI:
     return server.client()
+
+
+@pytest.fixture(scope="session")
+def smollm2_file() -> Path:
+    return testmodels.ensure("smollm2")

@@ -1,0 +1,208 @@
+"""Clients that misbehave, too many of them, and the end of the server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.support.http.served import Running, running
+
+pytestmark = pytest.mark.model
+
+#: An answer that goes on until the context is full.
+LONG = {"prompt": "1, 2, 3,", "max_tokens": 4000, "logit_bias": {"0": -100, "2": -100}, "seed": 1}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Looks again and again, for a time that no test should need."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def in_progress(server: Running) -> float:
+    return server.metrics()[f'gpt4all_answers_in_progress{{model="{server.chat}"}}']
+
+
+def begin(server: Running, **more: object) -> socket.socket:
+    """A request for a long answer."""
+    body = json.dumps({"model": server.chat, **LONG, **more}).encode()
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_stops_its_answer(server: Running, stream: bool) -> None:
+    before = server.metrics()["gpt4all_completion_tokens_total"]
+    connection = begin(server, stream=stream)
+    if stream:
+        assert connection.recv(1)
+    else:
+        until(lambda: in_progress(server) == 1)
+    connection.close()
+    until(lambda: in_progress(server) == 0)
+    assert server.metrics()["gpt4all_completion_tokens_total"] - before < 900
+
+
+def test_a_half_closed_connection_counts_as_left(server: Running) -> None:
+    connection = begin(server, stream=True)
+    assert connection.recv(1)
+    connection.shutdown(socket.SHUT_WR)
+    until(lambda: in_progress(server) == 0)
+    connection.close()
+
+
+def test_a_reader_that_sleeps_holds_nobody_up(server: Running) -> None:
+    with begin(server, stream=True, max_tokens=800):
+        # Nothing is read here, and others are served meanwhile.
+        answer = server.post("/v1/completions", {"model": server.chat, "prompt": "1, 2, 3,", "max_tokens": 2})
+        assert answer.status_code == 200
+
+
+def test_many_connections(server: Running) -> None:
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(1000)]
+    try:
+        with ThreadPoolExecutor(16) as threads:
+            bodies = [{"model": server.chat, "prompt": f"{number},", "max_tokens": 2} for number in range(48)]
+            codes = list(threads.map(lambda body: server.post("/v1/completions", body).status_code, bodies))
+        assert codes == [200] * 48
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_large_bodies_and_headers_are_refused(server: Running) -> None:
+    large = httpx.post(
+        f"{server.url}/v1/completions",
+        content=iter([b"x" * (1 << 20)] * 20),
+        headers={"Content-Type": "application/json"},
+    )
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {100 << 20}\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (80 << 10))
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+    assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"a": NaN}', b"\xff", b'{"a": 1e999}'])
+def test_bodies_that_are_no_objects(server: Running, body: bytes) -> None:
+    answer = httpx.post(f"{server.url}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+def test_half_a_surrogate_pair_is_refused(server: Running) -> None:
+    body = json.dumps({"model": server.chat, "messages": [{"role": "user", "content": "\ud800"}]})
+    answer = httpx.post(f"{server.url}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "messages[0]['content']")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:4891"}, 200),
+        ({"Host": "192.168.1.7:80"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://localhost:1", "Host": "localhost:2"}, 403),
+        ({"Origin": "http://localhost:7", "Host": "localhost:7"}, 200),
+    ],
+)
+def test_hosts_and_origins(server: Running, headers: dict[str, str], status: int) -> None:
+    answer = httpx.get(f"{server.url}/v1/models", headers=headers)
+    assert answer.status_code == status
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_form_of_a_foreign_page_is_refused(server: Running) -> None:
+    answer = httpx.post(f"{server.url}/v1/chat/completions", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415
+
+
+def test_keys_origins_and_a_full_queue() -> None:
+    options = ("--api-key", "sesame", "--allowed-origin", "https://app.example", "--parallel", "1", "--queue", "1")
+    with running(*options, "--n-ctx", "1024", models=("smollm2",)) as server:
+        assert httpx.get(f"{server.url}/v1/models").status_code == 401
+        assert httpx.get(f"{server.url}/metrics").status_code == 401
+        refused = httpx.get(f"{server.url}/v1/models", headers={"Authorization": "Bearer simsalabim"})
+        assert refused.json()["error"]["code"] == "invalid_api_key"
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert [model.id for model in server.client("sesame").models.list()] == [server.chat]
+        assert httpx.get(f"{server.url}/health").status_code == 200
+        assert httpx.get(f"{server.url}/").status_code == 200
+
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        preflight = httpx.options(f"{server.url}/v1/chat/completions", headers=asked)
+        assert preflight.status_code == 204
+        assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+
+        key = {"Authorization": "Bearer sesame"}
+        body = {"model": server.chat, **LONG, "stream": True}
+        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, headers=key, timeout=60) as first:
+            lines = first.iter_lines()
+            next(lines)
+            second = threading.Thread(
+                target=server.client("sesame").completions.create,
+                kwargs={"model": server.chat, "prompt": "1,", "max_tokens": 1},
+            )
+            second.start()
+            busy = f'gpt4all_answers_in_progress{{model="{server.chat}"}} 2'
+            until(lambda: busy in httpx.get(f"{server.url}/metrics", headers=key).text)
+            third = server.post("/v1/completions", {**body, "stream": False}, headers=key)
+            assert (third.status_code, third.json()["error"]["code"]) == (429, "queue_full")
+            assert int(third.headers["retry-after"]) >= 1
+        second.join()
+
+
+def test_sigterm_finishes_what_runs_and_takes_no_more() -> None:
+    with running("--n-ctx", "1024", models=("smollm2",)) as server:
+        body = {"model": server.chat, **LONG, "max_tokens": 300, "stream": True}
+        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGTERM)
+            rest = [line for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        assert '"finish_reason":"length"' in rest[-2]
+        assert server.process.wait(timeout=60) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/health")
+
+
+def test_models_take_turns_within_a_limit_of_memory() -> None:
+    with running("--n-ctx", "256", "--parallel", "1", "--max-memory", "0.13") as server:
+        for model in (server.chat, server.embed, server.chat):
+            path = "/v1/embeddings" if model == server.embed else "/v1/completions"
+            body = {"model": model, "input": "x", "prompt": "x", "max_tokens": 1}
+            assert server.post(path, body).status_code == 200
+            loaded = {
+                name: server.metrics()[f'gpt4all_model_loaded{{model="{name}"}}']
+                for name in (server.chat, server.embed)
+            }
+            assert loaded == {server.chat: float(model == server.chat), server.embed: float(model == server.embed)}
+    with running("--max-memory", "0.05", models=("smollm2",)) as server:
+        refused = server.post("/v1/completions", {"model": server.chat, "prompt": "x"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "insufficient_memory")
+
+
+def test_only_loopback_without_a_key() -> None:
+    with pytest.raises(AssertionError, match="needs a key"), running("--host", "0.0.0.0", models=("smollm2",)):
+        pass
