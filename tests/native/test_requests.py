@@ -227,6 +227,13 @@ def test_memory_of_sequences_is_measured(real_library: Library) -> None:
     assert four == 4 * one
 
 
+@pytest.mark.model
+def test_memory_of_logits_is_measured(real_library: Library) -> None:
+    path, n_vocab = ensure("gemma3"), 262_144
+    one, many = (real_library.memory(path, n_ctx=256, n_sequences=n)[0].compute for n in (1, 16))
+    assert many - one >= 15 * n_vocab * ctypes.sizeof(ctypes.c_float)
+
+
 @contextmanager
 def errors_heard(library: Library) -> Iterator[list[bytes]]:
     """The log lines that tell of errors or warn."""

@@ -37,6 +37,17 @@ gpt4all_memory_need need_on(const llama_context *context, ggml_backend_dev_t gpu
     return need;
 }
 
+// What decoding writes to, in main memory: the logits of a token of each
+// sequence, or, where there is an encoder, of all that it reads at once, with
+// their vectors. The engine's own breakdown leaves it out.
+int64_t output_bytes(const llama_context *context, const llama_model *weights) {
+    const int64_t n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(weights));
+    const bool encodes = llama_model_has_encoder(weights);
+    const int64_t n_rows = encodes ? llama_n_batch(context) : llama_n_seq_max(context);
+    const int64_t width = n_vocab + (encodes ? llama_model_n_embd_out(weights) : 0);
+    return n_rows * width * static_cast<int64_t>(sizeof(float));
+}
+
 } // namespace
 
 UnallocatedModel::UnallocatedModel(const char *path, const gpt4all_load_options &options)
@@ -63,6 +74,8 @@ MemoryNeeds UnallocatedModel::needs(const llama_context_params &params) const {
         n_left -= n_layers;
     }
     needs[0] = need_on(context.get(), nullptr, n_left, mapped_);
+    // An embedder's rows depend on its texts, and our own encoder has none.
+    if (!params.embeddings) needs[0].compute += output_bytes(context.get(), weights_.get());
     return needs;
 }
 
