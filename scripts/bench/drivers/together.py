@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import random
 import sys
 from array import array
 from collections.abc import Callable
@@ -33,7 +34,10 @@ def generation(spec: Spec) -> Values:
     model, n_new = _load(spec), spec["n_tokens"]
 
     def one(index: int) -> float:
-        completions = model.generate_many(spec["prompts"], max_tokens=n_new, **_options(spec))
+        # In another order each time, so that requests go to other sequences than before: a model has to be as fast
+        # then as when all were unused.
+        prompts = random.Random(index).sample(spec["prompts"], len(spec["prompts"]))
+        completions = model.generate_many(prompts, max_tokens=n_new, **_options(spec))
         seconds = []
         for completion in completions:
             if completion.outcome is None or completion.outcome.completion_tokens != n_new:
@@ -42,7 +46,7 @@ def generation(spec: Spec) -> Values:
         # The first ones may have begun while the last were read; that of the last one began with all of them.
         return float(len(completions) * (n_new - 1) / min(seconds))
 
-    one(0)
+    one(-1)
     return {spec["key"]: repeated(spec, one)}
 
 
