@@ -64,7 +64,8 @@ def uv(trial: Trial) -> None:
 def target(trial: Trial) -> None:
     """pip install --target, found through PYTHONPATH."""
     folder = _target(trial, "target")
-    trial.use([_environment(trial, "for the target")], env=clean_environment(PYTHONPATH=str(folder)))
+    # Python looks into the folder it is started in first, which may be this clone.
+    trial.use([_environment(trial, "for the target")], env=clean_environment(PYTHONPATH=str(folder)), cwd=trial.work)
 
 
 def _target(trial: Trial, name: str) -> Path:
