@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt4all.cli.failures import CommandError, UsageError
 
 if TYPE_CHECKING:
-    from gpt4all.cli.chat import Session
+    from gpt4all.cli.chat_session import Session
 
 
 class LeaveChat(Exception):  # noqa: N818
@@ -27,17 +28,16 @@ def run_command(session: Session, line: str) -> None:
     command = COMMANDS.get("exit" if name in ("quit", "bye") else name)
     if command is None:
         raise UsageError(f"there is no command /{name}; /help lists them, and // begins a message with /")
-    command(session, argument.strip())
+    command[1](session, argument.strip())
 
 
 def _help(session: Session, _: str) -> None:
-    for name, command in COMMANDS.items():
-        print(f"  /{name:8}{command.__doc__}")
+    for name, (line, _function) in COMMANDS.items():
+        print(f"  /{name:8}{line}")
     print('A line that ends in \\ goes on, as do all between """ and """. Ctrl-C stops an answer, Ctrl-D leaves.')
 
 
 def _system(session: Session, text: str) -> None:
-    """show the system prompt, or set it: /system TEXT"""
     if not text:
         print(session.chat_arguments["system_prompt"] or "(no system prompt of yours)")
         return
@@ -48,13 +48,11 @@ def _system(session: Session, text: str) -> None:
 
 
 def _reset(session: Session, _: str) -> None:
-    """forget the conversation"""
     session.reset()
     print("(a new conversation)")
 
 
 def _save(session: Session, argument: str) -> None:
-    """write the conversation to a file: /save FILE"""
     path = _file(session, argument, "save")
     if path != session.file and path.exists():
         raise UsageError(f"{path} exists; choose another name")
@@ -65,7 +63,6 @@ def _save(session: Session, argument: str) -> None:
 
 
 def _load(session: Session, argument: str) -> None:
-    """go on with a conversation that was saved: /load FILE"""
     path = _file(session, argument, "load")
     try:
         saved: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -77,14 +74,12 @@ def _load(session: Session, argument: str) -> None:
 
 
 def _model(session: Session, name: str) -> None:
-    """show the model, or go on with another: /model NAME"""
     if name:
         session.change_model(name)
     print(f"({session.title})")
 
 
 def _stats(session: Session, _: str) -> None:
-    """show how long the last answer took"""
     outcome = session.chat.last_generation
     if outcome is None:
         raise CommandError("there is no answer yet")
@@ -101,20 +96,19 @@ def _stats(session: Session, _: str) -> None:
 
 
 def _exit(session: Session, _: str) -> None:
-    """leave"""
     raise LeaveChat
 
 
-_help.__doc__ = "show this"
-COMMANDS = {
-    "help": _help,
-    "system": _system,
-    "reset": _reset,
-    "save": _save,
-    "load": _load,
-    "model": _model,
-    "stats": _stats,
-    "exit": _exit,
+#: By name: what it does, in a line, and the function.
+COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {
+    "help": ("show this", _help),
+    "system": ("show the system prompt, or set it: /system TEXT", _system),
+    "reset": ("forget the conversation", _reset),
+    "save": ("write the conversation to a file: /save FILE", _save),
+    "load": ("go on with a conversation that was saved: /load FILE", _load),
+    "model": ("show the model, or go on with another: /model NAME", _model),
+    "stats": ("show how long the last answer took", _stats),
+    "exit": ("leave", _exit),
 }
 
 

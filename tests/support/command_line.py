@@ -48,6 +48,8 @@ class Terminal:
 
     def __init__(self, *words: object, environment: Mapping[str, str], columns: int = 80, rows: int = 24) -> None:
         self.screen = ""
+        #: With all escape sequences.
+        self.raw = ""
         self._seen = 0
         self._main, other = pty.openpty()
         self.resize(columns, rows, tell=False)
@@ -100,7 +102,9 @@ class Terminal:
             data = os.read(self._main, 65536)
         except OSError:  # what Linux says when the other end is closed
             return False
-        self.screen = self.screen + _ESCAPES.sub("", data.decode("utf-8", "replace").replace("\r", ""))
+        # All of it again: a sequence may come in two parts.
+        self.raw += data.decode("utf-8", "replace")
+        self.screen = _ESCAPES.sub("", self.raw.replace("\r", ""))
         return bool(data)
 
 
