@@ -17,7 +17,7 @@ from nativebuild.report import say
 from bench.children import wait_until_quiet
 from bench.peers import Peers
 from bench.report import as_json, figures_table, targets_table
-from bench.results import Results
+from bench.results import SUBJECTS, Results
 from bench.rows import ROWS
 from bench.run import Bench, Step
 from bench.subject import Subject, from_clone, from_wheel
@@ -43,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 1 when ``--check`` is given and a target was missed."""
     options = _parser().parse_args(arguments)
     subject = from_wheel(options.wheel) if options.wheel else from_clone(options.backend_path)
-    bench = Bench(subject, Peers(), options.threads)
-    results = _measure(bench, options.only, options.rounds, 60 * options.max_wait)
-    print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}\n")
+    native = from_clone() if options.wheel else None
+    bench = Bench(subject, Peers(), options.threads, native)
+    results = _measure(bench, options)
+    print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}")
+    print(f"native build: {native.description}\n" if native else "")
     print(figures_table(results))
     print()
     print(targets_table(results))
@@ -71,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", type=_row_names, default=list(ROWS), metavar="ROW,ROW", help="only these rows")
+    parser.add_argument(
+        "--subjects",
+        nargs="+",
+        choices=SUBJECTS,
+        default=SUBJECTS,
+        metavar="NAME",
+        help="only these: ours, llama.cpp and others of the table's head; a peer left out is neither built nor fetched",
+    )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often everybody takes a turn (5)")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--json", type=Path, default=_ROOT / "build" / "bench.json", metavar="FILE")
@@ -79,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-wait", type=float, default=10, metavar="MINUTES", help="in all, for others to leave the machine alone"
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--wheel", type=Path, metavar="FILE", help="measure this wheel, not the clone")
+    which.add_argument(
+        "--wheel", type=Path, metavar="FILE", help='measure this wheel, beside the clone as "native build"'
+    )
     which.add_argument(
         "--backend-path", type=Path, metavar="DIR", help="measure the clone with the backend in DIR/cpu/"
     )
@@ -90,13 +102,13 @@ def _default_threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _measure(bench: Bench, rows: Sequence[str], rounds: int, patience: float) -> Results:
-    results = Results()
-    for number in range(rounds):
+def _measure(bench: Bench, options: argparse.Namespace) -> Results:
+    results, patience = Results(), 60 * options.max_wait
+    for number in range(options.rounds):
         bench.round = number
-        for row in rows:
-            say(f"round {number + 1} of {rounds}: {row}")
-            steps = list(ROWS[row](bench))
+        for row in options.only:
+            say(f"round {number + 1} of {options.rounds}: {row}")
+            steps = [step for step in ROWS[row](bench) if step.subject in options.subjects]
             # Whoever comes first finds the machine cooler: everybody once.
             turn = number % len(steps) if steps else 0
             for step in steps[turn:] + steps[:turn]:

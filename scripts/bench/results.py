@@ -16,10 +16,12 @@ __all__ = [
     "LLAMA_CPP_PYTHON",
     "LLAMA_SERVER",
     "MODELS_TOGETHER",
+    "NATIVE",
     "OURS",
     "OURS_ONE_THREAD",
     "QUANTITIES",
     "SENTENCE_TRANSFORMERS",
+    "SUBJECTS",
     "XLLAMACPP",
     "Quantity",
     "Results",
@@ -35,6 +37,13 @@ LLAMA_SERVER = "llama-server"
 XLLAMACPP = "xllamacpp"
 OURS_ONE_THREAD = "ours, one thread"
 COMPUTED = "computed beforehand"
+NATIVE = "native build"
+
+#: In the order they are compared in.
+SUBJECTS = (
+    *(OURS, NATIVE, OURS_ONE_THREAD, COMPUTED, LLAMA_BENCH, LLAMA_SERVER, LLAMA_CPP_PYTHON, XLLAMACPP),
+    *(SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128),
+)
 
 #: How many requests are computed together.
 COUNTS = (1, 2, 4, 8, 16)
@@ -130,8 +139,4 @@ class Results:
 
     def subjects(self) -> list[str]:
         """Those measured, ours first, in the order they are compared in."""
-        order = (
-            *(OURS, OURS_ONE_THREAD, COMPUTED, LLAMA_BENCH, LLAMA_SERVER, LLAMA_CPP_PYTHON, XLLAMACPP),
-            *(SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128),
-        )
-        return [subject for subject in order if any(subject in by_subject for by_subject in self.samples.values())]
+        return [subject for subject in SUBJECTS if any(subject in by_subject for by_subject in self.samples.values())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ N_LONG_PROMPT = 1920
 def _generation(bench: Bench) -> Iterator[Step]:
     for key, greedy in (("generation.greedy", True), ("generation.sampled", False)):
         spec = bench.spec("generation", greedy=greedy)
-        yield Step(OURS, partial(bench.our, spec))
+        yield from bench.ours_and_native(spec)
         yield Step(LLAMA_BENCH, partial(bench.llama_bench, key, 0, N_NEW))
         yield Step(LLAMA_CPP_PYTHON, partial(bench.python_peer, spec))
         yield Step(GPT4ALL_OLD, partial(bench.old, spec))
@@ -39,7 +39,7 @@ def _generation(bench: Bench) -> Iterator[Step]:
 
 def _prompt(bench: Bench) -> Iterator[Step]:
     spec = bench.spec("prompt", n_prompt=N_PROMPT, prompts=bench.prompts([N_PROMPT] * bench.repeat))
-    yield Step(OURS, lambda: bench.our(spec))
+    yield from bench.ours_and_native(spec)
     yield Step(LLAMA_BENCH, lambda: bench.llama_bench("prompt", N_PROMPT, 0))
     yield Step(LLAMA_CPP_PYTHON, lambda: bench.python_peer(spec))
     yield Step(GPT4ALL_OLD, lambda: bench.old(spec))
@@ -47,9 +47,9 @@ def _prompt(bench: Bench) -> Iterator[Step]:
 
 
 def _import(bench: Bench) -> Iterator[Step]:
-    def step(subject: str, python: Path, module: str, env: dict[str, str]) -> Step:
+    def step(subject: str, find: Callable[[], Path], module: str, env: dict[str, str]) -> Step:
         def measure() -> tuple[Values, Child]:
-            samples = []
+            samples, python = [], find()
             for _ in range(3 * bench.repeat):
                 bare = run_child([python, "-c", "pass"], env)
                 child = run_child([python, "-c", f"import {module}"], env)
@@ -58,9 +58,9 @@ def _import(bench: Bench) -> Iterator[Step]:
 
         return Step(subject, measure)
 
-    yield step(OURS, bench.ours.python, "gpt4all", bench.ours.environment())
-    yield step(LLAMA_CPP_PYTHON, bench.peers.llama_cpp_python, "llama_cpp", child_environment())
-    yield step(GPT4ALL_OLD, bench.peers.gpt4all_old, "gpt4all", child_environment())
+    yield step(OURS, lambda: bench.ours.python, "gpt4all", bench.ours.environment())
+    yield step(LLAMA_CPP_PYTHON, lambda: bench.peers.llama_cpp_python, "llama_cpp", child_environment())
+    yield step(GPT4ALL_OLD, lambda: bench.peers.gpt4all_old, "gpt4all", child_environment())
 
 
 def _load(bench: Bench) -> Iterator[Step]:
@@ -112,10 +112,12 @@ def _token_overhead(bench: Bench) -> Iterator[Step]:
 
 
 def _embed(bench: Bench) -> Iterator[Step]:
-    python = bench.peers.sentence_transformers
+    def peer() -> tuple[Values, Child]:
+        return run_driver(bench.peers.sentence_transformers, "sentence_transformers", spec, child_environment())
+
     spec = bench.spec("embed", model=str(test_model("minilm")), count=256, count_single=48, seed=bench.round)
-    yield Step(OURS, lambda: bench.our(spec))
-    yield Step(SENTENCE_TRANSFORMERS, lambda: run_driver(python, "sentence_transformers", spec, child_environment()))
+    yield from bench.ours_and_native(spec)
+    yield Step(SENTENCE_TRANSFORMERS, peer)
     yield Step(GPT4ALL_OLD, lambda: bench.old({**spec, "repeat": 1}))
 
 

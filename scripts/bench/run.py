@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from nativebuild.venvs import child_environment
@@ -12,6 +13,7 @@ from nativebuild.venvs import child_environment
 from bench import llama_bench
 from bench.children import Child, run_child, run_driver
 from bench.peers import Peers
+from bench.results import NATIVE, OURS
 from bench.subject import Subject
 
 __all__ = ["N_CTX", "N_NEW", "Bench", "Row", "Step", "Values"]
@@ -38,6 +40,8 @@ class Bench:
     ours: Subject
     peers: Peers
     threads: int
+    native: Subject | None = None
+    """What a wheel is compared with: the same source, built for this processor."""
     repeat: int = 3
     round: int = 0
     _prompts: dict[tuple[str, tuple[int, ...], int], list[str]] = field(default_factory=dict)
@@ -65,6 +69,12 @@ class Bench:
 
     def our(self, spec: Mapping[str, Any], **variables: str) -> tuple[Values, Child]:
         return run_driver(self.ours.python, "ours", spec, self.ours.environment(**variables))
+
+    def ours_and_native(self, spec: Mapping[str, Any]) -> Iterator[Step]:
+        yield Step(OURS, partial(self.our, spec))
+        if self.native is not None:
+            arguments = (self.native.python, "ours", spec, self.native.environment())
+            yield Step(NATIVE, partial(run_driver, *arguments))
 
     def old(self, spec: Mapping[str, Any]) -> tuple[Values, Child]:
         return run_driver(self.peers.gpt4all_old, "gpt4all_old", spec, child_environment())

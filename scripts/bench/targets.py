@@ -13,6 +13,7 @@ from bench.results import (
     LLAMA_CPP_PYTHON,
     LLAMA_SERVER,
     MODELS_TOGETHER,
+    NATIVE,
     OURS_ONE_THREAD,
     QUANTITIES,
     SENTENCE_TRANSFORMERS,
@@ -75,6 +76,9 @@ def _together() -> Iterator[Target]:
     yield Target("busy.prompt", True, 0.7, OURS_ONE_THREAD)
 
 
+#: Where a wheel is measured beside the native build.
+_NATIVE_KEYS = ("generation.greedy", "generation.sampled", "prompt", "embed", "embed.single")
+
 TARGETS = (
     Target("generation.greedy", True, 0.97, LLAMA_BENCH),
     Target("generation.greedy", True, 1.7, GPT4ALL_OLD),
@@ -96,6 +100,7 @@ TARGETS = (
     Target("embed", True, 1.5, SENTENCE_TRANSFORMERS),
     Target("embed", True, 12, GPT4ALL_OLD),
     Target("embed.single", True, 2, GPT4ALL_OLD),
+    *(Target(key, True, 0.97, NATIVE) for key in _NATIVE_KEYS),
     *_together(),
     Target("stress.generate", False, 1),
     Target("stress.load", False, 1),
@@ -107,5 +112,5 @@ def judge(results: Results) -> list[Verdict]:
     return [
         Verdict(target, results.value(target.key) if target.peer is None else results.ratio(target.key, target.peer))
         for target in TARGETS
-        if target.key in results.samples
+        if target.key in results.samples and (target.peer != NATIVE or NATIVE in results.samples[target.key])
     ]

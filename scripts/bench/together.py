@@ -102,7 +102,7 @@ def _mixed(bench: Bench) -> Iterator[Step]:
         )
         yield Step(OURS, partial(_ours, bench, spec))
         yield Step(LLAMA_SERVER, partial(_llama_server, bench, spec))
-        yield Step(XLLAMACPP, partial(run_driver, bench.peers.xllamacpp, "xllamacpp", spec, child_environment()))
+        yield Step(XLLAMACPP, partial(_xllamacpp, bench, spec))
 
 
 def _llama_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
@@ -114,6 +114,10 @@ def _llama_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
         *("--cache-ram", "0"),  # else it copies the context of every request that has ended
     ]
     return run_driver(bench.ours.python, "llama_server", {**spec, "command": command}, bench.ours.environment())
+
+
+def _xllamacpp(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
+    return run_driver(bench.peers.xllamacpp, "xllamacpp", spec, child_environment())
 
 
 def _question(bench: Bench) -> Iterator[Step]:

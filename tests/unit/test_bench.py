@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from bench import llama_bench
+from bench import llama_bench, rows, together
 from bench.children import Child, Spinners
 from bench.drivers.mixed_load import mixed_load, percentile
+from bench.peers import Peers
 from bench.report import as_json, figures_table, number, targets_table
-from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, OURS, QUANTITIES, Quantity, Results
+from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, NATIVE, OURS, QUANTITIES, Quantity, Results
+from bench.run import Bench
+from bench.subject import Subject
 from bench.targets import TARGETS, Target, Verdict, judge
 from bench.together import N_REQUESTS, mixed_plan
 
@@ -122,6 +126,42 @@ def test_targets_table(results: Results) -> None:
     assert ["generation, greedy", "≥ 0.97 × llama.cpp", "0.980 ×", "ok"] in rows
     assert ["generation, greedy", "≥ 1.3 × llama-cpp-python", "", "not measured"] in rows
     assert ["import, above bare Python", "≤ 60 ms", "44.0 ms", "ok"] in rows
+
+
+def test_a_native_build_is_a_target_only_beside_a_wheel(results: Results) -> None:
+    assert not any(verdict.target.peer == NATIVE for verdict in judge(results))
+    results.add(NATIVE, {"generation.greedy": [100.0]})
+    (verdict,) = (verdict for verdict in judge(results) if verdict.target.peer == NATIVE)
+    assert verdict.measured == pytest.approx(0.98)
+    assert verdict.word == "ok"
+
+
+class NoPeers:
+    """Peers of which nothing is built or fetched."""
+
+    model = Path("model.gguf")
+
+
+class Asked(Bench):
+    """A run that writes no prompts."""
+
+    def prompts(self, lengths: Sequence[int], **more: Any) -> list[str]:
+        return ["text"] * len(lengths)
+
+
+@pytest.mark.parametrize("row", ["generation", "prompt", "import", "load", "embed", "many", "mixed"])
+@pytest.mark.parametrize("native", [None, Subject(Path("native"), "")])
+def test_a_row_asks_for_no_peer_before_its_turn(
+    row: str, native: Subject | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in rows, together:
+        monkeypatch.setattr(module, "test_model", lambda name: Path(name))
+    monkeypatch.setattr(NoPeers, "model", tmp_path / "model.gguf")
+    NoPeers.model.touch()
+    bench = Asked(Subject(Path("ours"), ""), cast(Peers, NoPeers()), 2, native)
+    subjects = {step.subject for step in rows.ROWS[row](bench)}
+    assert OURS in subjects
+    assert (NATIVE in subjects) == (native is not None and row in ("generation", "prompt", "embed"))
 
 
 def test_json_keeps_the_samples(results: Results) -> None:
