@@ -21,6 +21,7 @@ __all__ = [
     "OURS_ONE_THREAD",
     "QUANTITIES",
     "SENTENCE_TRANSFORMERS",
+    "SERVED_COUNTS",
     "SUBJECTS",
     "XLLAMACPP",
     "Quantity",
@@ -47,6 +48,8 @@ SUBJECTS = (
 
 #: How many requests are computed together.
 COUNTS = (1, 2, 4, 8, 16)
+#: How many clients of a server there are.
+SERVED_COUNTS = (1, 4, 8, 16)
 #: The models that many callers use, by their keys in quantities.
 MODELS_TOGETHER = {"smollm2": "SmolLM2", "gemma3": "Gemma 3"}
 
@@ -76,6 +79,9 @@ def _together() -> Iterator[Quantity]:
     for key, name in MODELS_TOGETHER.items():
         for count in COUNTS:
             yield Quantity(f"many.{key}.{count}", f"{name}, generation, {count} together", "tokens/s", True, "best")
+        for count in SERVED_COUNTS:
+            title = f"{name}, served over HTTP, {count} clients"
+            yield Quantity(f"served.{key}.{count}", title, "tokens/s", True, "best")
         yield Quantity(f"mixed.{key}.total", f"{name}, mixed load, all of it", "s", False, "median")
         yield Quantity(f"mixed.{key}.first", f"{name}, mixed load, first token, median", "ms", False, "median")
         yield Quantity(f"mixed.{key}.first.p95", f"{name}, mixed load, first token, p95", "ms", False, "median")

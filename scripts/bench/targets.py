@@ -17,6 +17,7 @@ from bench.results import (
     OURS_ONE_THREAD,
     QUANTITIES,
     SENTENCE_TRANSFORMERS,
+    SERVED_COUNTS,
     XLLAMACPP,
     Results,
 )
@@ -66,6 +67,8 @@ def _together() -> Iterator[Target]:
     for key in MODELS_TOGETHER:
         for count in COUNTS:
             yield Target(f"many.{key}.{count}", True, 0.95, LLAMA_BENCH)
+        for count in SERVED_COUNTS:
+            yield Target(f"served.{key}.{count}", True, 1, LLAMA_SERVER)
         for peer in (LLAMA_SERVER, XLLAMACPP):
             for figure in ("total", "first", "first.p95"):
                 yield Target(f"mixed.{key}.{figure}", False, 1, peer)

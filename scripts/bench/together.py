@@ -15,7 +15,16 @@ from nativebuild.venvs import child_environment
 from bench import llama_bench
 from bench.children import Child, run_child, run_driver, spinning
 from bench.models import test_model
-from bench.results import COMPUTED, COUNTS, LLAMA_BENCH, LLAMA_SERVER, OURS, OURS_ONE_THREAD, XLLAMACPP
+from bench.results import (
+    COMPUTED,
+    COUNTS,
+    LLAMA_BENCH,
+    LLAMA_SERVER,
+    OURS,
+    OURS_ONE_THREAD,
+    SERVED_COUNTS,
+    XLLAMACPP,
+)
 from bench.run import N_CTX, N_NEW, Bench, Row, Step, Values
 
 __all__ = ["ROWS_TOGETHER", "mixed_plan"]
@@ -108,8 +117,8 @@ def _mixed(bench: Bench) -> Iterator[Step]:
 def _llama_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
     command = [
         str(bench.peers.tools / "llama-server"),
-        *("--model", spec["model"], "--threads", str(bench.threads), "--parallel", str(N_SLOTS)),
-        *("--ctx-size", str(N_SLOTS * N_CTX), "--batch-size", str(N_BATCH), "--ubatch-size", str(N_BATCH)),
+        *("--model", spec["model"], "--threads", str(bench.threads), "--parallel", str(spec["n_parallel"])),
+        *("--ctx-size", str(spec["n_parallel"] * N_CTX), "--batch-size", str(N_BATCH), "--ubatch-size", str(N_BATCH)),
         *("--flash-attn", "auto", "--no-kv-unified", "--threads-http", str(N_REQUESTS + 2)),
         *("--cache-ram", "0"),  # else it copies the context of every request that has ended
     ]
@@ -118,6 +127,34 @@ def _llama_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
 
 def _xllamacpp(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
     return run_driver(bench.peers.xllamacpp, "xllamacpp", spec, child_environment())
+
+
+def _our_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
+    command = [
+        *(str(bench.ours.python), "-m", "gpt4all", "serve", spec["model"], "--offline", "--device", "cpu"),
+        *("--n-ctx", str(N_CTX), "--n-threads", str(bench.threads), "--parallel", str(spec["n_parallel"])),
+    ]
+    return run_driver(bench.ours.python, "llama_server", {**spec, "command": command}, bench.ours.environment())
+
+
+def _served(bench: Bench) -> Iterator[Step]:
+    for model in _models(bench):
+        prompts = bench.prompts([N_MANY_PROMPT] * COUNTS[-1], model=str(model.path))
+        for count in SERVED_COUNTS:
+            spec = bench.spec(
+                "served",
+                key=f"served.{model.key}.{count}",
+                n_parallel=count,
+                requests=[{"at": 0, "prompt": prompt, "n_new": N_NEW} for prompt in prompts[:count]],
+                request={
+                    "model": model.path.stem,
+                    "temperature": 0,
+                    "logit_bias": {str(token): -100 for token in model.end_tokens},
+                },
+                **model.more(),
+            )
+            yield Step(OURS, partial(_our_server, bench, spec))
+            yield Step(LLAMA_SERVER, partial(_llama_server, bench, spec))
 
 
 def _question(bench: Bench) -> Iterator[Step]:
@@ -166,6 +203,7 @@ def _idle(bench: Bench) -> Iterator[Step]:
 ROWS_TOGETHER: dict[str, Row] = {
     "many": _many,
     "mixed": _mixed,
+    "served": _served,
     "question": _question,
     "busy": _busy,
     "idle": _idle,

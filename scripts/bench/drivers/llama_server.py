@@ -1,4 +1,4 @@
-"""Measures llama-server through HTTP; run by any Python."""
+"""Measures servers through HTTP: llama-server, and ours beside it; run by any Python."""
 
 from __future__ import annotations
 
@@ -39,6 +39,30 @@ def mixed(spec: Spec) -> Values:
         return mixed_load(spec["key"], spec["requests"], ask)
 
 
+def served(spec: Spec) -> Values:
+    """Tokens per second of clients that ask at the same time, in OpenAI's terms."""
+    with _server(spec) as port:
+
+        def ask(prompt: str, n_new: int, on_first: Callable[[], None]) -> int:
+            asked = {"prompt": prompt, "max_tokens": n_new, "stream": True, "stream_options": {"include_usage": True}}
+            with closing(http.client.HTTPConnection(_HOST, port, timeout=None)) as connection:
+                body = json.dumps({**spec["request"], **asked})
+                connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                usage = None
+                for line in response:
+                    if line.startswith(b"data: {"):
+                        on_first()
+                        usage = json.loads(line[len(b"data: ") :]).get("usage") or usage
+                if response.status != 200 or usage is None:
+                    raise ValueError(f"the server answered with status {response.status}")
+                return int(usage["completion_tokens"])
+
+        values = mixed_load(spec["key"], spec["requests"], ask)
+        n_tokens = sum(request["n_new"] for request in spec["requests"])
+        return {spec["key"]: [n_tokens / seconds for seconds in values[f"{spec['key']}.total"]]}
+
+
 @contextmanager
 def _server(spec: Spec) -> Iterator[int]:
     """Runs a server until the end of the block; gives its port."""
@@ -51,7 +75,7 @@ def _server(spec: Spec) -> Iterator[int]:
         deadline = time.monotonic() + _PATIENCE
         while not _is_ready(port):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ValueError(f"llama-server did not start; its status is {process.poll()}")
+                raise ValueError(f"the server did not start; its status is {process.poll()}")
             time.sleep(0.05)
         yield port
     finally:
@@ -69,4 +93,4 @@ def _is_ready(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main({"mixed": mixed}))
+    sys.exit(main({"mixed": mixed, "served": served}))
