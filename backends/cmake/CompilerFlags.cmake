@@ -30,9 +30,14 @@ endif()
 if(NOT MSVC)
   # Assertions carry file names: without the builder's directories two builds
   # of the same source are equal, and libraries tell nothing about the machine.
-  foreach(option
+  set(options
       "-ffile-prefix-map=${LLAMA_CPP_SOURCE_DIR}/=llama.cpp/"
       "-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=backends/")
+  if(GPT4ALL_TARGET)
+    # ccache makes names relative to where the compiler runs; a wheel has to be the same with and without it.
+    list(APPEND options "-ffile-prefix-map=../llama.cpp/=llama.cpp/" "-ffile-prefix-map=../backends/=backends/")
+  endif()
+  foreach(option IN LISTS options)
     add_compile_options(
       "$<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:${option}>"
       "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${option}>")
