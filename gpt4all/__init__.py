@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gpt4all import gpt4all as gpt4all
-    from gpt4all._native.outcome import Outcome
+    from gpt4all._native.outcome import Outcome, ToolCall, ToolCallDelta
     from gpt4all.diagnostics import system_info
     from gpt4all.downloads.progress import DownloadProgress
     from gpt4all.embed4all import Embed4All
@@ -40,6 +40,8 @@ __all__ = [
     "GPT4All",
     "Generation",
     "Outcome",
+    "ToolCall",
+    "ToolCallDelta",
     "__version__",
     "system_info",
     *errors.__all__,
@@ -55,6 +57,8 @@ _LAZY = {
     "GPT4All": "gpt4all.gpt4all",
     "Generation": "gpt4all.generation.streaming",
     "Outcome": "gpt4all._native.outcome",
+    "ToolCall": "gpt4all._native.outcome",
+    "ToolCallDelta": "gpt4all._native.outcome",
     "system_info": "gpt4all.diagnostics",
 }
 

@@ -17,6 +17,7 @@ in the same place, so ``except ValueError`` written for 2.8 still holds::
     ├── EmbeddingError              (RuntimeError)       the engine failed while embedding
     │   └── EmbeddingInputError     (ValueError)         the model does not take such a text, prefix or size
     ├── CancellationError                                a callback asked to stop
+    ├── ToolError                                        a tool asks to stop, and its caller to be told
     ├── CatalogError                (ValueError)         the model catalogue is unusable
     └── DownloadError               (RuntimeError, ValueError)
         └── ChecksumError                                the bytes are not the expected ones
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidModelError",
     "ModelLoadError",
     "ModelNotFoundError",
+    "ToolError",
     "UnsupportedModelError",
 ]
 
@@ -166,6 +168,13 @@ class EmbeddingInputError(EmbeddingError, ValueError):
 
 class CancellationError(GPT4AllError):
     """A callback asked a load, a download or an embedding run to stop, or the model was closed during a call."""
+
+
+class ToolError(GPT4AllError):
+    """Raise it, or one derived from it, in a tool: it reaches the caller of ``generate``.
+
+    Any other exception of a tool is told to the model, which may try again.
+    """
 
 
 class CatalogError(GPT4AllError, ValueError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
+from gpt4all._native.outcome import ToolCall, ToolCallDelta
 from gpt4all.checks import (
     FLOAT32_MAX,
     INT32_MAX,
@@ -47,6 +48,12 @@ def empty_response_callback(token_id: int, response: str) -> bool:
 ProgressCallback = Callable[[float], "bool | None"]
 #: Called with each piece of thinking; ``False`` stops the generation.
 ReasoningCallback = Callable[[str], "bool | None"]
+
+#: Called with each call of a tool before it is carried out; ``False`` refuses it, a ``ToolCall`` takes its place,
+#: anything else but ``None`` and ``True`` is its result.
+ToolCallback = Callable[[ToolCall], Any]
+#: Called with each piece of a call; ``False`` stops the generation.
+ToolDeltaCallback = Callable[[ToolCallDelta], "bool | None"]
 
 #: Texts at which gpt4all 2.8 ended every answer; still so outside Jinja sessions.
 LEGACY_STOPS = ("### Instruction", "### Prompt", "### Response", "### Human", "### Assistant", "### Context")
@@ -169,6 +176,13 @@ class GenerateArguments(TypedDict, total=False):
     context_shift: bool
     legacy_stops: bool
     reasoning_callback: ReasoningCallback | None
+    tools: Sequence[Any] | None
+    tool_choice: str | Mapping[str, Any]
+    parallel_tool_calls: bool | None
+    max_tool_rounds: int
+    tool_callback: ToolCallback | None
+    tool_delta_callback: ToolDeltaCallback | None
+    run_tools: bool
 
 
 @dataclass(frozen=True)
@@ -222,6 +236,7 @@ class GenerationOptions:
         logprobs: int | None = None,
         context_shift: bool = True,
         legacy_stops: bool = True,
+        with_tools: bool = False,
     ) -> GenerationOptions:
         if n_predict is not None:
             max_tokens = check_integer("n_predict", n_predict, 0)
@@ -232,8 +247,11 @@ class GenerationOptions:
         if constraint is not None:
             if constraint.argument == "json_schema" and stops:
                 raise ValueError("stop cannot be combined with json_schema: the JSON would be cut off where it matches")
+            if with_tools:
+                raise ValueError(f"{constraint.argument} cannot be combined with tools, whose calls have grammars too")
+        if (constraint is not None or with_tools) and isinstance(repeat_penalty, Default):
             # A quote or a bracket that came a while ago is no repetition.
-            repeat_penalty = 1.0 if isinstance(repeat_penalty, Default) else repeat_penalty
+            repeat_penalty = 1.0
         return cls(
             max_tokens=check_integer("max_tokens", max_tokens, 0),
             temperature=check_number("temp", temp, 0.0),

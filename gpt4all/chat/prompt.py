@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gpt4all._native.backend import CancelFlag
+from gpt4all._native.chat import PreparedChat
 from gpt4all.chat.history import ChatSession, Formatted, split_system
 from gpt4all.chat.messages import Message, size_of, text_of
 from gpt4all.chat.template import split_legacy
@@ -31,22 +33,35 @@ class ChatPrompt:
         n_keep: how many of the first must survive a full context.
         ending: the prompt's last text.
         left_out: messages after the system prompt that it does not hold.
+        prepared: how an answer that may call tools is written and read.
     """
 
     tokens: list[int]
     n_keep: int
     ending: str
     left_out: int
+    prepared: PreparedChat | None = None
 
 
 class PromptBuilder:
-    """Turns a history and a new message into a prompt that fits the context."""
+    """Turns a history and a new message into a prompt that fits the context.
 
-    def __init__(self, model: LoadedModel, chat: ChatSession, cancel: CancelFlag | None = None) -> None:
+    ``tools`` is what the engine is told of those that may be called.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        chat: ChatSession,
+        cancel: CancelFlag | None = None,
+        tools: Mapping[str, Any] | None = None,
+    ) -> None:
         self._model = model
         self._chat = chat
         self._conversation = chat.conversation
         self._cancel = cancel
+        self._tools = tools
+        self._prepared: PreparedChat | None = None
         self._formatted: Formatted = {}
 
     def build(self, added: list[Message], formatted: Formatted | None = None, *, whole: bool = False) -> ChatPrompt:
@@ -67,19 +82,20 @@ class PromptBuilder:
         limit = self._model.prompt_limit
         begin = min(self._conversation.left_out, len(rest) - 1)
         starts = [0] if whole else [begin, *(start for start in turn_starts(rest) if start > begin)]
-        texts: dict[int, tuple[list[int], str]] = {}
+        texts: dict[int, tuple[list[int], str, PreparedChat | None]] = {}
 
         def size(index: int) -> int:
             if index not in texts:
-                texts[index] = self._tokens(system, rest[starts[index] :], starts[index])
+                tokens, ending = self._tokens(system, rest[starts[index] :], starts[index])
+                texts[index] = tokens, ending, self._prepared
             return len(texts[index][0])
 
         index = first_that_fits(_bytes_from(rest, starts), size, limit)
-        tokens, ending = texts[index]
+        tokens, ending, prepared = texts[index]
         if len(tokens) > limit:
             raise ContextWindowExceededError(len(tokens), limit, self._model.info.n_ctx)
         keep = self._keep(system, tokens)
-        return ChatPrompt(tokens or [self._model.begin_token()], keep, ending, starts[index])
+        return ChatPrompt(tokens or [self._model.begin_token()], keep, ending, starts[index], prepared)
 
     def _tokens(self, system: list[Message], messages: list[Message], offset: int) -> tuple[list[int], str]:
         """The tokens of a conversation, and its last text."""
@@ -105,6 +121,11 @@ class PromptBuilder:
             header = "\n\n".join(filter(None, map(text_of, system)))
             return legacy_parts(template.text or "", header, messages, self._formatted_from(offset))
         conversation = [message for message in system if text_of(message)] + messages
+        if self._tools is not None:
+            parts, self._prepared = self._model.prepare_chat(
+                conversation, self._tools, template.text, self._chat.template_args, self._cancel
+            )
+            return parts
         return self._model.render_chat(conversation, template.text, self._chat.template_args, self._cancel)
 
     def _formatted_from(self, offset: int) -> dict[int, str]:

@@ -20,6 +20,7 @@ from gpt4all._native.backend import (
     OnToken,
     Outcome,
 )
+from gpt4all._native.chat import PreparedChat
 from gpt4all.checks import check_text
 from gpt4all.engine import at_exit, wordpiece
 from gpt4all.engine.at_exit import end_thread_if_exiting
@@ -165,6 +166,29 @@ class LoadedModel:
             self._check_open()
             parts = self._native.render_chat(messages, template, args, cancel=cancel)
         return [(text, not from_message) for text, from_message in parts]
+
+    def prepare_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Mapping[str, Any],
+        template: str | None,
+        args: dict[str, Any],
+        cancel: CancelFlag | None = None,
+    ) -> tuple[list[tuple[str, bool]], PreparedChat]:
+        """As ``render_chat`` with tools, and how the answer is written and read.
+
+        Args:
+            messages: the conversation.
+            tools: what the engine is told of them.
+            template: ``None`` is the model's own.
+            args: further variables of the template.
+            cancel: stops it.
+        """
+        self._check_open()
+        with self._in_use():
+            self._check_open()
+            parts, prepared = self._native.prepare_chat(messages, tools, template, args, cancel=cancel)
+        return [(text, not from_message) for text, from_message in parts], prepared
 
     @property
     def prompt_limit(self) -> int:

@@ -50,7 +50,9 @@ class AsyncGeneration(AsyncIterator[str]):
         self._call = call
         self._run: Run | None = None
         self._news = asyncio.Event()
+        #: Of the round that is under way, where tools are called between rounds.
         self._seen: list[str] = []
+        self._begun = False
         self._used = False
         self._waiting = False
         self._over = False
@@ -127,32 +129,40 @@ class AsyncGeneration(AsyncIterator[str]):
         self._used = True
 
     async def _next(self) -> str | None:
-        if self._over:
-            return None
-        if self._run is None:
-            import asyncio
-
-            run = self._run = self._call.new_run(
-                streaming=True, on_news=_notifier(asyncio.get_running_loop(), self._news)
-            )
-            try:
-                self._call.submit(run)
-            except BaseException:
-                self._run = None
-                run.drop()
-                raise
-        while True:
+        while not self._over:
+            if self._run is None:
+                self._run = self._new_run()
             self._news.clear()
             with contextlib.suppress(Empty):
-                return self._run.take()
+                piece = self._run.take()
+                if piece is not None:
+                    return piece
+                if not await self._call.advance_async():
+                    return None
+                self._seen, self._run = [], None
+                continue
             await self._news.wait()
+        return None
+
+    def _new_run(self) -> Run:
+        import asyncio
+
+        run = self._call.new_run(streaming=True, on_news=_notifier(asyncio.get_running_loop(), self._news))
+        try:
+            self._call.submit(run)
+        except BaseException:
+            run.drop()
+            raise
+        self._begun = True
+        return run
 
     def _stop(self) -> None:
         if self._over:
             return
         self._over = True
-        if self._run is not None:
+        if self._begun:
             self._call.exchange.keep("".join(self._seen))
+        if self._run is not None:
             self._run.drop()
 
 

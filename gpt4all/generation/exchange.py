@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gpt4all._native.backend import CancelFlag, Outcome
+from gpt4all._native.outcome import ToolCall
 from gpt4all.chat.history import ChatSession, Conversation, Formatted
 from gpt4all.chat.messages import Message
-from gpt4all.chat.prompt import PromptBuilder
+from gpt4all.chat.prompt import ChatPrompt, PromptBuilder
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output
 from gpt4all.errors import CancellationError
 from gpt4all.generation.reasoning import Splitter, splitter_for
+from gpt4all.generation.tool_calls import INTERRUPTED, AnswerReader, ToolUse, calls_message
 from gpt4all.options import GenerationOptions, ReasoningCallback
 
 
@@ -30,17 +32,27 @@ class Exchange(Protocol):
     def keep(self, seen: str) -> None:
         """The caller ends the call, having seen this much of the answer; on any thread."""
 
+    @property
+    def tools(self) -> ToolUse | None:
+        """What may be called."""
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """What the answer that has ended calls, to be carried out before the next one."""
+
 
 class PromptExchange:
     """A call outside a session: the prompt as it is, from an empty context."""
 
     conversation: object = None
+    tools: ToolUse | None = None
 
     def __init__(self, model: LoadedModel, prompt: str, options: GenerationOptions, parse_special: bool) -> None:
         self._model = model
         self._prompt = prompt
         self._options = options
         self._parse_special = parse_special
+        self.calls: list[ToolCall] = []
 
     def work(self, output: Output, cancel: CancelFlag) -> Outcome:
         model = self._model
@@ -60,7 +72,8 @@ class ChatExchange:
     messages and answer. One that its caller ends (``break``, ``close()``,
     ``False``, Ctrl-C, a cancelled task) leaves the messages and the answer as
     far as the caller has seen it, if it had begun. An exception of the
-    engine or of a callback leaves nothing.
+    engine or of a callback leaves nothing. Rounds of tools are parts of one
+    turn: calls and results come between the messages and the answer.
 
     The worker and the caller may both come to a decision. Whoever is first
     makes the entry; of an entry that is there, the caller may cut the answer.
@@ -74,9 +87,13 @@ class ChatExchange:
         options: GenerationOptions,
         reasoning_callback: ReasoningCallback | None,
         format_message: Callable[[list[Message], str], str] | None,
+        tools: ToolUse | None,
     ) -> None:
+        self.tools = tools
+        self.calls: list[ToolCall] = []
         self._model = model
         self._chat = chat
+        # The turn as far as it got.
         self._added = added
         self._options = options
         self._reasoning_callback = reasoning_callback
@@ -103,25 +120,48 @@ class ChatExchange:
             if isinstance(error, CancellationError) and cancel.is_set():
                 self._commit()
             else:
-                self._entry.setdefault("entry", None)
+                self.fail()
             raise
-        self._commit()
+        if self.tools is None or not self.tools.goes_on or not self.calls:
+            self._commit()
         return outcome
 
     def keep(self, seen: str) -> None:
-        entry = self._add(seen)
-        if entry is not None:
+        entry = self._add([{"role": "assistant", "content": seen}])
+        if entry is not None and entry[-1]["role"] == "assistant":
             entry[-1]["content"] = seen
 
-    def _commit(self) -> None:
-        self._add("".join(self._answer))
+    def begin_answers(self) -> list[ToolCall]:
+        """The calls of the round that has ended, which are carried out now."""
+        calls, self.calls = self.calls, []
+        self._added = [*self._added, calls_message("".join(self._answer), calls)]
+        self._answer = []
+        return calls
 
-    def _add(self, answer: str) -> list[Message] | None:
+    def answer(self, call: ToolCall) -> None:
+        """Adds the result of a call."""
+        self._added = [*self._added, call.reply(call.result or "")]
+
+    def end_with_calls(self, unanswered: list[ToolCall], *, interrupted: bool) -> None:
+        """The turn ends while calls have no result: they wait for the caller, or never get one."""
+        answers = [call.reply(INTERRUPTED) for call in unanswered] if interrupted else []
+        self._add(answers)
+
+    def fail(self) -> None:
+        """Nothing of the turn stays."""
+        self._entry.setdefault("entry", None)
+
+    def _commit(self) -> None:
+        text = "".join(self._answer)
+        waiting = [call for call in self.calls if call.error is None]
+        self._add([calls_message(text, waiting) if waiting else {"role": "assistant", "content": text}])
+
+    def _add(self, end: list[Message]) -> list[Message] | None:
         """The exchange's entry, made now if there is none; ``None`` if there will be none."""
         history = self._history
         if history is None:
             return None
-        mine: list[Message] = [*self._added, {"role": "assistant", "content": answer}]
+        mine = [*self._added, *end]
         entry = self._entry.setdefault("entry", mine)
         if entry is mine:
             history.add(mine, self._left_out, self._formatted)
@@ -131,10 +171,11 @@ class ChatExchange:
         self._history = self._chat.conversation
         if self._format_message is not None:
             self._formatted = self._history.format(self._added, self._format_message)
-        prompt = PromptBuilder(self._model, self._chat, cancel).build(
-            self._added, self._formatted, whole=not self._options.context_shift
-        )
+        builder = PromptBuilder(self._model, self._chat, cancel, self.tools.description() if self.tools else None)
+        prompt = builder.build(self._added, self._formatted, whole=not self._options.context_shift)
         self._left_out = prompt.left_out
+        if prompt.prepared is not None and self.tools is not None:
+            return self._generate_with_tools(self.tools, prompt, output, cancel)
         splitter = splitter_for(self._template_text(), prompt.ending)
 
         def observe(token: int, data: bytes) -> bool:
@@ -160,6 +201,44 @@ class ChatExchange:
             self._finish(splitter, output)
             outcome = dataclasses.replace(outcome, reasoning="".join(self._reasoning))
         return outcome
+
+    def _generate_with_tools(self, tools: ToolUse, prompt: ChatPrompt, output: Output, cancel: CancelFlag) -> Outcome:
+        prepared = prompt.prepared
+        assert prepared is not None
+        reader = AnswerReader(lambda text, partial: prepared.parse(text, partial=partial), tools.on_delta)
+
+        def observe(token: int, data: bytes) -> bool:
+            thinking, answer, go_on = reader.feed(data.decode("utf-8", "replace"))
+            self._think(thinking)
+            self._answer.append(answer)
+            return output.token(token, answer.encode()) and go_on and self._go_on
+
+        outcome = self._model.generate(
+            prompt.tokens, self._options, observe, cancel, n_keep=prompt.n_keep, keep_context=True, chat=prepared
+        )
+        thinking, answer = reader.finish(cut_off=outcome.finish_reason != "stop")
+        self._think(thinking)
+        self._answer.append(answer)
+        output.rest(answer)
+        return self._with_calls(tools, outcome, [tools.checked(call) for call in reader.calls])
+
+    def _with_calls(self, tools: ToolUse, outcome: Outcome, calls: list[ToolCall]) -> Outcome:
+        """The outcome of a round. Nothing is carried out of an answer that was cut off."""
+        reasons = splitter_for(self._template_text(), "") is not None or bool(self._reasoning)
+        outcome = dataclasses.replace(outcome, reasoning="".join(self._reasoning) if reasons else None)
+        valid = tuple(call for call in calls if call.error is None)
+        refused = tuple(call for call in calls if call.error is not None)
+        if outcome.finish_reason != "stop":
+            error = "the answer was cut off after it"
+            calls = [call if call.error else dataclasses.replace(call, error=error) for call in calls]
+            return dataclasses.replace(outcome, refused_calls=tuple(calls))
+        if not calls:
+            return outcome
+        self.calls = calls
+        if tools.goes_on:
+            return outcome
+        reason = "tool_calls" if valid else outcome.finish_reason
+        return dataclasses.replace(outcome, finish_reason=reason, tool_calls=valid, refused_calls=refused)
 
     def _finish(self, splitter: Splitter, output: Output) -> None:
         """What the splitter held back; its tokens have been reported."""

@@ -55,6 +55,12 @@ def complete(
     under_way: dict[int, tuple[Call, Run]] = {}
     numbered = enumerate(calls)
     bar = _bar(total) if progress else None
+
+    def begin(number: int, call: Call) -> None:
+        run = call.new_run(streaming=False, on_news=_teller(done, number))
+        under_way[number] = call, run
+        call.submit(run)
+
     try:
         more = True
         while more or under_way:
@@ -64,9 +70,7 @@ def complete(
                 except StopIteration:
                     more = False
                     break
-                run = call.new_run(streaming=False, on_news=_teller(done, number))
-                under_way[number] = call, run
-                call.submit(run)
+                begin(number, call)
             if not under_way:
                 continue
             number = wait_for(done, pid)
@@ -74,6 +78,9 @@ def complete(
             error = None
             try:
                 run.check_end()
+                if call.advance():
+                    begin(number, call)
+                    continue
             except Exception as ended:
                 error = ended.with_traceback(None)
             if bar is not None:

@@ -20,6 +20,8 @@ from gpt4all.options import (
     GenerateArguments,
     ReasoningCallback,
     ResponseCallback,
+    ToolCallback,
+    ToolDeltaCallback,
     empty_response_callback,
 )
 
@@ -33,6 +35,18 @@ if TYPE_CHECKING:
 else:
     # With the engine, which importing the package leaves out; type hints can be had all the same.
     Call = Any
+
+
+#: The arguments that tools have to do with, as they are where there are none.
+_WITHOUT_TOOLS = {
+    "tools": None,
+    "tool_choice": "auto",
+    "parallel_tool_calls": None,
+    "max_tool_rounds": 8,
+    "tool_callback": None,
+    "tool_delta_callback": None,
+    "run_tools": True,
+}
 
 
 class GenerationMethods(ChatMethods):
@@ -81,6 +95,13 @@ class GenerationMethods(ChatMethods):
         context_shift: bool = True,
         legacy_stops: bool = True,
         reasoning_callback: ReasoningCallback | None = None,
+        tools: Sequence[Any] | None = None,
+        tool_choice: str | Mapping[str, Any] = "auto",
+        parallel_tool_calls: bool | None = None,
+        max_tool_rounds: int = 8,
+        tool_callback: ToolCallback | None = None,
+        tool_delta_callback: ToolDeltaCallback | None = None,
+        run_tools: bool = True,
         **unknown: NoReturn,
     ) -> str | Generation:
         """Continues a prompt, or inside ``chat_session`` answers a message.
@@ -135,9 +156,29 @@ class GenerationMethods(ChatMethods):
             reasoning_callback: called with each piece of a reasoning model's
                 thinking, on a thread of this package; ``False`` stops. All of it
                 is in ``last_generation.reasoning``, and none in the answer.
+            tools: what the model may call: functions, whose annotations and docstrings it is
+                told; pydantic model classes; dicts in OpenAI's form. Outside a session
+                the prompt is then a message, put into the model's chat template.
+                Functions are called on this thread and their results sent back, until the
+                model answers with a text. Calls of tools without a function end the
+                generation: see ``last_generation.tool_calls``. A call that does not
+                match its tool's schema is never carried out.
+            tool_choice: ``"auto"``, ``"none"``, ``"required"``, or the name of the tool that the
+                first round has to call; ``"auto"`` in later rounds.
+            parallel_tool_calls: whether one round may make several calls, which are carried out
+                one after the other; ``None`` lets it where no call is asked for.
+            max_tool_rounds: most rounds of calls; if the model still calls tools after them, its
+                calls are in ``last_generation.tool_calls``. ``max_tokens`` counts for each round.
+            tool_callback: called with each ``ToolCall`` first. ``None`` or ``True`` carries it out,
+                ``False`` refuses it, a ``ToolCall`` takes its place, anything else is its result.
+            tool_delta_callback: called with each ``ToolCallDelta`` while a call is being written,
+                on a thread of this package; ``False`` stops. The call may yet be refused.
+            run_tools: ``False`` carries nothing out and leaves the calls of the first round in
+                ``last_generation.tool_calls``.
 
         Returns:
-            The completion, or an iterator over its pieces, which joined equal it.
+            The completion, or an iterator over its pieces, which joined equal it. Where tools were
+            called it is that of the last round, and the pieces are those of all.
 
         Raises:
             ContextWindowExceededError: the prompt has more than ``n_ctx`` - 4 tokens; in a
@@ -145,6 +186,7 @@ class GenerationMethods(ChatMethods):
             CancellationError: the model was closed during the call.
             GenerationError: the engine failed, or this is called from a callback of the model.
             UnsupportedModelError: the model embeds texts and cannot generate any.
+            ToolError: a tool raised it; what else a tool raises is told to the model.
             ValueError, TypeError: an argument makes no sense; the message names it.
 
         Example:
@@ -156,6 +198,11 @@ class GenerationMethods(ChatMethods):
             .
             >>> model.generate("Is the sky blue?", grammar='root ::= " yes" | " no"') in (" yes", " no")
             True
+            >>> def add(a: int, b: int) -> int:
+            ...     return a + b
+            >>> text = model.generate("2 + 3?", tools=[add], tool_choice="required", run_tools=False, temp=0)
+            >>> [call.name for call in model.last_generation.tool_calls]
+            ['add']
         """
         refuse_unknown(GenerationMethods.generate, unknown)
         streaming = check_flag("streaming", streaming)
@@ -181,6 +228,13 @@ class GenerationMethods(ChatMethods):
             context_shift=context_shift,
             legacy_stops=legacy_stops,
             reasoning_callback=reasoning_callback,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            max_tool_rounds=max_tool_rounds,
+            tool_callback=tool_callback,
+            tool_delta_callback=tool_delta_callback,
+            run_tools=run_tools,
         )
         return Generation(call) if streaming else call.text()
 
@@ -333,17 +387,23 @@ class GenerationMethods(ChatMethods):
     ) -> Call:
         # With the engine, which is loaded by now.
         from gpt4all.generation.call import Call
+        from gpt4all.generation.tool_calls import ToolUse
 
         format_message = None if chat is None else self._own_format()
         if isinstance(prompt, str):
             added: list[Message] = [{"role": "user", "content": check_text("prompt", prompt)}]
         else:
             added = check_prompt(prompt, "prompt")
-        if chat is None and not isinstance(prompt, str):
+        given: Any = {name: value for name, value in arguments.items() if name in _WITHOUT_TOOLS}
+        use = None if given.items() <= _WITHOUT_TOOLS.items() else ToolUse.create(**given)
+        sent: str | list[Message] = added
+        if chat is None and isinstance(prompt, str) and not arguments.get("tools"):
+            sent = prompt
+        elif chat is None:
             # A conversation of its own, nothing of which is kept.
-            chat, added = self._new_session(None, None, added[:-1], None), added[-1:]
-        sent = prompt if chat is None and isinstance(prompt, str) else added
-        return Call.prepare(self._loaded, chat, format_message, on_outcome, sent, **arguments)
+            chat, sent = self._new_session(None, None, added[:-1], None), added[-1:]
+        rest: Any = {name: value for name, value in arguments.items() if name not in given}
+        return Call.prepare(self._loaded, chat, format_message, on_outcome, sent, tools=use, **rest)
 
     def _remember(self, outcome: Outcome) -> None:
         self.last_generation = outcome

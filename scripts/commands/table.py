@@ -44,6 +44,7 @@ GROUPS = {
         "soak": Command("robustness.soak", "thousands of calls and loads with flat memory", ("test-models",)),
         "exits": Command("robustness.exits", "interpreters that end in mid-stream", ("test", "test-models")),
         "coexistence": Command("robustness.coexistence", "one process with others' llama.cpp", ("test-models",)),
+        "bfcl": Command("bfcl.cli", "the function-calling leaderboard's functions as tools", ("test", "test-models")),
         "gpu": Command("gpucheck.cli", "whether cuda or kompute works on this machine's GPU", ("test-models",)),
     },
     "measuring": {

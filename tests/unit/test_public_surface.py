@@ -34,7 +34,16 @@ def test_the_public_names() -> None:
     errors = {name for name in gpt4all.__all__ if name.endswith("Error")}
     assert set(gpt4all.__all__) - errors == {
         *("GPT4All", "Embed4All", "__version__"),
-        *("Generation", "AsyncGeneration", "Chat", "Completion", "Outcome", "DownloadProgress"),
+        *(
+            "Generation",
+            "AsyncGeneration",
+            "Chat",
+            "Completion",
+            "Outcome",
+            "ToolCall",
+            "ToolCallDelta",
+            "DownloadProgress",
+        ),
         "system_info",
     }
     assert errors == set(gpt4all.errors.__all__)
