@@ -63,8 +63,7 @@ void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32
     for (int i = 0; i < steps; i++) {
         if (all == nullptr) {
             all = std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::GrammarScope(), vocabulary, &vocab);
-            single =
-                std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::GrammarScope(), vocabulary, &vocab);
+            single = std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::GrammarScope(), vocabulary, &vocab);
         }
         double ms = 0;
         const std::vector<llama_token> allowed = allowed_tokens(*all, *single, vocab.texts.size(), ms);
