@@ -1,7 +1,8 @@
-// Chat templates and conversations, either of which may be hostile.
+// Chat templates and conversations, either of which may be hostile, and answers
+// to them that may call a tool.
 //
-// Input: flags, the template, its arguments (JSON), then the roles and contents
-// of messages in turn, or the messages as JSON.
+// Input: flags, the template, its arguments (JSON), with TOOLS the text of an
+// answer, then the roles and contents of messages in turn, or the messages as JSON.
 #include "fuzz.h"
 
 #include <algorithm>
@@ -9,7 +10,14 @@
 
 namespace {
 
-enum : uint8_t { RAW_MESSAGES = 1, WITH_ARGUMENTS = 2, GENERATION_PROMPT = 4, OWN_TEMPLATE = 8 };
+enum : uint8_t {
+    RAW_MESSAGES = 1,
+    WITH_ARGUMENTS = 2,
+    GENERATION_PROMPT = 4,
+    OWN_TEMPLATE = 8,
+    TOOLS = 16,
+    REQUIRED = 32
+};
 
 // Ends every message. Where it turns up outside of what came from messages,
 // a user could have written a control token there.
@@ -76,6 +84,32 @@ void check_parts(const gpt4all_model *model, const std::vector<Part> &rendered, 
     fuzz::tokenize_parts(model, parts, GPT4ALL_TOKENIZE_ADD_SPECIAL, fuzz::is_valid_utf8(all));
 }
 
+// Any text has a reading, and no call in it is complete before it is JSON.
+void read_answer(const gpt4all_chat *chat, const std::string &answer) {
+    for (const int32_t is_partial : {0, 1}) {
+        std::vector<Part> read;
+        const gpt4all_status status = gpt4all_chat_parse(chat, answer.data(), static_cast<int64_t>(answer.size()),
+                                                         is_partial, nullptr, take, &read);
+        fuzz::expect_status(status, {GPT4ALL_OK}, "gpt4all_chat_parse");
+        fuzz::expect(read.size() == 1 && fuzz::is_valid_utf8(read[0].text), "a reading is one text, of UTF-8");
+    }
+}
+
+void prepare(const gpt4all_model *model, const char *source, const char *messages, const char *arguments, bool required,
+             const std::string &answer) {
+    const std::string tools = std::string("{\"choice\":\"") + (required ? "required" : "auto") +
+                              "\",\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\"}},"
+                              "\"grammar\":\"root ::= \\\"{}\\\"\",\"properties\":{}}]}";
+    gpt4all_chat *chat = nullptr;
+    std::vector<Part> parts;
+    const gpt4all_status status =
+        gpt4all_chat_prepare(model, source, messages, tools.c_str(), arguments, nullptr, take, &parts, &chat);
+    fuzz::expect_status(status, {GPT4ALL_OK, GPT4ALL_ERROR_INVALID_ARGUMENT, GPT4ALL_ERROR_TEMPLATE},
+                        "gpt4all_chat_prepare");
+    if (chat != nullptr) read_answer(chat, answer);
+    gpt4all_chat_free(chat);
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
@@ -83,6 +117,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     const gpt4all_model *model = fuzz::model("tiny-llama", 16);
     const uint8_t flags = input.byte();
     const std::string source = input.text(), arguments = input.text();
+    const std::string answer = (flags & TOOLS) != 0 ? input.text() : "";
     const std::string messages = (flags & RAW_MESSAGES) != 0 ? input.text() : read_messages(input);
     std::vector<Part> parts;
     const double start = processor_seconds();
@@ -96,5 +131,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     const bool signs_are_messages =
         (flags & RAW_MESSAGES) == 0 && (source + arguments).find(SIGN.substr(0, 3)) == std::string::npos;
     check_parts(model, parts, signs_are_messages);
+    if ((flags & TOOLS) != 0) {
+        prepare(model, (flags & OWN_TEMPLATE) != 0 ? nullptr : source.c_str(), messages.c_str(),
+                (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr, (flags & REQUIRED) != 0, answer);
+    }
     return 0;
 }

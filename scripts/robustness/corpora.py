@@ -12,7 +12,7 @@ CORPUS = _ROOT / "tests" / "corpus"
 FINDINGS = _ROOT / "build" / "fuzz"
 #: Entry points of the shim, each with a program in ``backends/fuzz``.
 TARGETS = {
-    "chat": "gpt4all_chat_render: templates and conversations",
+    "chat": "gpt4all_chat_render, gpt4all_chat_prepare, gpt4all_chat_parse: templates, conversations, answers",
     "generate": "gpt4all_generate: options, grammars, stops, cancelling, one call after another",
     "grammar": "the grammar engine by itself, on made-up vocabularies: reading, masking, choosing, cancelling",
     "text": "gpt4all_tokenize, gpt4all_tokenize_parts, gpt4all_detokenize",
