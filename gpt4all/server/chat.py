@@ -7,15 +7,15 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gpt4all._native.outcome import Outcome
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.gpt4all import GPT4All
-from gpt4all.options import ReasoningCallback
 from gpt4all.server.failures import ApiError, bad
 from gpt4all.server.fields import Fields
-from gpt4all.server.generating import Answer, Event, Start, answers, events
+from gpt4all.server.generating import Answer, Event, Start, Tell, answers, events
 from gpt4all.server.http import DONE, Events, Service, event
 from gpt4all.server.messages import read_messages
 from gpt4all.server.pool import Model, Served
@@ -41,11 +41,13 @@ class Conversation:
         if "seed" in arguments:
             arguments["seed"] = (arguments["seed"] + index) % 2**32
 
-        def begin(reasoning_callback: ReasoningCallback) -> AsyncGeneration:
+        def begin(tell: Tell) -> AsyncGeneration:
             assert isinstance(model, GPT4All)
             *history, last = self.messages
             chat = model.new_chat(messages=history, template_args=self.template_args)
-            return chat.agenerate([last], reasoning_callback=reasoning_callback, **arguments)
+            if arguments.get("tools"):
+                arguments["tool_delta_callback"] = partial(tell, "call")
+            return chat.agenerate([last], reasoning_callback=partial(tell, "reasoning"), **arguments)
 
         return begin
 
@@ -59,12 +61,21 @@ def template_args(fields: Fields, effort: str | None) -> dict[str, Any]:
     return arguments
 
 
-def refuse_tools(fields: Fields) -> None:
-    """Tools cannot be honoured yet."""
-    if fields.array("tools") and fields.raw("tool_choice") != "none":
-        fields.refuse("tools", "this server does not call tools yet")
+def tool_arguments(fields: Fields) -> dict[str, Any]:
+    """Keyword arguments of ``generate`` for the tools of a request, which the client carries out."""
     for name in ("functions", "function_call"):
         fields.refuse(name, "it was replaced by tools", [], "none")
+    tools, parallel = fields.array("tools"), fields.flag("parallel_tool_calls")
+    choice = fields.raw("tool_choice")
+    if not tools:
+        if choice not in (None, "none", "auto"):
+            raise bad("tool_choice", "needs tools")
+        return {}
+    if not all(isinstance(tool, dict) for tool in tools):
+        raise bad("tools", "must be an array of objects")
+    if not isinstance(choice, dict):
+        choice = fields.choice("tool_choice", "none", "auto", "required")
+    return {"tools": tools, "tool_choice": choice or "auto", "parallel_tool_calls": parallel, "run_tools": False}
 
 
 def served_generator(service: Service, fields: Fields) -> Served:
@@ -97,7 +108,6 @@ async def chat_completions(service: Service, fields: Fields) -> dict[str, Any] |
 
 def _read(fields: Fields) -> Conversation:
     messages = read_messages(fields.required("messages"), "messages")
-    refuse_tools(fields)
     fields.refuse("modalities", "these models write text only", ["text"])
     fields.refuse("audio", "these models write text only")
     fields.refuse("web_search_options", "this server does not search")
@@ -105,6 +115,7 @@ def _read(fields: Fields) -> Conversation:
     fields.refuse("verbosity", "the models have no such control", "medium")
     arguments = {
         **sampling_arguments(fields),
+        **tool_arguments(fields),
         "max_tokens": max_tokens(fields, "max_completion_tokens", "max_tokens"),
         "json_schema": schema_of(fields, "response_format"),
         "logprobs": top_logprobs(fields),
@@ -150,7 +161,13 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
     yield DONE
 
 
-def _delta(one: Event) -> dict[str, str]:
+def _delta(one: Event) -> dict[str, Any]:
+    if one.call is not None:
+        # Id and name come once; clients join the rest.
+        named = {"name": one.call.name} if one.call.id else {}
+        head = {"id": one.call.id, "type": "function"} if one.call.id else {}
+        function = {**named, "arguments": one.call.arguments}
+        return {"tool_calls": [{"index": one.call.index, **head, "function": function}]}
     return {"reasoning_content" if one.kind == "reasoning" else "content": one.text}
 
 
@@ -168,6 +185,12 @@ def _choice(index: int, answer: Answer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.outcome.reasoning is not None:
         message["reasoning_content"] = answer.reasoning
+    if answer.outcome.tool_calls:
+        message["content"] = answer.text or None
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
+            for call in answer.outcome.tool_calls
+        ]
     return {
         "index": index,
         "message": message,

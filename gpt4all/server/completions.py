@@ -11,11 +11,10 @@ from typing import Any
 
 from gpt4all._native.outcome import Logprobs, Outcome
 from gpt4all.generation.asynchronous import AsyncGeneration
-from gpt4all.options import ReasoningCallback
 from gpt4all.server.chat import model_of, served_generator
 from gpt4all.server.failures import bad
 from gpt4all.server.fields import Fields, check_text
-from gpt4all.server.generating import Start, answers, events
+from gpt4all.server.generating import Start, Tell, answers, events
 from gpt4all.server.http import DONE, Events, Service, event
 from gpt4all.server.pool import Model, Served
 from gpt4all.server.sampling import check_json_options, max_tokens, sampling_arguments, schema_of
@@ -42,7 +41,7 @@ class _Request:
         if "seed" in arguments:
             arguments["seed"] = (arguments["seed"] + choice) % 2**32
 
-        def begin(_: ReasoningCallback) -> AsyncGeneration:
+        def begin(_: Tell) -> AsyncGeneration:
             return model_of(model).agenerate(prompt, **arguments)
 
         return begin

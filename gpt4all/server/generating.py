@@ -9,14 +9,16 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gpt4all._native.outcome import Outcome
+from gpt4all._native.outcome import Outcome, ToolCallDelta
 from gpt4all.generation.asynchronous import AsyncGeneration
-from gpt4all.options import ReasoningCallback
 from gpt4all.server.failures import ApiError
 from gpt4all.server.metrics import Metrics
 
-#: Begins an answer, whose thinking goes to the callback.
-Start = Callable[[ReasoningCallback], AsyncGeneration]
+#: Takes, on the model's thread, what comes beside the text: its kind, and thinking or a piece of a call.
+Tell = Callable[["Kind", "str | ToolCallDelta"], bool]
+#: Begins an answer.
+Start = Callable[[Tell], AsyncGeneration]
+Kind = Literal["text", "reasoning", "call", "end"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,9 @@ class Event:
     """A piece of the answer ``index``, or its end, with its outcome."""
 
     index: int
-    kind: Literal["text", "reasoning", "end"]
+    kind: Kind
     text: str = ""
+    call: ToolCallDelta | None = None
     outcome: Outcome | None = None
 
 
@@ -59,14 +62,15 @@ async def events(
     deadline = time.monotonic() + seconds
 
     async def run(index: int, start: Start) -> None:
-        def think(text: str) -> bool:
-            # On the model's thread; a loop that is closed has no reader.
+        def tell(kind: Kind, news: str | ToolCallDelta) -> bool:
+            event = Event(index, kind, news) if isinstance(news, str) else Event(index, kind, call=news)
+            # A loop that is closed has no reader.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(queue.put_nowait, Event(index, "reasoning", text))
+                loop.call_soon_threadsafe(queue.put_nowait, event)
             return True
 
         async with gate:
-            answer = start(think)
+            answer = start(tell)
             try:
                 async for piece in answer:
                     queue.put_nowait(Event(index, "text", piece))
@@ -111,7 +115,6 @@ async def answers(stream: AsyncGenerator[Event, None]) -> list[Answer]:
                 parts.text.append(event.text)
             elif event.kind == "reasoning":
                 parts.reasoning.append(event.text)
-            else:
-                assert event.outcome is not None
+            elif event.outcome is not None:
                 done[event.index] = Answer(event.outcome, "".join(parts.text), "".join(parts.reasoning))
     return [done[index] for index in sorted(done)]

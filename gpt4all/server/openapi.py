@@ -61,6 +61,22 @@ _STREAM: dict[str, Any] = {
     "stream": _maybe({"type": "boolean"}),
     "stream_options": _maybe({"type": "object", "properties": {"include_usage": _maybe({"type": "boolean"})}}),
 }
+_TOOL: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "function"],
+    "properties": {
+        "type": {"const": "function"},
+        "function": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"},
+                "description": _maybe(_TEXT),
+                "parameters": _maybe(_OBJECT),
+            },
+        },
+    },
+}
 _MESSAGE: dict[str, Any] = {
     "type": "object",
     "required": ["role"],
@@ -106,6 +122,9 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
                     "logprobs": _maybe({"type": "boolean"}),
                     "top_logprobs": _integer(0, MAX_TOP_LOGPROBS),
                     "response_format": _FORMAT,
+                    "tools": _maybe({"type": "array", "items": _TOOL, "maxItems": 128}),
+                    "tool_choice": _maybe({"anyOf": [{"enum": ["none", "auto", "required"]}, _OBJECT]}),
+                    "parallel_tool_calls": _maybe({"type": "boolean"}),
                     "reasoning_effort": _maybe({"enum": ["none", "minimal", "low", "medium", "high", "xhigh"]}),
                     "chat_template_kwargs": _maybe(_OBJECT),
                     **_STREAM,

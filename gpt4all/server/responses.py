@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 from gpt4all._native.outcome import Outcome
-from gpt4all.server.chat import Conversation, model_of, refuse_tools, served_generator, template_args
+from gpt4all.server.chat import Conversation, model_of, served_generator, template_args
 from gpt4all.server.failures import as_api_error, bad
 from gpt4all.server.fields import Fields, check_text
 from gpt4all.server.generating import Event, answers, events
@@ -39,7 +39,8 @@ def _read(fields: Fields) -> Conversation:
     fields.refuse("background", "answers are not kept", False)
     fields.refuse("truncation", "a conversation that does not fit is an error", "disabled")
     fields.refuse("max_tool_calls", "this server calls no tools of its own")
-    refuse_tools(fields)
+    if fields.array("tools") and fields.raw("tool_choice") != "none":
+        fields.refuse("tools", "/v1/chat/completions calls tools, this endpoint does not yet")
     messages = _messages(fields.required("input"))
     instructions = fields.text("instructions")
     if instructions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -280,3 +281,72 @@ def test_plain_endpoints(server: Running) -> None:
     page = httpx.get(f"{server.url}/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert httpx.get(f"{server.url}/app.js").headers["content-type"].startswith("text/javascript")
+
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Paris", "Rome"]}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def test_a_loop_with_a_tool(server: Running, client: OpenAI) -> None:
+    messages: Any = [{"role": "user", "content": "What is the weather in Rome?"}]
+    arguments: Any = {"model": server.chat, "tools": [WEATHER], "temperature": 0, "max_tokens": 100}
+    asked = client.chat.completions.create(messages=messages, tool_choice="required", **arguments)
+    (choice,) = asked.choices
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    (call,) = choice.message.tool_calls
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments)["city"] in ("Paris", "Rome")
+    # As the client writes it: with null for what is not there.
+    messages += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
+    assert client.chat.completions.create(messages=messages, tool_choice="none", **arguments).choices[0].message.content
+
+
+def test_a_streamed_call_names_its_tool_once(server: Running, client: OpenAI) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model=server.chat,
+            messages=[{"role": "user", "content": "What is the weather in Rome?"}],
+            tools=[WEATHER],
+            tool_choice={"type": "function", "function": {"name": "get_weather"}},
+            temperature=0,
+            max_tokens=100,
+            stream=True,
+        )
+    )
+    deltas = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    assert [delta.index for delta in deltas] == [0] * len(deltas)
+    assert [bool(delta.id) for delta in deltas] == [True] + [False] * (len(deltas) - 1)
+    assert deltas[0].function
+    assert deltas[0].function.name == "get_weather"
+    assert all(delta.function and delta.function.name is None for delta in deltas[1:])
+    text = "".join((delta.function and delta.function.arguments) or "" for delta in deltas)
+    assert json.loads(text)["city"] in ("Paris", "Rome")
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("tools", {"tools": [{"type": "web"}]}),
+        ("tools", {"tools": [WEATHER, WEATHER]}),
+        ("tool_choice", {"tool_choice": "required"}),
+        ("tool_choice", {"tools": [WEATHER], "tool_choice": "often"}),
+        ("function_call", {"function_call": "auto"}),
+    ],
+)
+def test_tools_that_make_no_sense_are_named(server: Running, field: str, more: dict[str, Any]) -> None:
+    answer = server.post("/v1/chat/completions", {"model": server.chat, "messages": QUESTION, **more})
+    assert answer.status_code == 400
+    assert (answer.json()["error"]["param"] or answer.json()["error"]["message"]).startswith(field)
