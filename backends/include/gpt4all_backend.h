@@ -179,7 +179,7 @@ typedef struct gpt4all_load_options {
     const char *kv_type;       /* type of the KV cache, "f16" where NULL */
     const float *tensor_split; /* share of each GPU in the devices' order, instead of all on `device`; may be NULL */
     int64_t n_tensor_split;
-    int64_t prefix_cache_bytes;         /* main memory for displaced contexts marked keep_context */
+    int64_t prefix_cache_bytes;         /* main memory for displaced contexts marked keep_context, and checkpoints */
     gpt4all_progress_callback progress; /* may be NULL */
     void *progress_payload;
     int32_t n_sequences; /* generations computed together; each has n_ctx tokens */

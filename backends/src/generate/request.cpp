@@ -93,6 +93,12 @@ void Request::begin(Sequence &sequence) {
     const std::size_t reused = sequence.begin(prompt_, reuse_prefix_, keep_context_);
     progress_.cached_tokens = static_cast<int32_t>(reused);
     pending_.assign(prompt_.begin() + static_cast<std::ptrdiff_t>(reused), prompt_.end());
+    if (reuse_prefix_) checkpoint_at_ = sequence.checkpoint_place(prompt_);
+}
+
+std::size_t Request::chunk() const {
+    const std::size_t held = sequence_->size();
+    return held < checkpoint_at_ ? std::min(chunk_, checkpoint_at_ - held) : chunk_;
 }
 
 bool Request::make_room() {
@@ -111,9 +117,17 @@ bool Request::make_room() {
     return true;
 }
 
+void Request::compute_again(std::vector<llama_token> tokens) {
+    if (tokens.empty()) return;
+    tokens.insert(tokens.end(), pending_.begin() + static_cast<std::ptrdiff_t>(n_computed_), pending_.end());
+    pending_ = std::move(tokens);
+    n_computed_ = 0;
+}
+
 void Request::computed(std::size_t n) {
     sequence_->add(pending_.data() + n_computed_, n);
     n_computed_ += n;
+    if (sequence_->size() == checkpoint_at_ && !answering_) sequence_->make_checkpoint();
     if (n_left() > 0 || afterwards_.empty()) return;
     pending_ = std::exchange(afterwards_, {});
     n_computed_ = 0;

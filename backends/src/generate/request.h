@@ -67,10 +67,12 @@ public:
     // Whether the next token of the answer is all that is to be computed.
     bool answers() const { return answering_ && pending_.size() == 1 && wants_logits(); }
     // Tokens that are computed at once, at most.
-    std::size_t chunk() const { return chunk_; }
+    std::size_t chunk() const;
 
     // Makes room where the sequence is full. False where the answer has to end, and does.
     bool make_room();
+    // Its sequence has been taken back by these tokens.
+    void compute_again(std::vector<llama_token> tokens);
     // So many of the pending tokens have been computed.
     void computed(std::size_t n);
     // All of them have, and these are the logits after the last.
@@ -119,6 +121,7 @@ private:
     std::vector<llama_token> pending_;
     std::size_t n_computed_ = 0;
     std::vector<llama_token> afterwards_; // what follows the pending ones, apart from them
+    std::size_t checkpoint_at_ = 0;       // size of the sequence at which it makes a checkpoint, 0 for none
     bool answering_ = false;              // the prompt is done
     int32_t n_said_ = 0;
     int64_t started_us_ = 0;

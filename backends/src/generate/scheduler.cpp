@@ -284,7 +284,7 @@ void Scheduler::compute_batch() {
     model_.pool_used = true;
     const int32_t status = llama_decode(model_.context.get(), batch_.view());
     if (status != 0) {
-        for (const Share &share : shares_) share.request->sequence()->after_interruption();
+        repair();
         // All of the batch, that is, which ends with the next step.
         if (status == 2 || batch_stopped()) return;
         const std::string reason =
@@ -294,6 +294,22 @@ void Scheduler::compute_batch() {
     }
     model_.retired_pools.clear();
     advance();
+}
+
+// Takes all sequences back to where they are known.
+void Scheduler::repair() {
+    // Recurrent states of several sequences come to lie side by side: those between them may have been half moved away.
+    const bool all = model_.has_trait(GPT4ALL_TRAIT_RECURRENT) && shares_.size() > 1;
+    for (Sequence &sequence : sequences_) {
+        const auto holds = [&](const Request &request) { return request.sequence() == &sequence; };
+        const bool computed =
+            std::any_of(shares_.begin(), shares_.end(), [&](const Share &share) { return holds(*share.request); });
+        if (!computed && !all) continue;
+        std::vector<llama_token> lost = sequence.after_interruption();
+        for (const auto &request : running_) {
+            if (holds(*request) && !request->ended()) request->compute_again(lost);
+        }
+    }
 }
 
 void Scheduler::advance() {

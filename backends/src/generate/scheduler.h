@@ -74,6 +74,7 @@ private:
     void take_turns(const std::vector<Request *> &ready, std::size_t room);
     void compute_batch();
     void advance();
+    void repair();
     void fail_all(gpt4all_status status, const std::string &message);
     // Of all requests in the batch, so that nothing of it is wanted.
     bool batch_stopped() const;

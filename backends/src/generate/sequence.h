@@ -33,8 +33,15 @@ public:
     // Tokens that the engine has computed after those it held.
     void add(const llama_token *tokens, std::size_t n);
 
-    // Brings this record in line with what the engine kept of a failed batch.
-    void after_interruption();
+    // How many tokens of a prompt a checkpoint is to be made after; 0 where there is no use in it.
+    std::size_t checkpoint_place(const std::vector<llama_token> &prompt) const;
+
+    // Copies what the memory could not be taken back to, if there is room.
+    void make_checkpoint();
+
+    // Takes the memory back to where it is known after a batch that failed. What is to be computed again, to be where
+    // this was before it.
+    std::vector<llama_token> after_interruption();
 
     // Drops the oldest half of what comes after `keep` tokens. What is to be computed again, from the first token on:
     // nothing where the memory could be shifted.
@@ -45,11 +52,15 @@ public:
 private:
     const HeldTokens &held();
     std::optional<SavedContext> save(std::size_t beaten);
-    std::size_t switch_context(const std::vector<llama_token> &prompt);
+    void load(const SavedContext &saved);
+    bool take_back(std::size_t n);
+    bool restore_checkpoint();
+    void drop_checkpoint();
 
     Model &model_;
     const llama_seq_id id_;
     HeldTokens held_;
+    std::vector<uint8_t> checkpoint_;
     bool keep_ = false;
     PrefixCache &displaced_;
 };

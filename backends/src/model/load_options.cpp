@@ -13,11 +13,6 @@
 namespace gpt4all {
 namespace {
 
-// Up to this context, sliding-window layers keep every position, so that a
-// prefix can be taken back and the context shifted; beyond it the memory that
-// the window saves matters more.
-constexpr int32_t FULL_WINDOW_CACHE_MAX_CTX = 8192;
-
 void check_load_options(const gpt4all_load_options &options) {
     if (options.n_ctx != 0 && options.n_ctx < 8) invalid_argument("n_ctx must be 0 or at least 8");
     if (options.n_batch < 1) invalid_argument("n_batch must be at least 1");
@@ -114,7 +109,7 @@ llama_context_params context_params(const gpt4all_load_options &options, int32_t
     params.type_k = parse_kv_type(options.kv_type);
     params.type_v = params.type_k;
     params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
-    params.swa_full = n_ctx <= FULL_WINDOW_CACHE_MAX_CTX;
+    params.swa_full = keeps_all_of_windows(n_ctx);
     return params;
 }
 

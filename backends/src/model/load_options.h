@@ -22,6 +22,9 @@ ggml_type parse_kv_type(const char *name);
 int32_t context_size(const gpt4all_load_options &options, const llama_model *weights);
 // How many generations are computed together: one where an encoder's output is there for one at a time.
 int32_t sequence_count(const gpt4all_load_options &options, const llama_model *weights);
+// Up to this context, sliding-window layers keep every position, so that a prefix can be taken back and the context
+// shifted; beyond it the memory that the window saves matters more.
+inline bool keeps_all_of_windows(int32_t n_ctx) { return n_ctx <= 8192; }
 llama_context_params context_params(const gpt4all_load_options &options, int32_t n_ctx, int32_t n_sequences);
 
 EmbedSettings embed_settings(const gpt4all_load_options &options, const llama_model *weights);
