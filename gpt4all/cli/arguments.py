@@ -148,14 +148,18 @@ def read_schema(name: str) -> dict[str, Any]:
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not A,B,…: a number for each GPU") from None
 
 
 def _bias(text: str) -> tuple[int, float]:
-    token, separator, bias = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is not TOKEN_ID=BIAS")
-    return int(token), float(bias)
+    token, _, bias = text.partition("=")
+    try:
+        return int(token), float(bias)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TOKEN_ID=BIAS, two numbers") from None
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -99,7 +99,8 @@ def _output(options: argparse.Namespace, stack: ExitStack) -> IO[str]:
 
 def _done(options: argparse.Namespace) -> dict[int, str]:
     """What the output has already: index and hash of the input."""
-    if options.output is None or not Path(options.output).exists():
+    # A device or a pipe has nothing to go on with, and may never end.
+    if options.output is None or not Path(options.output).is_file():
         return {}
     done: dict[int, str] = {}
     kept: list[str] = []

@@ -86,13 +86,26 @@ def read_message(read: Reader) -> str:
     lines = [line]
     while lines[-1].endswith("\\"):
         lines[-1] = lines[-1].removesuffix("\\")
-        lines.append(read(". "))
+        lines += _next_line(read) or [""]
     return "\n".join(lines)
 
 
 def _fenced(read: Reader, first: str) -> str:
     lines = [first]
     while not lines[-1].rstrip().endswith(_FENCE):
-        lines.append(read(". "))
+        following = _next_line(read)
+        if not following:
+            break
+        lines += following
     lines[-1] = lines[-1].rstrip().removesuffix(_FENCE)
     return "\n".join(lines).strip("\n")
+
+
+def _next_line(read: Reader) -> list[str]:
+    """One, or none at the end of a pipe, which ends the message too; of who types, Ctrl-D leaves."""
+    try:
+        return [read(". ")]
+    except EOFError:
+        if sys.stdin.isatty():
+            raise
+        return []

@@ -84,7 +84,7 @@ def _items(options: argparse.Namespace) -> Iterator[Item]:
             continue
         as_json = options.jsonl or name.endswith((".jsonl", ".ndjson"))
         for item in inputs.jsonl(name) if as_json else inputs.lines(name):
-            yield Item(index, item.id, item.value)
+            yield Item(index, item.id, item.value, item.error)
             index += 1
 
 

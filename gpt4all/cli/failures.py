@@ -42,6 +42,7 @@ def guarded(run: Callable[[], int], *, verbose: bool) -> int:
     Returns:
         The exit status.
     """
+    _open_what_is_closed()
     _use_utf8()
     _show_warnings_shortly()
     try:
@@ -97,6 +98,13 @@ def say(message: str) -> None:
     """A line on stderr, which nobody may be reading."""
     with contextlib.suppress(OSError, AttributeError):  # closed, or none at all
         print(f"gpt4all: {message}", file=sys.stderr, flush=True)
+
+
+def _open_what_is_closed() -> None:
+    """``>&-`` leaves ``None``, and a number that the next file opened, such as a model, would be given."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the end
 
 
 def _use_utf8() -> None:

@@ -84,6 +84,8 @@ def progress_bar(what: str, unit: str, total: int | None, done: int) -> Iterator
 
 def append_whole_lines(path: Path) -> IO[str]:
     """A file opened for more lines; half a line, which a killed process leaves, is cut off."""
+    if path.exists() and not path.is_file():  # a device or a pipe, which has no half lines
+        return open(path, "w", encoding="utf-8", newline="\n")
     with open(path, "a+b") as file:
         keep = size = file.seek(0, os.SEEK_END)
         while keep:

@@ -52,20 +52,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words.pop(0) if words else "--help"
     if name in ("-h", "--help", "help") and not words:
-        sys.stdout.write(
-            _HELP.format(commands="\n".join(f"  {name:11} {line}" for name, (_, line) in COMMANDS.items()))
-        )
-        return 0
+        lines = "\n".join(f"  {name:11} {line}" for name, (_, line) in COMMANDS.items())
+        return _tell(_HELP.format(commands=lines))
     if name in ("-V", "--version"):
         from gpt4all import __version__
 
-        print(f"gpt4all {__version__}")
-        return 0
+        return _tell(f"gpt4all {__version__}\n")
     if name == "help":
         name, words = words[0], ["--help"]
     from gpt4all.cli import failures
 
     return failures.guarded(lambda: _run(name, words), verbose="-v" in words or "--verbose" in words)
+
+
+def _tell(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, AttributeError):  # full, or closed; what can say so is imported only then
+        from gpt4all.cli import failures
+
+        def again() -> int:
+            print(text, end="")
+            return 0
+
+        return failures.guarded(again, verbose=False)
+    return 0
 
 
 def _run(name: str, words: Sequence[str]) -> int:

@@ -66,6 +66,8 @@ def test_a_schema_cut_off_is_no_success(command: RunCommand, fake_model: FakeMod
         (("ask", "MODEL", "Hi", "--schema", "{"), 2, "is not JSON"),
         (("ask", "MODEL", "Hi", "--schema", "no-such-file"), 1, "no-such-file: No such file"),
         (("ask", "MODEL", "Hi", "--logit-bias", "x"), 2, "TOKEN_ID=BIAS"),
+        (("ask", "MODEL", "Hi", "--logit-bias", "a=b"), 2, "TOKEN_ID=BIAS"),
+        (("ask", "MODEL", "Hi", "--tensor-split", "a,b"), 2, "a number for each GPU"),
         (("ask", "MODEL", "Hi", "--tem", "1"), 2, "unrecognized arguments"),
         (("ask", "no-such-model.gguf", "Hi", "--offline"), 3, "does not exist"),
         (("ask", "MODEL", "Hi", "--raw", "--system", "x"), 2, "--raw"),

@@ -118,3 +118,11 @@ def test_a_real_model(command: RunCommand, smollm2: Path, prompts: Path, tmp_pat
     done = command("batch", smollm2, prompts, "-o", tmp_path / "out.jsonl", "--max-tokens", "8", "-j", "2")
     assert (done.status, done.err) == (0, "")
     assert all(line["completion_tokens"] > 0 for line in lines(tmp_path / "out.jsonl").values())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_an_output_without_end_is_not_read(command: RunCommand, fake_model: FakeModel, prompts: Path) -> None:
+    done = command("batch", fake_model(" x", END), prompts, "-o", "/dev/full")
+    assert (done.status, done.out) == (1, "")
+    assert "No space left" in done.err
+    assert "Traceback" not in done.err

@@ -187,6 +187,12 @@ def test_a_pipe_is_a_conversation_without_prompts(command: RunCommand, fake_mode
     assert done.out == " one\n two\n"
 
 
+@pytest.mark.parametrize("stdin", ['"""one\ntwo', '"""one\ntwo"""\n', "one\\\ntwo", '"""one\ntwo\n'])
+def test_a_pipe_may_end_within_a_message(command: RunCommand, fake_model: FakeModel, stdin: str) -> None:
+    done = command("chat", fake_model(" answer", END), stdin=stdin)
+    assert (done.status, done.out, done.err) == (0, " answer\n", "")
+
+
 def test_no_colours(terminal: OpenTerminal, fake_model: FakeModel, environment: dict[str, str]) -> None:
     environment["NO_COLOR"] = "1"
     talk = terminal("chat", fake_model(ECHO, END), "--no-history")

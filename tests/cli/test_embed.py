@@ -130,3 +130,11 @@ def test_a_model_that_writes_texts_is_refused(command: RunCommand, smollm2: Path
     done = command("embed", smollm2, stdin="one\n")
     assert done.status == 1
     assert "makes no embeddings" in done.err
+
+
+def test_a_line_that_is_no_json_is_not_embedded(command: RunCommand, tiny_bert: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('"one"\n{"text": "two"\n', encoding="utf-8")
+    done = embedded(command, tiny_bert, source)
+    assert (done.status, done.out) == (2, "")
+    assert "in.jsonl, line 2 is not JSON" in done.err

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gpt4all.cli.main import COMMANDS, command_parser
 from tests.cli.conftest import RunCommand
+from tests.support.command_line import command_line
+from tests.support.fake.backend import END, FakeModel
 
 
 def test_help_lists_all_commands(command: RunCommand) -> None:
@@ -73,3 +77,23 @@ def test_a_command_is_a_module_with_two_functions(name: str) -> None:
     module = importlib.import_module(f"gpt4all.cli.{COMMANDS[name][0]}")
     assert callable(module.add_arguments)
     assert callable(module.run)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("models", "list", "--json")])
+def test_output_that_cannot_be_written(environment: dict[str, str], words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command_line(*words), env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("gpt4all: error: ")
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes them")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(environment: dict[str, str], fake_model: FakeModel, closed: str) -> None:
+    line = shlex.join(command_line("ask", fake_model(" x", END), "Hi"))
+    for words in (line, shlex.join(command_line("--help"))):
+        done = subprocess.run(["sh", "-c", f"{words} {closed}"], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
