@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"--host {options.host} lets other machines ask, which needs a key: --api-key, or {KEY_VARIABLE}"
         )
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"--port must be from 0 to 65535, not {options.port}")
     settings = Settings(
         host=options.host,
         port=options.port,
@@ -66,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
         load=load_arguments(options),
         n_parallel=int(_at_least("--parallel", options.parallel, 1)),
         queue=int(_at_least("--queue", options.queue, 0)),
-        max_memory=None if options.max_memory is None else int(options.max_memory * (1 << 30)),
+        max_memory=None
+        if options.max_memory is None
+        else int(_at_least("--max-memory", options.max_memory, 0) * (1 << 30)),
         unload_after=_at_least("--unload-after", options.unload_after, 0),
         timeout=_at_least("--timeout", options.timeout, 1),
         grace=_at_least("--grace", options.grace, 0),
@@ -94,6 +98,6 @@ def _show_log(options: argparse.Namespace) -> None:
 
 
 def _at_least(name: str, value: float, least: float) -> float:
-    if not value >= least:
-        raise UsageError(f"{name} must be at least {least:g}")
+    if not least <= value < float("inf"):
+        raise UsageError(f"{name} must be a number of at least {least:g}, not {value:g}")
     return value

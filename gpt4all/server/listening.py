@@ -60,5 +60,8 @@ def serve(app: ASGIApp, settings: Settings, *, log_level: str = "warning") -> bo
         backlog=2048,
     )
     server = _Server(config)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's, with a status of its own, after it has said why
+        return False
     return server.started

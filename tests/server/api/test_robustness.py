@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import testmodels
 
 from tests.support.http.served import Running, running
 
@@ -206,3 +209,21 @@ def test_models_take_turns_within_a_limit_of_memory() -> None:
 def test_only_loopback_without_a_key() -> None:
     with pytest.raises(AssertionError, match="needs a key"), running("--host", "0.0.0.0", models=("smollm2",)):
         pass
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999"), ("--port", "-3"), ("--grace", "inf"), ("--max-memory", "-1")]
+)
+def test_numbers_that_make_no_sense(option: str, value: str) -> None:
+    with pytest.raises(AssertionError) as raised, running(option, value, models=("smollm2",)):
+        pass
+    assert str(raised.value).startswith(f"gpt4all: error: {option} must be")
+    assert "Traceback" not in str(raised.value)
+
+
+def test_a_port_that_is_taken(server: Running) -> None:
+    command = [sys.executable, "-m", "gpt4all", "serve", str(testmodels.ensure("smollm2")), "--port", str(server.port)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
