@@ -21,7 +21,7 @@ from gpt4all import GPT4All
 from gpt4all.chat.tools import read_tools
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/dev bfcl", description=__doc__.partition("\n")[2].strip())
     parser.add_argument("--calls", type=int, default=0, metavar="N", help="ask a model this many of the questions")
     parser.add_argument("--model", type=Path, help="instead of SmolLM2 135M")

@@ -82,6 +82,18 @@ class Terminal:
         start, self._seen = self._seen, at + len(text)
         return self.screen[start : self._seen]
 
+    def interrupt(self, text: str) -> None:
+        """Presses Ctrl-C until ``text`` comes, as people do: between the prompt and the read that follows one is lost."""
+        for _ in range(DEADLINE):
+            self.type("\x03")
+            while select.select([self._main], [], [], 1)[0]:
+                if not self._read():
+                    raise AssertionError(f"the command ended before {text!r}:\n{self.screen}")
+                if self.screen.find(text, self._seen) >= 0:
+                    self.wait_for(text)
+                    return
+        raise AssertionError(f"Ctrl-C does nothing:\n{self.screen}")
+
     def end(self) -> int:
         """Reads to the end; gives the exit status."""
         while self._read():
