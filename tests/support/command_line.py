@@ -84,7 +84,7 @@ class Terminal:
 
     def interrupt(self, text: str) -> None:
         """Presses Ctrl-C until ``text`` comes, as people do: between the prompt and the read that follows one is lost."""
-        for _ in range(DEADLINE):
+        for _ in range(int(DEADLINE)):
             self.type("\x03")
             while select.select([self._main], [], [], 1)[0]:
                 if not self._read():
