@@ -83,7 +83,7 @@ class Terminal:
         return self.screen[start : self._seen]
 
     def interrupt(self, text: str) -> None:
-        """Presses Ctrl-C until ``text`` comes, as people do: between the prompt and the read that follows one is lost."""
+        """Presses Ctrl-C until ``text`` comes, as people do: just before a read, one is lost."""
         for _ in range(int(DEADLINE)):
             self.type("\x03")
             while select.select([self._main], [], [], 1)[0]:
