@@ -20,7 +20,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError:
-        raise CommandError("completion needs shtab: pip install 'gpt4all[cli]'") from None
+        from gpt4all._native.installation import requirement
+
+        raise CommandError(f"completion needs shtab: pip install {requirement('cli')}") from None
     from gpt4all.cli.main import ALIASES, COMMANDS, command_parser
 
     whole = argparse.ArgumentParser(prog="gpt4all")

@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "gpt4all":
             raise
-        raise CommandError(f"{error.name} is missing; pip install 'gpt4all[server]' brings it") from None
+        from gpt4all._native.installation import requirement
+
+        raise CommandError(f"{error.name} is missing; pip install {requirement('server')} brings it") from None
     keys = options.api_key or [key for key in [os.environ.get(KEY_VARIABLE)] if key]
     if not all(key.isascii() and key.isprintable() and " " not in key and key for key in keys):
         raise UsageError("an API key must be printable ASCII without spaces")

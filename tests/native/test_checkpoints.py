@@ -179,7 +179,7 @@ def test_those_beside_a_stopped_computation(real_library: Library, name: str) ->
                 model.generate(start, max_tokens=1)
             # Another one lies between the two each time.
             other, idle = (1, 2) if looks % 2 else (2, 1)
-            pair = [model.start(starts[place] * 20, max_tokens=1) for place in (0, other)]
+            pair = [model.start(starts[place] * 20, max_tokens=1, n_batch=4) for place in (0, other)]
             stopped += cancel_after(pair, looks % 97)
             assert model.generate(longer[idle], max_tokens=5).calls == expected[idle]
             if stopped >= 60:

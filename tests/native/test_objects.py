@@ -61,7 +61,7 @@ def test_pickling_says_what_to_do(loaded: LoadFake) -> None:
         ("temprature", r"did you mean temp=\?"),
         ("max_token", r"did you mean max_tokens=\?"),
         ("repetition_penalty", r"did you mean repeat_penalty=\?"),
-        ("messages", r"did you mean chat_session\(messages=...\)"),
+        ("messages", r"did you mean prompt=, which takes a list of messages too\?"),
         ("zzz", "it takes prompt, max_tokens, temp, "),
     ],
 )
@@ -80,9 +80,9 @@ def test_generate_knows_other_names(loaded: LoadFake, name: str, hint: str) -> N
     asyncio.run(call())
 
 
-def test_messages_are_no_prompt(loaded: LoadFake) -> None:
-    prompt: Any = [{"role": "user", "content": "x"}]
-    with pytest.raises(TypeError, match=r"prompt must be a str, not list; give earlier messages to chat_session"):
+def test_one_message_is_no_prompt(loaded: LoadFake) -> None:
+    prompt: Any = {"role": "user", "content": "x"}
+    with pytest.raises(TypeError, match="prompt must be a str or a list of messages, not dict"):
         loaded("a", END).generate(prompt)
 
 
