@@ -23,6 +23,8 @@ __all__ = ["check_wheel", "header_functions"]
 _ROOT = Path(__file__).resolve().parents[2]
 _HEADER = _ROOT / "backends" / "include" / "gpt4all_backend.h"
 _LIBRARIES = PurePosixPath("gpt4all/_native/lib")
+#: What the server shows at its root.
+_PAGE = PurePosixPath("gpt4all/server/page")
 _LIMIT_MB = 20.0
 #: With Vulkan's shaders, and the CPU modules a second time.
 _LIMIT_KOMPUTE_MB = 40.0
@@ -65,14 +67,14 @@ def check_wheel(path: Path, *, allow_native: bool = False, limit_mb: float = 0) 
 
 
 def _check_contents(files: dict[str, bytes], info: str) -> Iterator[str]:
-    for needed in ("gpt4all/__init__.py", "gpt4all/py.typed"):
+    for needed in ("gpt4all/__init__.py", "gpt4all/py.typed", f"{_PAGE}/index.html"):
         if needed not in files:
             yield f"{needed} is missing"
     for file in files:
         path = PurePosixPath(file)
         if path.parts[0] not in ("gpt4all", info):
             yield f"{file} does not belong into the wheel"
-        elif path.parts[0] == info or path.is_relative_to(_LIBRARIES):
+        elif path.parts[0] == info or path.is_relative_to(_LIBRARIES) or path.is_relative_to(_PAGE):
             continue
         elif path.suffix not in (".py", ".pyi") and path.name not in ("py.typed", "rthooks.dat"):
             yield f"{file} is no part of the Python package"

@@ -47,6 +47,7 @@ def sound_wheel() -> dict[str, bytes]:
     return {
         "gpt4all/__init__.py": b"",
         "gpt4all/py.typed": b"",
+        "gpt4all/server/page/index.html": b"",
         LIBRARY: entry_library(),
         **{module: build_elf(exports=["ggml_backend_score", "ggml_backend_init"]) for module in MODULES},
         RECORD: json.dumps(record).encode(),
