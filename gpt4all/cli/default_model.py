@@ -30,12 +30,12 @@ def choose(options: argparse.Namespace) -> str:
 def best_here(directory: str | None) -> dict[str, Any] | None:
     """The largest model that generates text and surely fits; ``None`` where there is none."""
     from gpt4all import GPT4All, GPT4AllError, gguf
-    from gpt4all.machine.main_memory import rooms
+    from gpt4all.machine.main_memory import free_memory
 
-    free = min((room.free for room in rooms()), default=1 << 62)
+    free = free_memory()
     models = GPT4All.list_local_models(directory)
     for model in sorted(models, key=lambda model: (-model["filesize"], model["path"])):
-        if not model["complete"] or model["filesize"] > _SHARE * free:
+        if not model["complete"] or (free is not None and model["filesize"] > _SHARE * free):
             continue
         try:
             header = gguf.preflight(model["path"])

@@ -30,6 +30,7 @@ def describe(
         strict: raises what is wrong with the file instead of telling it as ``error``.
     """
     from gpt4all import GPT4AllError, gguf
+    from gpt4all.machine.main_memory import free_memory
 
     path = Path(path)
     name = path.name if listed is None else listed["model_name"]
@@ -83,13 +84,6 @@ def memory_needed(path: Path, n_ctx: int, size: int) -> int | None:
     except GPT4AllError:
         return None
     return need.total + size
-
-
-def free_memory() -> int | None:
-    """Bytes of main memory that this process may still take, ``None`` where unknown."""
-    from gpt4all.machine.main_memory import rooms
-
-    return min((room.free for room in rooms()), default=None)
 
 
 def size_text(size: int) -> str:

@@ -74,7 +74,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _search(options: argparse.Namespace) -> int:
     from gpt4all import GPT4All
-    from gpt4all.cli.model_facts import free_memory
+    from gpt4all.machine.main_memory import free_memory
 
     free = free_memory()
     found = GPT4All.search_models(" ".join(options.words), max_memory=free if options.fits else None)

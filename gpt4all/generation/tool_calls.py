@@ -204,7 +204,17 @@ def _plain(value: Any) -> Any:
 
 def carry_out(steps: Steps) -> bool:
     """Makes the calls on this thread; async functions have an event loop of their own."""
-    return _drive(steps, _waited_for)
+    try:
+        todo = next(steps)
+        while True:
+            try:
+                value = _waited_for(todo)
+            except BaseException as error:
+                todo = steps.throw(error)
+            else:
+                todo = steps.send(value)
+    except StopIteration as end:
+        return bool(end.value)
 
 
 async def carry_out_async(steps: Steps) -> bool:
@@ -219,20 +229,6 @@ async def carry_out_async(steps: Steps) -> bool:
                 value = todo() if is_async else await asyncio.to_thread(todo)
                 if inspect.isawaitable(value):
                     value = await value
-            except BaseException as error:
-                todo = steps.throw(error)
-            else:
-                todo = steps.send(value)
-    except StopIteration as end:
-        return bool(end.value)
-
-
-def _drive(steps: Steps, call: Callable[[Callable[[], Any]], Any]) -> bool:
-    try:
-        todo = next(steps)
-        while True:
-            try:
-                value = call(todo)
             except BaseException as error:
                 todo = steps.throw(error)
             else:

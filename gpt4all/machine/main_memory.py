@@ -27,6 +27,11 @@ class Room:
     mapped_too: bool = False
 
 
+def free_memory() -> int | None:
+    """Bytes of main memory that this process may still take, ``None`` where unknown."""
+    return min((room.free for room in rooms()), default=None)
+
+
 def rooms(root: Path = _ROOT) -> list[Room]:
     """What the machine, each control group and the process's own limit leave; ``[]`` where none of it can be asked."""
     return [*_machine(root), *_groups(root), *_address_space(root)] if sys.platform == "linux" else []
