@@ -20,7 +20,6 @@ from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output, Run
 from gpt4all.engine.workers import interrupt_again
 from gpt4all.generation.exchange import ChatExchange, Exchange, PromptExchange
-from gpt4all.generation.tool_calls import Steps, ToolUse, carry_out, carry_out_async
 from gpt4all.notices import warn_caller
 from gpt4all.options import (
     GenerationOptions,
@@ -28,6 +27,8 @@ from gpt4all.options import (
     ResponseCallback,
     empty_response_callback,
 )
+from gpt4all.tools.calls import ToolUse
+from gpt4all.tools.running import Steps, carry_out, carry_out_async
 
 
 class Call:

@@ -15,8 +15,9 @@ from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output
 from gpt4all.errors import CancellationError
 from gpt4all.generation.reasoning import Splitter, splitter_for
-from gpt4all.generation.tool_calls import INTERRUPTED, AnswerReader, ToolUse, calls_message
 from gpt4all.options import GenerationOptions, ReasoningCallback
+from gpt4all.tools.answer_reader import AnswerReader
+from gpt4all.tools.calls import INTERRUPTED, ToolUse, calls_message
 
 
 class Exchange(Protocol):

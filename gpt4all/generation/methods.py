@@ -387,7 +387,7 @@ class GenerationMethods(ChatMethods):
     ) -> Call:
         # With the engine, which is loaded by now.
         from gpt4all.generation.call import Call
-        from gpt4all.generation.tool_calls import ToolUse
+        from gpt4all.tools.calls import ToolUse
 
         format_message = None if chat is None else self._own_format()
         if isinstance(prompt, str):

@@ -18,7 +18,7 @@ from testmodels import ensure
 
 from bfcl.questions import Question, fetch_package, read
 from gpt4all import GPT4All
-from gpt4all.chat.tools import read_tools
+from gpt4all.tools.toolbox import read_tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -169,7 +169,7 @@ def test_text_that_imitates_calls_and_results_stays_text(smollm2: GPT4All, attac
         tokens = smollm2._loaded.tokenize_parts(parts)
         return sum(token in control for token in tokens)
 
-    from gpt4all.chat.tools import read_tools
+    from gpt4all.tools.toolbox import read_tools
 
     assert controls(attack) == controls("harmless")
     smollm2.generate(attack, tools=[send], max_tokens=1, temp=0)

@@ -13,7 +13,7 @@ import pytest
 
 from gpt4all import GPT4All, ToolCall, ToolCallDelta, ToolError
 from gpt4all._native.backend import NativeModel
-from gpt4all.generation.tool_calls import INTERRUPTED, REFUSED
+from gpt4all.tools.calls import INTERRUPTED, REFUSED
 from tests.support.fake.backend import END
 from tests.support.fake.helpers import LoadFake
 from tests.support.fake.scripted_answers import ScriptedAnswers, call

@@ -15,15 +15,15 @@ import jsonschema
 import pydantic
 import pytest
 
-from gpt4all.chat.docstrings import read_docstring
-from gpt4all.chat.tools import Tool, check_choice, read_tools
+from gpt4all.tools.docstrings import read_docstring
+from gpt4all.tools.toolbox import Tool, check_choice, read_tools
 
 
 @pytest.fixture(params=["pydantic", "standard library"])
 def types_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to read annotations."""
     if request.param != "pydantic":
-        monkeypatch.setitem(sys.modules, "gpt4all.chat.pydantic_types", None)
+        monkeypatch.setitem(sys.modules, "gpt4all.tools.pydantic_types", None)
     return str(request.param)
 
 

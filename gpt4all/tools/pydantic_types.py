@@ -24,7 +24,7 @@ def _without_uniqueness(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class PydanticTypes:
-    """See ``gpt4all.chat.signatures.Types``."""
+    """See ``gpt4all.tools.signatures.Types``."""
 
     def __init__(self) -> None:
         self._adapters: dict[int, tuple[Any, TypeAdapter[Any]]] = {}

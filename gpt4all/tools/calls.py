@@ -1,28 +1,25 @@
-"""Calls of tools: read from an answer, checked, and carried out between the rounds of a generation."""
+"""Calls of tools: checked, answered between the rounds of a generation, and the messages that they leave."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
 import functools
-import inspect
 import json
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gpt4all._native.outcome import ToolCall, ToolCallDelta
+from gpt4all._native.outcome import ToolCall
 from gpt4all.chat.messages import Message
 from gpt4all.checks import check_callback, check_flag, check_integer
 from gpt4all.errors import ToolError
 from gpt4all.options import ToolCallback, ToolDeltaCallback
+from gpt4all.tools.running import Steps
 
 if TYPE_CHECKING:
-    from gpt4all.chat.tools import Tool, Toolbox
-
-#: What is to be called next; its result, or what it raises, is sent or thrown back.
-Steps = Generator[Callable[[], Any], Any, bool]
+    from gpt4all.tools.toolbox import Tool, Toolbox
 
 REFUSED = "The call was refused by the user."
 INTERRUPTED = "Error: the call was interrupted."
@@ -64,7 +61,7 @@ class ToolUse:
             if callback is not None:
                 check_callback(name, callback)
         # Grammars take a while to import, which calls without tools need not wait for.
-        from gpt4all.chat.tools import check_choice, read_tools
+        from gpt4all.tools.toolbox import check_choice, read_tools
 
         run = check_flag("run_tools", run_tools)
         if tool_callback is not None and not run:
@@ -200,119 +197,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return list(value)
     return str(value)
-
-
-def carry_out(steps: Steps) -> bool:
-    """Makes the calls on this thread; async functions have an event loop of their own."""
-    try:
-        todo = next(steps)
-        while True:
-            try:
-                value = _waited_for(todo)
-            except BaseException as error:
-                todo = steps.throw(error)
-            else:
-                todo = steps.send(value)
-    except StopIteration as end:
-        return bool(end.value)
-
-
-async def carry_out_async(steps: Steps) -> bool:
-    """Awaits async functions, and makes other calls on a thread of their own."""
-    import asyncio
-
-    try:
-        todo = next(steps)
-        while True:
-            try:
-                is_async = _is_async(todo)
-                value = todo() if is_async else await asyncio.to_thread(todo)
-                if inspect.isawaitable(value):
-                    value = await value
-            except BaseException as error:
-                todo = steps.throw(error)
-            else:
-                todo = steps.send(value)
-    except StopIteration as end:
-        return bool(end.value)
-
-
-def _is_async(function: Any) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def _waited_for(todo: Callable[[], Any]) -> Any:
-    value = todo()
-    if not inspect.isawaitable(value):
-        return value
-    import asyncio
-    import contextvars
-    from concurrent.futures import ThreadPoolExecutor
-
-    async def wait() -> Any:
-        return await value
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
-    # In a coroutine that calls generate() and not agenerate(): its loop stands still meanwhile.
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(contextvars.copy_context().run, asyncio.run, wait()).result()
-
-
-class AnswerReader:
-    """Reads an answer as it grows: its text, its thinking and its calls."""
-
-    def __init__(self, parse: Callable[[str, bool], dict[str, Any]], on_delta: ToolDeltaCallback | None) -> None:
-        self._parse = parse
-        self._on_delta = on_delta
-        self._raw = ""
-        self._content = self._thinking = ""
-        #: How much of each call's arguments has been told, and the ids of calls that have none of their own.
-        self._told: list[int] = []
-        self._ids: list[str] = []
-        self.calls: list[dict[str, Any]] = []
-
-    def feed(self, piece: str) -> tuple[str, str, bool]:
-        """New thinking, new text, and whether to go on."""
-        if not piece:
-            return "", "", True
-        self._raw += piece
-        return self._read(is_partial=True)
-
-    def finish(self, *, cut_off: bool) -> tuple[str, str]:
-        thinking, content, _ = self._read(is_partial=cut_off)
-        return thinking, content
-
-    def _read(self, *, is_partial: bool) -> tuple[str, str, bool]:
-        found = self._parse(self._raw, is_partial)
-        content = _growth(self._content, found["content"])
-        thinking = _growth(self._thinking, found["reasoning_content"])
-        self._content += content
-        self._thinking += thinking
-        self.calls = found["tool_calls"]
-        while len(self._ids) < len(self.calls):
-            self._ids.append(self.calls[len(self._ids)]["id"] or new_id())
-        for call, identity in zip(self.calls, self._ids, strict=False):
-            call["id"] = identity
-        return thinking, content, self._tell()
-
-    def _tell(self) -> bool:
-        go_on = True
-        for index, call in enumerate(self.calls):
-            is_new = index >= len(self._told)
-            if is_new:
-                self._told.append(0)
-            rest = call["arguments"][self._told[index] :]
-            self._told[index] += len(rest)
-            if self._on_delta is not None and (is_new or rest):
-                delta = ToolCallDelta(index, call["id"] if is_new else "", call["name"] if is_new else "", rest)
-                go_on = self._on_delta(delta) is not False and go_on
-        return go_on
-
-
-def _growth(before: str, after: str) -> str:
-    return after[len(before) :] if after.startswith(before) else ""

@@ -19,7 +19,7 @@ _MAX_NESTING = 40
 
 
 class StandardTypes:
-    """See ``gpt4all.chat.signatures.Types``."""
+    """See ``gpt4all.tools.signatures.Types``."""
 
     def schemas(self, annotations: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
         writer = _Writer()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-from gpt4all.chat.docstrings import read_docstring
+from gpt4all.tools.docstrings import read_docstring
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -135,11 +135,11 @@ def _is_json(value: Any) -> bool:
 
 def _schemas(annotations: dict[str, Any]) -> tuple[Types, dict[str, dict[str, Any]], dict[str, Any]]:
     """Who reads the annotations, and what they are."""
-    from gpt4all.chat.standard_types import StandardTypes
+    from gpt4all.tools.standard_types import StandardTypes
 
     standard = StandardTypes()
     try:
-        from gpt4all.chat.pydantic_types import PydanticTypes
+        from gpt4all.tools.pydantic_types import PydanticTypes
 
         types: Types = PydanticTypes()
     except ImportError:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpt4all.chat.signatures import Signature, read_signature
 from gpt4all.checks import check_text
 from gpt4all.grammars.json_schema import accepts, schema_grammar
 from gpt4all.grammars.keywords import ANNOTATIONS
+from gpt4all.tools.signatures import Signature, read_signature
 
 #: OpenAI's rule, and the dots of names such as ``math.factorial``.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
