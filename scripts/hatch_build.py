@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,12 @@ class NativeLibraryHook(BuildHookInterface[Any]):
             build_data.setdefault("sbom_files", []).append(self._write_bill(tag, records))
 
     def _write_bill(self, tag: str, records: list[dict[str, Any]]) -> str:
-        path = Path(tempfile.mkdtemp(prefix="gpt4all-sbom-"), SBOM_NAME)
+        folder = Path(tempfile.mkdtemp(prefix="gpt4all-sbom-"))
+        # Hatchling tells the hook when a wheel is made, but not when making it failed.
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = folder / SBOM_NAME
         path.write_text(bill_of_materials(self.metadata.version, tag, records), encoding="utf-8", newline="\n")
         return str(path)
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Called by hatchling when the wheel is made."""
-        for path in build_data.get("sbom_files", []):
-            if Path(path).name == SBOM_NAME:
-                shutil.rmtree(Path(path).parent, ignore_errors=True)
 
     @staticmethod
     def _backends(libraries: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,12 @@ from tests.support.fake import children
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 
-def test_a_child_logs_although_another_thread_was_logging() -> None:
+def test_a_child_logs_although_another_thread_was_logging(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(60))
     ended = children.run(
         """
-        import logging, os, signal, tempfile, threading, warnings
+        import logging, os, signal, threading, warnings
         from gpt4all._native import loader
         from gpt4all._native.backend import load_backend
         from gpt4all.errors import ModelLoadError
@@ -22,8 +25,7 @@ def test_a_child_logs_although_another_thread_was_logging() -> None:
 
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         backend = load_backend("cpu")
-        path = os.path.join(tempfile.mkdtemp(), "broken.gguf")
-        open(path, "wb").write(b"GGUF" + bytes(60))
+        [path] = PATHS
         inside, leave = threading.Event(), threading.Event()
 
         class Slow(logging.Handler):
@@ -53,6 +55,7 @@ def test_a_child_logs_although_another_thread_was_logging() -> None:
         print(os.waitpid(child, 0)[1])
         leave.set()
         thread.join()
-        """
+        """,
+        broken,
     )
     assert ended.out.split() == ["0"], ended.err

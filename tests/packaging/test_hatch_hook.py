@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,8 +112,19 @@ def test_what_is_linked_in_is_told(hook: Any, library: Path) -> None:
     (path,) = packed["sbom_files"]
     assert Path(path).name == "gpt4all.cdx.json"
     assert check_bill(Path(path).read_text(), [record]) == []
-    hook.finalize("standard", packed, "")
-    assert not Path(path).exists()
+
+
+def test_nothing_stays_behind_in_the_temporary_folder(
+    tmp_path: Path, hook: Any, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    again = type(hook)(str(tmp_path), {}, None, hook.metadata, str(tmp_path / "dist"), "wheel")
+    run(again)
+    assert any(temporary.iterdir())
+    del again  # as hatchling does whether a wheel came of it or not
+    assert not any(temporary.iterdir())
 
 
 def test_the_backends_of_another_platform_may_be_packed(
