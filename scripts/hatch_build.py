@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from nativebuild.report import BuildError
+from nativebuild.report import BuildError, explained
 from wheels.sbom import SBOM_NAME, bill_of_materials
 from wheels.tag import platform_tag
 
@@ -36,6 +36,7 @@ class NativeLibraryHook(BuildHookInterface[Any]):
 
     PLUGIN_NAME = "custom"
 
+    @explained()
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is made; ``version`` is "standard" or "editable"."""
         root = Path(self.root)

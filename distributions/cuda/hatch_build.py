@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from nativebuild.report import BuildError  # noqa: E402
+from nativebuild.report import BuildError, explained  # noqa: E402
 from wheels.tag import platform_tag  # noqa: E402
 
 _LIBRARIES = ROOT / "gpt4all" / "_native" / "lib" / "cuda"
@@ -65,6 +65,7 @@ class CudaMetadataHook(MetadataHookInterface):
 
     PLUGIN_NAME = "custom"
 
+    @explained()
     def update(self, metadata: dict[str, Any]) -> None:
         """Called by hatchling; ``metadata`` is the project table."""
         major = cuda_major(metadata["name"])
@@ -90,6 +91,7 @@ class CudaLibraryHook(BuildHookInterface[Any]):
 
     PLUGIN_NAME = "custom"
 
+    @explained()
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is made."""
         major = cuda_major(self.metadata.name)

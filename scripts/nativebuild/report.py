@@ -6,10 +6,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["BuildError", "run_quietly", "say"]
+__all__ = ["BuildError", "explained", "run_quietly", "say"]
 
 _START = time.monotonic()
 _HEARTBEAT_SECONDS = 15.0
@@ -23,6 +24,15 @@ class BuildError(Exception):
         self.advice = advice
         self.details = details
         super().__init__("\n".join(part for part in (details.rstrip(), problem, advice) if part))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Ends the process with the words of a failure alone; pip would bury them under the calls that led to it."""
+    try:
+        yield
+    except BuildError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def say(text: str) -> None:
