@@ -1,12 +1,13 @@
 """Language models on your own machine.
 
-    from gpt4all import GPT4All
-
-    with GPT4All("model.gguf", model_path=".") as model:
-        for piece in model.generate("Why is the sky blue?", streaming=True):
-            print(piece, end="", flush=True)
-
 Importing this package loads no native library and opens no socket.
+
+Example:
+    >>> from gpt4all import GPT4All
+    >>> with GPT4All("SmolLM2-135M-Instruct.Q4_1.gguf") as model:
+    ...     for piece in model.generate("The capital of France is", max_tokens=2, temp=0, streaming=True):
+    ...         print(piece, end="", flush=True)
+     Paris.
 """
 
 from __future__ import annotations

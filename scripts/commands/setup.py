@@ -20,8 +20,8 @@ from nativebuild.venvs import ensure_venv, pip_install
 __all__ = ["EXTRAS", "main", "set_up"]
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("dev", "test", "test-models")
-_INCLUDED = {"dev": {"test", "test-models"}}
+EXTRAS = ("dev", "docs", "test", "test-models")
+_INCLUDED = {"dev": {"docs", "test", "test-models"}}
 _VENV = ROOT / ".venv"
 _STAMP = _VENV / "gpt4all-setup.json"
 

@@ -1,7 +1,8 @@
-"""The examples in docstrings of all that is public, run as they stand.
+"""The examples in docstrings of all that is public, in the README and in docs/, run as they stand.
 
-They find ``model`` and ``embedder`` open, ``gpt4all``'s names and ``asyncio`` imported, two models in the default
-directory, which is ``models`` below the present one, and a catalogue with one model more.
+All find models in the default directory, which is ``models`` below the present one, and a catalogue with one model
+more. Those of docstrings also find ``model`` and ``embedder`` open, and ``gpt4all``'s names and ``asyncio`` imported.
+What blocks of Markdown mean, ``tests/support/documents.py`` says.
 """
 
 from __future__ import annotations
@@ -19,13 +20,24 @@ import pytest
 import gpt4all
 from gpt4all import Embed4All, GPT4All
 from tests.support.docstrings import Docstring
+from tests.support.documents import Page, pages
 from tests.support.http.server import HttpServer
+from tests.support.page_run import run_page
 from tests.support.surface import members, public_classes, public_values
 
 pytestmark = pytest.mark.model
 
+#: For pages, small models in place of those that people would take.
+STAND_INS = {
+    "Llama-3.2-1B-Instruct-Q4_0.gguf": "smollm2",
+    "nomic-embed-text-v1.5.f16.gguf": "tiny-nomic-bert",
+}
+#: Where examples say that a model or a page is.
+ELSEWHERE = "https://example.org"
+
 
 def documented() -> Iterator[tuple[str, Docstring]]:
+    yield "gpt4all", Docstring.of(gpt4all)
     for name, value in public_values().items():
         yield name, Docstring.of(value)
     for cls in public_classes():
@@ -67,6 +79,11 @@ def catalogue(model_file: Callable[[str], Path]) -> Iterator[str]:
         yield server.add("/models/models3.json", json.dumps(entries).encode())
 
 
+@pytest.fixture(scope="session")
+def stand_ins(model_file: Callable[[str], Path]) -> dict[str, Path]:
+    return {name: model_file(model) for name, model in STAND_INS.items()}
+
+
 @pytest.fixture
 def surroundings(
     model_file: Callable[[str], Path], catalogue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,3 +111,12 @@ def test_example(name: str, smollm2: GPT4All, embedder: Embed4All) -> None:
     assert result.attempted > 0
     assert not result.failed, "".join(report)
     smollm2.model.set_thread_count(threads)
+
+
+# The stand-ins come first: later, HOME is another.
+@pytest.mark.usefixtures("stand_ins", "surroundings")
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_page(page: Page, stand_ins: dict[str, Path], catalogue: str) -> None:
+    for name, path in stand_ins.items():
+        Path("models", name).symlink_to(path)
+    run_page(page, addresses={ELSEWHERE: catalogue.removesuffix("/models/models3.json")})

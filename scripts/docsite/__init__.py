@@ -1,0 +1,1 @@
+"""The documentation: its site, built from docs/ and the docstrings."""

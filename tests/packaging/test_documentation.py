@@ -1,0 +1,68 @@
+"""The documentation's site: what its links are held to, and that it is read without a network."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docsite.links import problems
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+pytest.importorskip("zensical", reason="needs zensical (extra docs)")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as ``scripts/dev docs`` builds it, of a copy: a build writes into its folder."""
+    folder = tmp_path_factory.mktemp("site")
+    for name in ("docs", "gpt4all", "scripts/docsite"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("lib", "__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", folder)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "build" / "docs"
+
+
+def _linked(entries: list[Any]) -> list[str]:
+    """The pages of a navigation, those of its sections too."""
+    pages = []
+    for entry in entries:
+        for value in entry.values():
+            pages += _linked(value) if isinstance(value, list) else [value]
+    return pages
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    there = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    assert sorted(_linked(config["project"]["nav"])) == there
+
+
+@pytest.mark.slow
+def test_links_lead_somewhere(site: Path) -> None:
+    assert len(list(site.glob("*.html"))) > 3
+    assert problems(site) == []
+
+
+def test_what_is_wrong_with_links(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a href="b.html#there"></a><a href="b.html#gone"></a><a href="c.html"></a>')
+    (tmp_path / "b.html").write_text('<h1 id="there"></h1><a href="https://example.org"></a><a href="#"></a>')
+    (tmp_path / "d.html").write_text('<script src="https://example.org/x.js"></script><img src="e.png">')
+    assert problems(tmp_path) == [
+        "a.html: b.html#gone has no such place",
+        "a.html: there is no c.html",
+        "d.html: fetches https://example.org/x.js",
+        "d.html: there is no e.png",
+    ]
