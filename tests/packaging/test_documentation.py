@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _linked(entries: list[Any]) -> list[str]:
     """The pages of a navigation, those of its sections too."""
-    pages = []
+    pages: list[str] = []
     for entry in entries:
         for value in entry.values():
             pages += _linked(value) if isinstance(value, list) else [value]
