@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from gpt4all.cli.failures import UsageError
 
 if TYPE_CHECKING:
     from gpt4all import GPT4All
+    from gpt4all.gguf.preflight import GGUFHeader
 
 #: A context of this many tokens, if the model was trained with as many: of a long one, memory would go to waste.
 DEFAULT_N_CTX = 4096
@@ -82,31 +84,66 @@ def chat_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def generation_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments for ``generate``: those that were given."""
+    """Keyword arguments for ``generate``: those that were given, checked as far as that goes without a model."""
+    from gpt4all.options import GenerationOptions
+
     named = ("max_tokens", "temp", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "n_batch", "seed")
-    arguments = {name: getattr(options, name) for name in (*named, "stop") if getattr(options, name) is not None}
+    arguments = {
+        name: getattr(options, name)
+        for name in (*named, "stop", "logprobs")
+        if getattr(options, name, None) is not None
+    }
     if options.logit_bias:
         arguments["logit_bias"] = dict(options.logit_bias)
     if options.grammar is not None:
         arguments["grammar"] = read_text(options.grammar)
     if options.schema is not None:
         arguments["json_schema"] = read_schema(options.schema)
+    GenerationOptions.create(**arguments)
     return arguments
 
 
 def open_model(options: argparse.Namespace, **more: Any) -> GPT4All:
-    """Loads the model of the options, fetching it where it is missing; ``more`` goes to ``GPT4All``."""
-    from gpt4all import GPT4All, gguf
+    """Loads the model of the options, fetching it where it is missing; ``more`` goes to ``GPT4All``.
+
+    Raises:
+        UsageError: it is an embedding model.
+    """
+    from gpt4all import GPT4All
 
     if options.model is None:
         from gpt4all.cli.default_model import choose
 
         options.model = choose(options)
-    path = GPT4All.retrieve_model(options.model, options.model_path, not options.offline)["path"]
+    arguments = {**load_arguments(options), **more}
+    header = fetch(options.model, arguments)
+    if header.is_embedding:
+        raise UsageError(f"{options.model} is an embedding model, which generates no text; gpt4all embed is for it")
     if options.n_ctx is None:
-        trained = gguf.preflight(Path(path)).context_length or DEFAULT_N_CTX
-        options = argparse.Namespace(**{**vars(options), "n_ctx": min(DEFAULT_N_CTX, trained)})
-    return GPT4All(options.model, **load_arguments(options), **more)
+        arguments["n_ctx"] = min(DEFAULT_N_CTX, header.context_length or DEFAULT_N_CTX)
+    return GPT4All(options.model, **arguments)
+
+
+def fetch(model: str, arguments: dict[str, Any]) -> GGUFHeader:
+    """What the model's file says. It is fetched where it is missing, but not for arguments that are refused then."""
+    from gpt4all import GPT4All, ModelNotFoundError, gguf
+    from gpt4all.devices.request import parse_device
+    from gpt4all.engine.placement import Placement
+    from gpt4all.options import LoadOptions
+
+    others = ("device", "model_path", "allow_download", "verbose")
+    request = parse_device(arguments["device"])
+    with warnings.catch_warnings():  # they come again with the load
+        warnings.simplefilter("ignore")
+        load = LoadOptions.create(**{name: value for name, value in arguments.items() if name not in others})
+    try:
+        found = GPT4All.retrieve_model(model, arguments["model_path"], allow_download=False)
+    except ModelNotFoundError:
+        if not arguments["allow_download"]:
+            raise
+        Placement(request, load)
+        found = GPT4All.retrieve_model(model, arguments["model_path"])
+    return gguf.preflight(Path(found["path"]))
 
 
 def load_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -49,8 +49,6 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--raw leaves the conversation out, and with it --system, --template and --template-arg")
     options.model, prompt = _model_and_prompt(options.words)
     arguments = generation_arguments(options)
-    if options.logprobs is not None:
-        arguments["logprobs"] = options.logprobs
     if options.show_reasoning:
         arguments["reasoning_callback"] = write_aside
     conversation = chat_arguments(options)

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         items = _to_do(options, done)
         first = next(items, None)
         if first is None:
-            say(f"nothing is left to do: {len(done)} answers are there")
+            say(f"nothing is left to do: {len(done)} answers are there" if done else f"{options.input} has no prompts")
             return DONE
         model = stack.enter_context(open_model(options, n_parallel=options.n_parallel))
         total = inputs.count(options.input, blank_too=False)

@@ -37,14 +37,15 @@ def run(options: argparse.Namespace) -> int:
     if options.n_ctx is None:
         options.n_ctx = max(options.n_prompt + options.n_gen + 8, 512)
     devices = [options.device] if options.device else ["cpu", *GPT4All.list_gpus()]
-    if not options.json:
-        print(f"{'device':30} {'test':>8} {'tokens/s':>10}        ±")
-    worked = 0
+    worked = shown = 0
     for device in devices:
         try:
             with open_model(argparse.Namespace(**{**vars(options), "device": device})) as model:
                 for row in _measure(model, device, options):
+                    if not options.json and not shown:
+                        print(f"{'device':30} {'test':>8} {'tokens/s':>10}        ±")
                     _show(row, options.json)
+                    shown += 1
             worked += 1
         except Exception as error:
             if len(devices) == 1:

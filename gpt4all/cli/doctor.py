@@ -60,7 +60,8 @@ def _print(facts: dict[str, Any]) -> None:
     ]
     for name, backend in facts["backends"].items():
         why = str(backend.get("error") or "").partition("; tried")[0].partition("\n")[0]
-        rows.append((f"backend {name}", "works" if backend.get("usable") else f"not usable: {why}"))
+        no = f"does not work: {why}" if backend.get("path") else "is not installed"
+        rows.append((f"backend {name}", "works" if backend.get("usable") else no))
     rows += [
         ("gpu", f"{gpu['name']}{', unusable: ' + gpu['unusable'] if gpu['unusable'] else ''}") for gpu in facts["gpus"]
     ]

@@ -13,8 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from gpt4all.checks import check_integer
 from gpt4all.cli import inputs
-from gpt4all.cli.arguments import add_load_options, load_arguments, read_text
+from gpt4all.cli.arguments import add_load_options, fetch, load_arguments, read_text
 from gpt4all.cli.failures import DONE, UsageError, say
 from gpt4all.cli.inputs import Item
 
@@ -48,14 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """See ``gpt4all.cli``."""
     from gpt4all import Embed4All
+    from gpt4all.embed4all import DEFAULT_EMBEDDING_MODEL
 
-    model = None if options.model == "-" else options.model
+    model = DEFAULT_EMBEDDING_MODEL if options.model == "-" else options.model
     arguments = {
         name: getattr(options, name)
         for name in ("prefix", "dimensionality", "long_text_mode")
         if getattr(options, name) is not None
     }
-    sink = _sink(options, {"model": str(model), **arguments})
+    if options.dimensionality is not None:
+        check_integer("dimensionality", options.dimensionality, 1)
+    sink = _sink(options, {"model": model, **arguments})
     items = _items(options)
     sink.skip(items)
     total = _total(options)
@@ -64,7 +68,10 @@ def run(options: argparse.Namespace) -> int:
         first = list(islice(items, 1))
         if not first and sink.rows == 0:
             raise UsageError("there are no texts to embed")
-        embedder = stack.enter_context(Embed4All(model, **load_arguments(options)))
+        loading = load_arguments(options)
+        if not fetch(model, loading).is_embedding:
+            raise UsageError(f"{model} generates text and makes no embeddings; gpt4all embed - takes all-MiniLM-L6-v2")
+        embedder = stack.enter_context(Embed4All(model, **loading))
         bar = stack.enter_context(inputs.progress_bar("Embedding", "text", total, sink.rows))
         while window := [*first, *islice(items, _WINDOW - len(first))]:
             first = []
@@ -223,6 +230,8 @@ class Sink:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+            if self.rows == 0:  # nothing to go on with, and perhaps a mistake
+                self.remove()
 
     def add(self, items: list[Item], vectors: Sequence[Sequence[float]]) -> None:
         """Writes rows, and that they are there."""

@@ -18,6 +18,15 @@ INTERRUPTED = 130
 READER_LEFT = 141
 
 
+#: What the package's messages call things, and what a command line does.
+_HERE = (
+    ("expected_md5 or expected_sha256", "--md5 or --sha256"),
+    ("call list_models() first", "run gpt4all models search first"),
+    ("allow_download is False", "--offline keeps it from being fetched"),
+    ("list_gpus()", "gpt4all doctor"),
+)
+
+
 class CommandError(Exception):
     """A failure that has been explained; ``status`` is the exit status."""
 
@@ -88,10 +97,18 @@ def status_of(error: BaseException) -> int | None:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, with the file's name where the system only gave a number."""
+    """What an error says, with the file's name where the system only gave a number, and for a command line."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return str(error) or type(error).__name__
+    text = str(error)
+    # Only who asked a server has imported it.
+    if "requests" in sys.modules and isinstance(error, sys.modules["requests"].exceptions.RequestException):
+        from gpt4all.downloads import http
+
+        text = http.reason(error)
+    for argument, option in _HERE:
+        text = text.replace(argument, option)
+    return text or type(error).__name__
 
 
 def say(message: str) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gpt4all.cli.failures import DONE, UsageError, say
+from gpt4all.cli.failures import DONE, CommandError, UsageError, say, text_of
 from gpt4all.cli.model_facts import describe, memory_text, size_text
 
 if TYPE_CHECKING:
@@ -77,7 +77,12 @@ def _search(options: argparse.Namespace) -> int:
     from gpt4all.machine.main_memory import free_memory
 
     free = free_memory()
-    found = GPT4All.search_models(" ".join(options.words), max_memory=free if options.fits else None)
+    try:
+        found = GPT4All.search_models(" ".join(options.words), max_memory=free if options.fits else None)
+    except OSError as error:  # the network's errors are among them
+        raise CommandError(
+            f"the catalogue cannot be had: {text_of(error)}; gpt4all models list shows what is here"
+        ) from None
     if options.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return DONE

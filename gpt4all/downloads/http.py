@@ -29,6 +29,7 @@ __all__ = [
     "get",
     "never_connected",
     "printable",
+    "reason",
     "retry_after_seconds",
     "shown",
 ]
@@ -209,6 +210,24 @@ def never_connected(failure: requests.exceptions.RequestException) -> bool:
     return isinstance(failure, requests.exceptions.ConnectTimeout) or isinstance(
         cause, urllib3.exceptions.NewConnectionError
     )
+
+
+def reason(failure: Exception) -> str:
+    """Why a request failed, in a few words where it is one of the usual reasons."""
+    import requests
+    import urllib3
+
+    inner = failure.args[0] if failure.args else None
+    cause = getattr(inner, "reason", None)
+    host = getattr(getattr(inner, "pool", None), "host", None)
+    if isinstance(failure, requests.exceptions.ConnectTimeout):
+        return f"{host or 'the server'} does not answer"
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return f"there is no host {host}, or no network"
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        system = cause.__cause__
+        return f"no connection to {host}: {getattr(system, 'strerror', None) or system or cause}"
+    return str(failure)
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:

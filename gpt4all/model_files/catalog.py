@@ -109,7 +109,7 @@ def failure_for(
     """A ``failure`` of ``list_models``, its type kept, that says which model file is ``missing``."""
     message = (
         f"{missing}, and the catalogue to download it by cannot be had. Check the network, or give the path of a model "
-        f"file that is on this machine. ({failure})"
+        f"file that is on this machine. ({http.reason(failure)})"
     )
     if isinstance(failure, CatalogError):
         return CatalogError(message)

@@ -164,6 +164,8 @@ def parse_reference(model_name: str) -> Reference:
     """
     scheme, separator, rest = model_name.partition("://")
     if not separator:
+        if re.split(r"[/\\]", model_name)[-1] in ("", ".", ".."):
+            raise ValueError(f"{model_name!r} is a directory, not a model: give the path of a file in it")
         match = _HUB_SHORT.fullmatch(model_name)
         if match is None or model_name.endswith(_MODEL_SUFFIXES):
             return FileReference(append_extension_if_missing(model_name))

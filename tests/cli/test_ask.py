@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import testmodels
 
 from tests.cli.conftest import RunCommand
 from tests.support.command_line import DEADLINE, command_line
@@ -70,6 +71,12 @@ def test_a_schema_cut_off_is_no_success(command: RunCommand, fake_model: FakeMod
         (("ask", "MODEL", "Hi", "--tensor-split", "a,b"), 2, "a number for each GPU"),
         (("ask", "MODEL", "Hi", "--tem", "1"), 2, "unrecognized arguments"),
         (("ask", "no-such-model.gguf", "Hi", "--offline"), 3, "does not exist"),
+        (("ask", ".", "Hi"), 2, "'.' is a directory, not a model"),
+        # Nothing is fetched for what is refused then.
+        (("ask", "no-such-model.gguf", "Hi", "--temp", "-1"), 2, "temp must be from 0"),
+        (("ask", "no-such-model.gguf", "Hi", "--n-ctx", "3"), 2, "n_ctx must be at least 8"),
+        (("ask", "no-such-model.gguf", "Hi", "--schema", '{"type": "text"}'), 2, "there is no type 'text'"),
+        (("ask", "no-such-model.gguf", "Hi", "--json", "--logprobs", "100"), 2, "logprobs must be from 0 to 20"),
         (("ask", "MODEL", "Hi", "--raw", "--system", "x"), 2, "--raw"),
         (("aks",), 2, "did you mean ask?"),
     ],
@@ -113,10 +120,24 @@ def test_a_reader_that_leaves_is_no_error(fake_model: FakeModel, environment: di
         assert asking.wait(DEADLINE) == 141
 
 
-def test_a_device_that_is_not_there(command: RunCommand, fake_model: FakeModel) -> None:
-    done = command("ask", fake_model(" x", END), "Hi", "--device", "cuda")
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_device_that_is_not_there(command: RunCommand, fake_model: FakeModel, is_here: bool) -> None:
+    model = fake_model(" x", END)
+    done = command("ask", model if is_here else "no-such-model.gguf", "Hi", "--device", "cuda")
     assert (done.status, done.out) == (4, "")
     assert "Traceback" not in done.err
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "words", [("ask", "MODEL", "Hi"), ("chat", "MODEL"), ("batch", "MODEL", "-"), ("bench", "MODEL")]
+)
+def test_an_embedding_model_answers_nothing(command: RunCommand, words: tuple[str, ...]) -> None:
+    model = testmodels.ensure("tiny-bert")
+    done = command(*(model if word == "MODEL" else word for word in words), stdin='"Hi"\n')
+    assert (done.status, done.out) == (2, "")
+    assert "is an embedding model" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_ctrl_c_stops_it(fake_model: FakeModel, environment: dict[str, str]) -> None:

@@ -126,10 +126,11 @@ def test_mistakes(command: RunCommand, tiny_bert: Path, words: tuple[str, ...], 
     assert done.err.count("\n") == 1
 
 
-def test_a_model_that_writes_texts_is_refused(command: RunCommand, smollm2: Path) -> None:
-    done = command("embed", smollm2, stdin="one\n")
-    assert done.status == 1
+def test_a_model_that_writes_texts_is_refused(command: RunCommand, smollm2: Path, tmp_path: Path) -> None:
+    done = command("embed", smollm2, "-o", tmp_path / "o.npy", stdin="one\n")
+    assert done.status == 2
     assert "makes no embeddings" in done.err
+    assert not list(tmp_path.glob("o.npy*"))
 
 
 def test_a_line_that_is_no_json_is_not_embedded(command: RunCommand, tiny_bert: Path, tmp_path: Path) -> None:

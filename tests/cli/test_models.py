@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 import testmodels
 
 from tests.cli.conftest import RunCommand
-from tests.support.fake.backend import END, FakeModel
+from tests.support.command_line import DEADLINE, command_line
+from tests.support.fake.backend import END, FakeModel, write_fake_model
+from tests.support.http.server import HttpServer, Reply
 
 
 @pytest.fixture
@@ -44,11 +48,70 @@ def test_nothing_here(command: RunCommand) -> None:
     assert "models search" in done.err
 
 
+def test_search_download_verify(command: RunCommand, folder: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    model = write_fake_model(tmp_path / "source.gguf", " x", END).read_bytes()
+    hashes = {"md5sum": hashlib.md5(model).hexdigest(), "filesize": str(len(model))}
+    with HttpServer() as server:
+        server.add("/models/gguf/small-chat.gguf", model)
+        entries = [
+            {"filename": "small-chat.gguf", "ramrequired": "1", **hashes},
+            {"filename": "large-chat.gguf", "ramrequired": "100000", "filesize": "50000000000"},
+        ]
+        environment["GPT4ALL_CATALOG_URL"] = server.add("/models/models3.json", json.dumps(entries).encode())
+        found = command("models", "search", "chat")
+        assert found.status == 0, found.err
+        shown = found.out.splitlines()
+        assert [line.split()[0] for line in shown] == ["MODEL", "small-chat.gguf", "large-chat.gguf"]
+        assert shown[1].split() == ["small-chat.gguf", "0", "MB", "1.1", "GB", "fits"]
+        assert shown[2].endswith("too large")
+        fitting = json.loads(command("models", "search", "--fits", "--json").out)
+        assert [entry["filename"] for entry in fitting] == ["small-chat.gguf"]
+        nothing = command("models", "search", "no-such")
+        assert (nothing.status, nothing.out) == (0, "")
+        assert "no model of the catalogue matches" in nothing.err
+        done = command("models", "download", "small-chat")
+        assert (done.status, done.out) == (0, f"{folder / 'small-chat.gguf'}\n"), done.err
+        assert (folder / "small-chat.gguf").read_bytes() == model
+        assert command("models", "verify", "small-chat.gguf").status == 0
+        missing = command("models", "download", "small-chap")
+        assert missing.status == 1
+        assert "similar: small-chat.gguf" in missing.err
+    # Without the server: what is here stays usable.
+    assert command("models", "download", "small-chat").out == done.out
+    alone = command("models", "search")
+    assert (alone.status, alone.out) == (1, "")
+    assert alone.err.startswith("gpt4all: error: the catalogue cannot be had: no connection to 127.0.0.1")
+    assert alone.err.count("\n") == 1
+
+
+def test_a_download_goes_on_where_it_broke_off(command: RunCommand, folder: Path, environment: dict[str, str]) -> None:
+    content = b"GGUF" + bytes(1 << 20)
+    entry = {"filename": "m.gguf", "filesize": str(len(content)), "md5sum": hashlib.md5(content).hexdigest()}
+    with HttpServer() as server:
+        environment["GPT4ALL_CATALOG_URL"] = server.add("/models/models3.json", json.dumps([entry]).encode())
+        server.add("/models/gguf/m.gguf", content)
+        server.script["/models/gguf/m.gguf"] = [Reply(hold_after=1 << 19)]
+        words = command_line("models", "download", "m.gguf")
+        with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+            part = folder / "m.gguf.part"
+            assert running.poll() is None
+            while not (part.exists() and part.stat().st_size >= 1 << 18):
+                assert running.poll() is None
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=DEADLINE)
+        assert (running.returncode, out, err) == (130, b"", b"")
+        server.release.set()
+        assert command("models", "download", "m.gguf").status == 0
+        assert any(request.headers["Range"] for request in server.received)
+    assert (folder / "m.gguf").read_bytes() == content
+
+
 def test_verify_and_delete(command: RunCommand, folder: Path) -> None:
     model = folder / "mine.gguf"
     model.write_bytes(b"GGUF")
     unknown = command("models", "verify", "mine.gguf")
     assert unknown.status == 2
+    assert "give --md5 or --sha256" in unknown.err
     assert command("models", "verify", "mine.gguf", "--md5", "0" * 32).status == 1
     assert command("models", "verify", "mine.gguf", "--md5", "cc8fd4bbf0b0f15b0c6cc6ebd2eeee7e").status == 1
     refused = command("models", "delete", "mine.gguf")
@@ -60,7 +123,7 @@ def test_verify_and_delete(command: RunCommand, folder: Path) -> None:
     assert command("models", "delete", "mine.gguf", "--yes").status == 3
 
 
-@pytest.mark.parametrize("words", [(), ("mend",), ("info",), ("info", "no-such.gguf")])
+@pytest.mark.parametrize("words", [(), ("mend",), ("info",), ("info", "no-such.gguf"), ("info", "..")])
 def test_mistakes(command: RunCommand, words: tuple[str, ...]) -> None:
     done = command("models", *words)
     assert done.status in (2, 3)
