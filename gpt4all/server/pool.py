@@ -232,4 +232,11 @@ class ModelPool:
 
     def describe(self, served: Served) -> dict[str, Any]:
         """A model in OpenAI's shape."""
-        return {"id": served.name, "object": "model", "created": served.created, "owned_by": "local"}
+        return {
+            "id": served.name,
+            "object": "model",
+            "created": served.created,
+            "owned_by": "local",
+            # As llama.cpp's server says what one is good for.
+            "capabilities": ["embedding" if served.embeds else "completion"],
+        }

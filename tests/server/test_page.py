@@ -392,7 +392,7 @@ def test_a_question_without_an_answer_is_joined_by_the_next(page: Page, server: 
 def test_a_server_that_is_gone_or_has_no_model_is_said(page: Page, server: ChatServer) -> None:
     server.models = []
     page.reload()
-    page.get_by_text("This server offers no model.").wait_for()
+    page.get_by_text("This server offers no model to talk with.").wait_for()
     server.models = ["late-model"]
     page.get_by_role("button", name="Try again").click()
     page.get_by_label("Model").locator("option", has_text="late-model").wait_for(state="attached")

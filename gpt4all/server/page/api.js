@@ -28,9 +28,10 @@ export class Api {
     this.#askForKey = askForKey;
   }
 
+  /** The names of the models that generate text. */
   async models() {
     const { data } = await (await this.#request("v1/models")).json();
-    return data.map((model) => model.id);
+    return data.filter(({ capabilities }) => capabilities?.includes("completion") ?? true).map(({ id }) => id);
   }
 
   /** The chunks of a streamed answer. */

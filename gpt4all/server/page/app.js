@@ -79,7 +79,7 @@ let models = [];
 async function loadModels() {
   try {
     models = await api.models();
-    if (!models.length) throw new Problem("This server offers no model.", "Start it with one: gpt4all serve MODEL.");
+    if (!models.length) throw new Problem("This server offers no model to talk with.", "Start it with one: gpt4all serve MODEL.");
   } catch (problem) {
     notify(problem, ["Try again", loadModels]);
   }
@@ -92,6 +92,7 @@ function showModels() {
   const label = (name) => (models.length && !models.includes(name) ? `${name} (not on this server)` : name);
   $("model").replaceChildren(...names.map((name) => new Option(label(name), name, false, name === chat.model)));
   $("model").disabled = !models.length;
+  $("empty-title").textContent = `Ask ${chat.model || "a model"}`;
 }
 
 // ---- sending and answering
@@ -99,12 +100,19 @@ function showModels() {
 function send(text) {
   if (running.has(chat.id)) return;
   chat.messages.push({ role: "user", content: text });
-  chat.title ||= text.replace(/\s+/g, " ").slice(0, 60);
+  chat.title ||= shortened(text.replace(/\s+/g, " "));
   views.push(view(chat.messages.at(-1), false));
   $("messages").append(views.at(-1).node);
   answer(chat);
   location.hash = address = chat.id;
   $("input").focus();
+}
+
+/** The beginning, in whole words where there are any. */
+function shortened(text) {
+  if (text.length <= 60) return text;
+  const words = text.slice(0, 60).replace(/\s\S*$/, "");
+  return `${[...words].length > 20 ? words : [...text.slice(0, 59)].join("")}…`;
 }
 
 /** Takes back messages from `end` on. */

@@ -51,7 +51,7 @@ export class MessageView {
   finish(on) {
     this.#paint(false);
     const { problem, role, state, tokens, seconds } = this.#message;
-    const rate = tokens > 1 && seconds > 0 && `${((tokens - 1) / seconds).toFixed(1)} tokens/s`;
+    const rate = tokens > 1 && seconds > 0.05 && `${((tokens - 1) / seconds).toFixed(1)} tokens/s`;
     const facts = [NOTES[state], tokens && `${tokens} ${tokens === 1 ? "token" : "tokens"}`, rate];
     if (role === "assistant") this.#part(".note").textContent = facts.filter(Boolean).join(" · ");
     if (problem) {
