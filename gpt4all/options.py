@@ -172,6 +172,8 @@ class GenerateArguments(TypedDict, total=False):
     grammar: str | None
     json_schema: dict[str, Any] | type | None
     logprobs: int | None
+    presence_penalty: float
+    frequency_penalty: float
     parse_special: bool
     context_shift: bool
     legacy_stops: bool
@@ -204,6 +206,8 @@ class GenerationOptions:
     constraint: Constraint | None = None
     #: Alternatives to report for each token; ``None`` reports nothing.
     logprobs: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     #: Whether what is oldest makes room where the context is full.
     context_shift: bool = True
 
@@ -234,6 +238,8 @@ class GenerationOptions:
         grammar: str | None = None,
         json_schema: object = None,
         logprobs: int | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
         context_shift: bool = True,
         legacy_stops: bool = True,
         with_tools: bool = False,
@@ -266,6 +272,8 @@ class GenerationOptions:
             logit_bias=_biases(logit_bias),
             constraint=constraint,
             logprobs=None if logprobs is None else check_integer("logprobs", logprobs, 0, MAX_TOP_LOGPROBS),
+            presence_penalty=check_number("presence_penalty", presence_penalty, -FLOAT32_MAX),
+            frequency_penalty=check_number("frequency_penalty", frequency_penalty, -FLOAT32_MAX),
             context_shift=check_flag("context_shift", context_shift),
         )
 

@@ -125,6 +125,10 @@ static gpt4all_status check_generate_options(const gpt4all_generate_options *o) 
     if (!(o->repeat_penalty > 0.0F) || isinf(o->repeat_penalty))
         return fail(bad, "repeat_penalty %g is not a number above 0", (double)o->repeat_penalty);
     if (o->repeat_last_n < -1) return fail(bad, "repeat_last_n %d is less than -1", (int)o->repeat_last_n);
+    if (!isfinite(o->presence_penalty))
+        return fail(bad, "presence_penalty %g is not finite", (double)o->presence_penalty);
+    if (!isfinite(o->frequency_penalty))
+        return fail(bad, "frequency_penalty %g is not finite", (double)o->frequency_penalty);
     if (o->n_keep < 0) return fail(bad, "n_keep %d is negative", (int)o->n_keep);
     return check_stops(o);
 }
@@ -323,11 +327,13 @@ static gpt4all_status run(generation *g, const int32_t *tokens, int32_t n_tokens
 static void log_generate(const gpt4all_model *model, int32_t n_tokens, const gpt4all_generate_options *o) {
     if (!model->log_calls) return;
     log_call("generate n_tokens=%d max_tokens=%d n_batch=%d top_k=%d temperature=%g top_p=%g min_p=%g "
-             "repeat_penalty=%g repeat_last_n=%d seed=%u reuse_prefix=%d n_keep=%d keep_context=%d "
+             "repeat_penalty=%g repeat_last_n=%d presence_penalty=%g frequency_penalty=%g seed=%u reuse_prefix=%d "
+             "n_keep=%d keep_context=%d "
              "n_stop=%lld cancel=%d",
              (int)n_tokens, (int)o->max_tokens, (int)o->n_batch, (int)o->top_k, (double)o->temperature,
-             (double)o->top_p, (double)o->min_p, (double)o->repeat_penalty, (int)o->repeat_last_n, (unsigned)o->seed,
-             (int)o->reuse_prefix, (int)o->n_keep, (int)o->keep_context, (long long)o->n_stop, o->cancel != NULL);
+             (double)o->top_p, (double)o->min_p, (double)o->repeat_penalty, (int)o->repeat_last_n,
+             (double)o->presence_penalty, (double)o->frequency_penalty, (unsigned)o->seed, (int)o->reuse_prefix,
+             (int)o->n_keep, (int)o->keep_context, (long long)o->n_stop, o->cancel != NULL);
     for (int64_t i = 0; i < o->n_stop; i++) log_call("generate stop=%.*s", (int)o->stop[i].length, o->stop[i].data);
     for (int64_t i = 0; i < o->n_logit_bias; i++)
         log_call("generate logit_bias=%d:%g", (int)o->logit_bias[i].token, (double)o->logit_bias[i].bias);

@@ -125,7 +125,9 @@ void read_call(fuzz::Input &input, const gpt4all_model *model, Call &call) {
     options.seed = input.byte();
     options.temperature = (bits & RAW_NUMBERS) != 0 ? read_float(input) : static_cast<float>(input.byte()) / 64;
     if ((bits & RAW_NUMBERS) != 0) {
-        for (float *value : {&options.top_p, &options.min_p, &options.repeat_penalty}) *value = read_float(input);
+        for (float *value : {&options.top_p, &options.min_p, &options.repeat_penalty, &options.presence_penalty,
+                             &options.frequency_penalty})
+            *value = read_float(input);
     }
     const std::size_t n_stops = input.byte() % 3;
     for (std::size_t i = 0; i < n_stops; i++) call.stops.push_back(input.text());

@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 /* Compared for equality: the package and its libraries ship together. */
-#define GPT4ALL_ABI_VERSION 4
+#define GPT4ALL_ABI_VERSION 5
 
 typedef int32_t gpt4all_status;
 enum {
@@ -267,8 +267,10 @@ typedef struct gpt4all_generate_options {
     float temperature;  /* 0 is greedy */
     float top_p;        /* 0 or less keeps one token, 1 or more all */
     float min_p;
-    float repeat_penalty;  /* 1 is none; the window includes the prompt */
-    int32_t repeat_last_n; /* tokens; 0 is none, -1 the whole context */
+    float repeat_penalty;    /* 1 is none; the window includes the prompt */
+    int32_t repeat_last_n;   /* tokens; 0 is none, -1 the whole context */
+    float presence_penalty;  /* taken off the logit of each token the answer has, prompt and window apart; 0 is none */
+    float frequency_penalty; /* the same, once for each time it has it */
     uint32_t seed;
     int32_t reuse_prefix;       /* 0 decodes the whole prompt again */
     int32_t n_keep;             /* leading prompt tokens that survive a full context */

@@ -77,6 +77,8 @@ static void print_option_structs(void) {
     FIELD(gpt4all_generate_options, min_p);
     FIELD(gpt4all_generate_options, repeat_penalty);
     FIELD(gpt4all_generate_options, repeat_last_n);
+    FIELD(gpt4all_generate_options, presence_penalty);
+    FIELD(gpt4all_generate_options, frequency_penalty);
     FIELD(gpt4all_generate_options, seed);
     FIELD(gpt4all_generate_options, reuse_prefix);
     FIELD(gpt4all_generate_options, n_keep);

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 
 OK = 0
 ERROR_INTERNAL = -1
@@ -194,6 +194,8 @@ class GenerateOptions(ctypes.Structure):
         ("min_p", c_float),
         ("repeat_penalty", c_float),
         ("repeat_last_n", c_int32),
+        ("presence_penalty", c_float),
+        ("frequency_penalty", c_float),
         ("seed", c_uint32),
         ("reuse_prefix", c_int32),
         ("n_keep", c_int32),

@@ -66,6 +66,10 @@ class GenerateOptions(Protocol):
     @property
     def repeat_last_n(self) -> int: ...
     @property
+    def presence_penalty(self) -> float: ...
+    @property
+    def frequency_penalty(self) -> float: ...
+    @property
     def seed(self) -> int: ...
     @property
     def stop(self) -> Sequence[str]: ...
@@ -129,6 +133,8 @@ def generate_struct(
     struct.min_p = options.min_p
     struct.repeat_penalty = options.repeat_penalty
     struct.repeat_last_n = options.repeat_last_n
+    struct.presence_penalty = options.presence_penalty
+    struct.frequency_penalty = options.frequency_penalty
     struct.seed = options.seed
     struct.n_keep = prompt.get("n_keep", 0)
     struct.reuse_prefix = int(prompt.get("reuse_prefix", True))

@@ -52,6 +52,8 @@ def add_generation_options(parser: argparse.ArgumentParser, *, max_tokens: int) 
     add("--min-p", type=float, metavar="P", help="drop those less likely than this share of the likeliest (default: 0)")
     add("--repeat-penalty", type=float, metavar="X", help="1 is off (default: 1.18; 1 with a grammar or schema)")
     add("--repeat-last-n", type=int, metavar="N", help="tokens that it counts for (default: 64)")
+    add("--presence-penalty", type=float, metavar="X", help="taken off tokens that the answer has (default: 0)")
+    add("--frequency-penalty", type=float, metavar="X", help="the same, for each time it has them (default: 0)")
     add("--n-batch", type=int, metavar="N", help="prompt tokens computed at once (default: 512)")
     add("--seed", type=int, metavar="N", help="makes the draw repeatable")
     add("--stop", action="append", metavar="TEXT", help="ends the answer; may be given several times")
@@ -87,11 +89,10 @@ def generation_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Keyword arguments for ``generate``: those that were given, checked as far as that goes without a model."""
     from gpt4all.options import GenerationOptions
 
-    named = ("max_tokens", "temp", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "n_batch", "seed")
+    named = ("max_tokens", "temp", "top_k", "top_p", "min_p", "n_batch", "seed", "stop", "logprobs")
+    penalties = ("repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty")
     arguments = {
-        name: getattr(options, name)
-        for name in (*named, "stop", "logprobs")
-        if getattr(options, name, None) is not None
+        name: getattr(options, name) for name in (*named, *penalties) if getattr(options, name, None) is not None
     }
     if options.logit_bias:
         arguments["logit_bias"] = dict(options.logit_bias)

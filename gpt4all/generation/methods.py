@@ -91,6 +91,8 @@ class GenerationMethods(ChatMethods):
         grammar: str | None = None,
         json_schema: dict[str, Any] | type | None = None,
         logprobs: int | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
         parse_special: bool = True,
         context_shift: bool = True,
         legacy_stops: bool = True,
@@ -147,6 +149,9 @@ class GenerationMethods(ChatMethods):
                 ``last_generation.logprobs``, with this many of the likeliest
                 alternatives, 0 to 20; what the model itself computed, before any
                 other option here.
+            presence_penalty: subtracted from the logits of the tokens that the answer has so far;
+                negative numbers favour them.
+            frequency_penalty: subtracted once for each time that the answer has the token.
             parse_special: reads control tokens written in the prompt as such.
                 Inside a session a message's never are.
             context_shift: where the context is full, leaves out a conversation's oldest turns, and of what is
@@ -224,6 +229,8 @@ class GenerationMethods(ChatMethods):
             grammar=grammar,
             json_schema=json_schema,
             logprobs=logprobs,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
             parse_special=parse_special,
             context_shift=context_shift,
             legacy_stops=legacy_stops,

@@ -39,6 +39,8 @@ _SAMPLING: dict[str, Any] = {
     "min_p": _number(0, 1, DEFAULTS["min_p"]),
     "repeat_penalty": _number(0.01, 100, DEFAULTS["repeat_penalty"]),
     "repeat_last_n": _integer(-1, INT32_MAX),
+    "presence_penalty": _number(-2, 2, 0),
+    "frequency_penalty": _number(-2, 2, 0),
     "seed": _integer(-(2**63), 2**63 - 1),
     "stop": _maybe({"anyOf": [{"type": "string", "minLength": 1}, _strings(MAX_STOPS)]}),
     "logit_bias": _maybe(

@@ -16,9 +16,6 @@ MAX_STOPS = 16
 
 def sampling_arguments(fields: Fields) -> dict[str, Any]:
     """Keyword arguments of ``generate``; whatever a client leaves out has its default of ``DEFAULTS``."""
-    for penalty in ("presence_penalty", "frequency_penalty"):
-        fields.number(penalty, -2, 2)
-        fields.refuse(penalty, "the engine has repeat_penalty (1 is off) instead", 0, 0.0)
     given = {
         "temp": fields.number("temperature", 0, 2),
         "top_k": fields.integer("top_k", -1, INT32_MAX),
@@ -26,6 +23,8 @@ def sampling_arguments(fields: Fields) -> dict[str, Any]:
         "min_p": fields.number("min_p", 0, 1),
         "repeat_penalty": fields.number("repeat_penalty", 0.01, 100),
         "repeat_last_n": fields.integer("repeat_last_n", -1, INT32_MAX),
+        "presence_penalty": fields.number("presence_penalty", -2, 2),
+        "frequency_penalty": fields.number("frequency_penalty", -2, 2),
         "seed": _seed(fields),
         "stop": _stops(fields),
         "logit_bias": _biases(fields),

@@ -456,6 +456,8 @@ def test_unfinished_stop_text_is_delivered_at_the_end(model: Model, prompt: list
         ("repeat_penalty", 0.0),
         ("repeat_penalty", math.nan),
         ("repeat_last_n", -2),
+        ("presence_penalty", math.nan),
+        ("frequency_penalty", -math.inf),
         ("n_keep", -1),
         ("n_stop", -1),
         ("n_stop", 1),
@@ -470,7 +472,14 @@ def test_bad_generate_option_is_named(model: Model, prompt: list[int], name: str
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", 1e-44), ("temperature", 3e38), ("repeat_penalty", 1e-44), ("repeat_penalty", 3e38)],
+    [
+        ("temperature", 1e-44),
+        ("temperature", 3e38),
+        ("repeat_penalty", 1e-44),
+        ("repeat_penalty", 3e38),
+        ("presence_penalty", 3e38),
+        ("frequency_penalty", -3e38),
+    ],
 )
 def test_extreme_numbers_still_give_tokens(model: Model, prompt: list[int], name: str, value: float) -> None:
     options: dict[str, Any] = {"temperature": 0.7, "top_k": 0, "top_p": 1.0, name: value}

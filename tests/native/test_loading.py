@@ -203,6 +203,8 @@ def test_options_reach_the_engine(loaded: LoadFake, engine_log: EngineLog) -> No
         min_p=0.125,
         repeat_penalty=1.5,
         repeat_last_n=-1,
+        presence_penalty=-0.5,
+        frequency_penalty=2,
         n_batch=11,
         seed=2**32 - 1,
         stop=["Ü", "end"],
@@ -210,7 +212,7 @@ def test_options_reach_the_engine(loaded: LoadFake, engine_log: EngineLog) -> No
     line = engine_log.wait_for("generate n_tokens")
     assert line.startswith(
         "generate n_tokens=2 max_tokens=9 n_batch=11 top_k=3 temperature=0.5 top_p=0.25 min_p=0.125 "
-        "repeat_penalty=1.5 repeat_last_n=-1 seed=4294967295"
+        "repeat_penalty=1.5 repeat_last_n=-1 presence_penalty=-0.5 frequency_penalty=2 seed=4294967295"
     )
     stops = [line.partition("stop=")[2] for line in engine_log.lines if line.startswith("generate stop=")]
     assert stops[:2] == ["Ü", "end"]

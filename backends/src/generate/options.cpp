@@ -62,6 +62,8 @@ void check_generate_options(const gpt4all_generate_options &options, const llama
         invalid_argument("repeat_penalty must be more than 0");
     }
     if (options.repeat_last_n < -1) invalid_argument("repeat_last_n must be -1 or more");
+    if (!std::isfinite(options.presence_penalty)) invalid_argument("presence_penalty must be finite");
+    if (!std::isfinite(options.frequency_penalty)) invalid_argument("frequency_penalty must be finite");
     if (options.n_keep < 0) invalid_argument("n_keep must not be negative");
     if (options.n_stop < 0) invalid_argument("n_stop must not be negative");
     if (options.n_stop > 0) require(options.stop, "stop");

@@ -24,7 +24,7 @@ Request::Request(Model &model, std::vector<llama_token> prompt, const gpt4all_ge
     progress_.prompt_tokens = static_cast<int32_t>(prompt_.size());
     progress_.finish_reason = GPT4ALL_FINISH_NOT_YET;
     result_ = progress_;
-    for (llama_token token : prompt_) sampler_.accept(token);
+    for (llama_token token : prompt_) sampler_.accept_prompt(token);
 }
 
 bool Request::read(int64_t timeout_us, gpt4all_token_callback callback, void *payload,

@@ -17,6 +17,11 @@ constexpr float LARGEST_LOGIT = 1e6f;
 // Colder is as good as greedy, and logits divided by it stay finite.
 constexpr float LOWEST_TEMPERATURE = 1e-30f;
 
+// A token that is never to come stays so.
+float bounded(float logit, float penalized) {
+    return logit == NEVER ? NEVER : std::clamp(penalized, -LARGEST_LOGIT, LARGEST_LOGIT);
+}
+
 } // namespace
 
 Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx,
@@ -26,6 +31,7 @@ Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *voc
       top_k_(options.top_k > 0 && options.top_k < n_vocab_ ? static_cast<std::size_t>(options.top_k) : 0),
       repeat_penalty_(options.repeat_penalty),
       window_size_(static_cast<std::size_t>(options.repeat_last_n < 0 ? n_ctx : options.repeat_last_n)),
+      presence_penalty_(options.presence_penalty), frequency_penalty_(options.frequency_penalty),
       biases_(options.logit_bias, options.logit_bias + options.n_logit_bias), constraint_(constraint) {
     if (repeat_penalty_ == 1.0f) window_size_ = 0;
     if (window_size_ > 0) in_window_.assign(static_cast<std::size_t>(n_vocab_), 0);
@@ -47,6 +53,11 @@ Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *voc
 }
 
 void Sampler::accept(llama_token token) {
+    if (presence_penalty_ != 0 || frequency_penalty_ != 0) in_answer_[token]++;
+    accept_prompt(token);
+}
+
+void Sampler::accept_prompt(llama_token token) {
     if (window_size_ == 0 || token < 0 || token >= n_vocab_) return;
     if (window_.size() < window_size_) {
         window_.push_back(token);
@@ -68,10 +79,11 @@ void Sampler::adjust(float *logits) {
     saved_.clear();
     for (llama_token token : suppressed_) change(logits, token, NEVER);
     for (const gpt4all_token_bias &bias : biases_) change(logits, bias.token, logits[bias.token] + bias.bias);
-    penalize(logits);
+    penalize_repetition(logits);
+    penalize_answer(logits);
 }
 
-void Sampler::penalize(float *logits) {
+void Sampler::penalize_repetition(float *logits) {
     // A count above the mark says this occurrence was dealt with already.
     constexpr uint32_t DONE = 1u << 31;
     for (llama_token token : window_) {
@@ -79,11 +91,16 @@ void Sampler::penalize(float *logits) {
         if ((count & DONE) != 0) continue;
         count |= DONE;
         const float logit = logits[token];
-        const float penalized = logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_;
-        // A token that is never to come stays so.
-        change(logits, token, logit == NEVER ? NEVER : std::clamp(penalized, -LARGEST_LOGIT, LARGEST_LOGIT));
+        change(logits, token, bounded(logit, logit <= 0 ? logit * repeat_penalty_ : logit / repeat_penalty_));
     }
     for (llama_token token : window_) in_window_[static_cast<std::size_t>(token)] &= ~DONE;
+}
+
+void Sampler::penalize_answer(float *logits) {
+    for (const auto &[token, count] : in_answer_) {
+        const float penalty = presence_penalty_ + frequency_penalty_ * static_cast<float>(count);
+        change(logits, token, bounded(logits[token], logits[token] - penalty));
+    }
 }
 
 llama_token Sampler::sample(float *logits) {

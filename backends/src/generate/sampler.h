@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 namespace gpt4all {
@@ -17,8 +18,8 @@ struct FreeSampler {
 
 class GrammarConstraint;
 
-// The chain is that of gpt4all 2.8: repetition penalty, top-k, top-p, min-p,
-// temperature, draw, with biases before all of it. Biases, penalty and top-k,
+// The chain is that of gpt4all 2.8: penalties, top-k, top-p, min-p,
+// temperature, draw, with biases before all of it. Biases, penalties and top-k,
 // which see the whole vocabulary, are done here in one pass over the raw
 // logits; llama.cpp's samplers do the rest on the few candidates left. A
 // grammar is asked about the token drawn, and only where it says no is the
@@ -29,7 +30,9 @@ public:
     Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx,
             GrammarConstraint *constraint);
 
-    // Adds a token to the repetition window.
+    // Adds a token of the prompt to the repetition window.
+    void accept_prompt(llama_token token);
+    // Adds one of the answer, which all penalties see.
     void accept(llama_token token);
 
     // Reads n_vocab logits, which hold the same values again afterwards, also when it throws.
@@ -42,7 +45,8 @@ private:
     };
 
     void adjust(float *logits);
-    void penalize(float *logits);
+    void penalize_repetition(float *logits);
+    void penalize_answer(float *logits);
     void restore(float *logits);
     void change(float *logits, llama_token token, float value);
     llama_token draw(const float *logits);
@@ -58,6 +62,9 @@ private:
     std::vector<llama_token> window_; // ring
     std::size_t window_next_ = 0;
     std::vector<uint32_t> in_window_; // uses of each token in the window
+    float presence_penalty_;
+    float frequency_penalty_;
+    std::unordered_map<llama_token, uint32_t> in_answer_; // uses of each token; empty without penalties
     std::vector<llama_token> suppressed_;
     std::vector<gpt4all_token_bias> biases_;
     GrammarConstraint *constraint_;

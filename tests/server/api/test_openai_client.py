@@ -225,7 +225,7 @@ def test_responses(server: Running, client: OpenAI) -> None:
         ("temperature", 9),
         ("top_p", "much"),
         ("n", 0),
-        ("frequency_penalty", 1.5),
+        ("frequency_penalty", 2.5),
         ("stop", [""]),
         ("seed", 1.5),
         ("logit_bias", {"x": 1}),
