@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shlex
@@ -18,7 +17,7 @@ from nativebuild.fetch import LOCK_FILE, llama_cpp_source
 from nativebuild.lock import read_lock
 from nativebuild.report import BuildError, run_quietly
 from nativebuild.tools import find_build_tools, find_compilers, processor_features
-from nativebuild.venvs import child_environment, ensure_venv, venv_program
+from nativebuild.venvs import cached_venv, child_environment, ensure_venv, facts_key, venv_program
 
 from bench.models import GGUF_REQUIREMENT, comparison_model
 
@@ -66,31 +65,27 @@ class Peers:
     @cached_property
     def xllamacpp(self) -> Path:
         """Python of the environment that has it."""
-        return _environment("xllamacpp", [XLLAMACPP])
+        return cached_venv(peers_dir(), "xllamacpp", [XLLAMACPP])
 
     @cached_property
     def gpt4all_old(self) -> Path:
         """Python of the environment that has gpt4all 2.8.2."""
-        return _environment("gpt4all-2.8.2", [OLD_GPT4ALL])
+        return cached_venv(peers_dir(), "gpt4all-2.8.2", [OLD_GPT4ALL])
 
     @cached_property
     def sentence_transformers(self) -> Path:
         """Python of the environment that has it and the embedding model's weights."""
-        return _environment("sentence-transformers", EMBEDDING_PEER)
+        return cached_venv(peers_dir(), "sentence-transformers", EMBEDDING_PEER)
 
     @cached_property
     def model(self) -> Path:
         """The file that every subject of a row loads."""
-        python = _environment("gguf", [GGUF_REQUIREMENT])
+        python = cached_venv(peers_dir(), "gguf", [GGUF_REQUIREMENT])
         return comparison_model(peers_dir() / "models", self.tools / "llama-quantize", python)
 
 
 def peers_dir() -> Path:
     return cache_dir() / "peers"
-
-
-def _key(facts: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _native_facts() -> dict[str, object]:
@@ -115,7 +110,7 @@ def _cxx_flags() -> str:
 def _stock_llama_cpp(jobs: int) -> Path:
     """llama.cpp as its own CMake files build it: native, shared libraries, OpenMP where the compiler has it."""
     facts = {**_native_facts(), "definitions": _STOCK_DEFINITIONS, "tools": _TOOLS, "probe": _LOAD_PROBE.read_text()}
-    root = peers_dir() / f"llama.cpp-{_key(facts)}"
+    root = peers_dir() / f"llama.cpp-{facts_key(facts)}"
     with lock(root.name):
         if not (root / _DONE).exists():
             _build_stock(root, jobs)
@@ -156,7 +151,7 @@ def _llama_cpp_python(jobs: int) -> Path:
     """The pinned source distribution, built for this machine as its users do; its engine is the one we pin."""
     pin = read_lock(LOCK_FILE)
     facts = {**_native_facts(), "definitions": _PYTHON_DEFINITIONS, "python": sys.version}
-    name = f"{pin.package}-{pin.package_version}-{_key(facts)}"
+    name = f"{pin.package}-{pin.package_version}-{facts_key(facts)}"
     definitions = {**_PYTHON_DEFINITIONS, "CMAKE_CXX_FLAGS": _cxx_flags()}
     environment = child_environment()
     environment["CMAKE_ARGS"] = shlex.join(f"-D{name}={value}" for name, value in definitions.items())
@@ -181,22 +176,14 @@ def _llama_cpp_python(jobs: int) -> Path:
     return venv_program(root, "python")
 
 
-def _environment(name: str, requirements: Sequence[str]) -> Path:
-    """A virtual environment with these packages as the package index has them; returns its Python."""
-    root = peers_dir() / f"{name}-{_key({'requirements': list(requirements), 'python': sys.version})}"
-    with lock(root.name):
-        if not (root / _DONE).exists():
-            remove_tree(root)
-            python = ensure_venv(root)
-            _run([python, "-m", "pip", "install", *requirements], doing=f"installing {' '.join(requirements)}")
-            (root / _DONE).write_text("{}", encoding="utf-8")
-    return venv_program(root, "python")
-
-
 def _run(command: Sequence[str | Path], *, doing: str, env: dict[str, str] | None = None) -> None:
     if command[0] == "nice" and shutil.which("nice") is None:
         command = command[1:]
-    result = run_quietly(command, env=env or child_environment(), doing=doing)
+    result = run_quietly(
+        command,
+        env=env or child_environment(),
+        doing=doing,
+    )
     if result.returncode != 0:
         tail = "\n".join(result.stdout.rstrip().splitlines()[-25:])
         raise BuildError(f"failed: {doing}", details=tail)

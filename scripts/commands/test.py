@@ -8,13 +8,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nativebuild.cache import cache_dir
 from nativebuild.reference import build_reference
 from nativebuild.report import BuildError
+from nativebuild.venvs import cached_venv
 from testmodels import MODELS, ModelError, ensure
 
-__all__ = ["main"]
+__all__ = ["clients", "main"]
 
 _ROOT = Path(__file__).resolve().parents[2]
+_CLIENTS = _ROOT / "tests" / "server" / "api" / "clients" / "requirements.txt"
+
+
+def clients() -> Path:
+    """The Python that has programs which speak with OpenAI's interface, some 500 MB of them."""
+    lines = _CLIENTS.read_text(encoding="utf-8").splitlines()
+    return cached_venv(cache_dir(), "clients", [line for line in lines if not line.startswith("#")])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,5 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before the others: pytest takes the last -m.
     chosen = [] if options.all else ["-m", "not slow"]
     os.environ["GPT4ALL_REFERENCE_DIR"] = str(reference)
+    if options.all:
+        os.environ["GPT4ALL_CLIENTS_PYTHON"] = str(clients())
     os.chdir(_ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *chosen, *words])

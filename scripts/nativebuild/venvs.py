@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -9,10 +11,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nativebuild.cache import cache_dir, lock, remove_tree
+from nativebuild.cache import cache_dir, lock, remove_tree, require_space
 from nativebuild.report import BuildError, run_quietly, say
 
-__all__ = ["child_environment", "ensure_venv", "pip_install", "tools_venv", "venv_program"]
+__all__ = [
+    "cached_venv",
+    "child_environment",
+    "ensure_venv",
+    "facts_key",
+    "pip_install",
+    "tools_venv",
+    "venv_program",
+]
 
 # pip runs the wheel hook with its own settings in the environment, and a
 # user's may point installs elsewhere; neither may reach our environments.
@@ -120,6 +130,39 @@ def pip_install(python: Path, requirements: Sequence[str], *, doing: str) -> Non
 
 def _last_lines(text: str, count: int = 15) -> str:
     return "\n".join(text.rstrip().splitlines()[-count:])
+
+
+def facts_key(facts: dict[str, object]) -> str:
+    """A short name for what was made from these facts."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def cached_venv(folder: Path, name: str, requirements: Sequence[str]) -> Path:
+    """The Python of an environment in the cache that has these packages as the index has them, made once."""
+    root = folder / f"{name}-{facts_key({'requirements': list(requirements), 'python': sys.version})}"
+    done = root / "complete.json"
+    with lock(root.name):
+        if not done.exists():
+            require_space(cache_dir(), 2_000_000_000, f"An environment for {name}")
+            remove_tree(root)
+            python = ensure_venv(root)
+            listed = root / "requirements.txt"
+            listed.write_text("\n".join(requirements), encoding="utf-8")
+            # pip takes minutes for what uv fetches side by side.
+            tools = venv_program(tools_venv(), "python")
+            pip_install(tools, ["uv"], doing="fetching uv")
+            install = [*map(str, (venv_program(tools.parent.parent, "uv"), "pip", "install", "--python", python))]
+            result = run_quietly(
+                [*install, "-r", listed], env=child_environment(), doing=f"installing packages into {root.name}"
+            )
+            if result.returncode != 0:
+                raise BuildError(
+                    f"uv could not install what {name} needs",
+                    advice="Is the network up, and the Python package index reachable?",
+                    details=_last_lines(result.stdout),
+                )
+            done.write_text("{}", encoding="utf-8")
+    return venv_program(root, "python")
 
 
 def tools_venv() -> Path:
