@@ -64,10 +64,21 @@ def _target(pin: LlamaCppLock) -> Path:
 
 
 def _is_complete(target: Path, pin: LlamaCppLock) -> bool:
+    """Whether all of it is there, as it was fetched.
+
+    Build areas have links to the same files, so that whoever changes one there by hand changes it for all.
+    """
+    marker = target / _MARKER
     try:
-        return (target / _MARKER).read_text(encoding="ascii").strip() == pin.sdist_sha256
+        if marker.read_text(encoding="ascii").strip() != pin.sdist_sha256:
+            return False
+        fetched = marker.stat().st_mtime_ns
     except OSError:
         return False
+    changed = next((path for path in target.rglob("*") if path.stat().st_mtime_ns > fetched and path.is_file()), None)
+    if changed is not None:
+        say(f"{changed} was changed by hand; llama.cpp's source is fetched again")
+    return changed is None
 
 
 def _fetch(pin: LlamaCppLock, target: Path, sdist: Path | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from nativebuild import fetch
+from nativebuild.engine import mirror_engine
 from nativebuild.fetch import llama_cpp_source
 from nativebuild.report import BuildError
 
@@ -98,6 +99,22 @@ def test_a_second_call_reads_nothing_again(pinned: Pinned) -> None:
     tree = llama_cpp_source(lock, sdist)
     sdist.unlink()
     assert llama_cpp_source(lock) == tree
+
+
+def test_a_tree_that_was_changed_by_hand_is_fetched_again(
+    pinned: Pinned, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock, sdist = pinned()
+    area = tmp_path / "area"
+    mirror_engine(llama_cpp_source(lock, sdist), area, patches=tmp_path)
+    header = area / "include/llama.h"
+    header.write_bytes(b"// an experiment\n")  # through the link that it is
+    os.utime(header, (time.time() + 5, time.time() + 5))
+    tree = llama_cpp_source(lock, sdist)
+    assert "llama.h was changed by hand" in capsys.readouterr().err
+    assert (tree / "include/llama.h").read_bytes() == b"// llama\n"
+    mirror_engine(tree, area, patches=tmp_path)
+    assert header.read_bytes() == b"// llama\n"
 
 
 def test_the_archive_may_be_named_in_the_environment(
