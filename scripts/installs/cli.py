@@ -28,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"ways:\n{ways}\n\nWhat the package depends on comes from where pip takes packages from.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("wheel", type=Path, help="a gpt4all wheel; for another platform than this one, with --way c")
+    parser.add_argument(
+        "wheel",
+        type=Path,
+        help="a gpt4all wheel, for another platform than this one with --way c; or a source distribution",
+    )
     parser.add_argument("--python", action="append", metavar="PYTHON", help="one to install into; may be repeated")
     parser.add_argument("--way", action="append", choices=WAYS, help="only this one; may be repeated")
     parser.add_argument("--model", type=Path, metavar="FILE", help="SmolLM2, instead of the tests' own copy")
@@ -49,13 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in (options.wheel, model, options.embedder)
         ]
         for python in map(_program, options.python or [sys.executable]):
-            for name in options.way or WAYS:
+            for name in options.way or _suitable(options.wheel):
                 work = Path(folder, f"{python.name} {name} {time.monotonic_ns()}")
                 work.mkdir()
                 trial = Trial(files[0], python, work, files[1], files[2], tuple(options.emulator))  # type: ignore[arg-type]
                 failed |= not _try(name, trial)
                 shutil.rmtree(work)
     return int(failed)
+
+
+def _suitable(wheel: Path) -> list[str]:
+    """The ways of a source distribution, or those of a wheel."""
+    return [name for name in WAYS if (name == "sdist") == wheel.name.endswith(".tar.gz")]
 
 
 def _smollm2() -> Path:

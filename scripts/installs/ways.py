@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tarfile
 import zipapp
 from collections.abc import Callable
+from email import message_from_binary_file
 from pathlib import Path
 from typing import Any
+
+from nativebuild.fetch import LOCK_FILE, download_archive
+from nativebuild.lock import read_lock
 
 from installs.through_c import through_c
 from installs.trial import NotHereError, Trial, TrialError, check_answer, clean_environment, run
@@ -130,6 +135,68 @@ def zipped(trial: Trial) -> None:
     check_answer(run(command, env=clean_environment(GPT4ALL_BACKEND_PATH=str(libraries))))
 
 
+def _without_network() -> list[str]:
+    """What a command is put behind to find no network at all, not even this machine's own."""
+    program = shutil.which("unshare")
+    if program is None:
+        raise NotHereError("no unshare on the path, which takes the network away")
+    command = [program, "--net", *(() if os.geteuid() == 0 else ("--map-root-user",))]
+    try:
+        run([*command, sys.executable, "-c", "import socket; [only] = socket.if_nameindex()"])
+    except TrialError as error:
+        raise NotHereError(f"the network cannot be taken away: {error}") from None
+    return command
+
+
+def offline(trial: Trial) -> None:
+    """no network at all: everything lies in a folder."""
+    alone = _without_network()
+    python = _environment(trial, "offline")
+    folder = trial.work / "wheels"
+    run([python, "-m", "pip", "download", "--dest", folder, trial.wheel])
+    run([*alone, python, "-m", "pip", "install", "--no-index", "--find-links", folder, "gpt4all"])
+    trial.use([*alone, python, "-I"])
+
+
+def _requirements(archive: Path) -> list[str]:
+    """What a source distribution needs when it is used; pip would build it to know."""
+    with tarfile.open(archive) as files:
+        told = files.extractfile(f"{archive.name.removesuffix('.tar.gz')}/PKG-INFO")
+        assert told is not None
+        needs = message_from_binary_file(told).get_all("Requires-Dist", [])
+    return [need for need in needs if "extra ==" not in need]
+
+
+def sdist(trial: Trial) -> None:
+    """a source distribution, without a network: the CPU backend is built from llama.cpp's archive."""
+    if not trial.wheel.name.endswith(".tar.gz"):
+        raise NotHereError("this is a wheel")
+    alone = _without_network()
+    python = _environment(trial, "sdist")
+    folder = trial.work / "things"
+    folder.mkdir()
+    archive = download_archive(read_lock(LOCK_FILE), folder)
+    tools = ["hatchling", "editables", "cmake", "ninja"]
+    run([python, "-m", "pip", "download", "--dest", folder, *_requirements(trial.wheel), *tools])
+    environment = clean_environment(GPT4ALL_BUILD_CACHE=str(trial.work / "cache"), LLAMA_CPP_ARCHIVE=str(archive))
+    install: list[str | Path] = [
+        *alone,
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--no-cache-dir",
+        "--no-index",
+        "--find-links",
+        folder,
+    ]
+    run([*install, trial.wheel], env=environment)
+    trial.use([*alone, python, "-I"])
+    run([*install, "hatchling"], env=environment)
+    run([*install, "--force-reinstall", "--no-build-isolation", trial.wheel], env=environment)
+    trial.use([*alone, python, "-I"])
+
+
 #: Name to what tries it; the docstring says what that is.
 WAYS: dict[str, Callable[[Trial], None]] = {
     "venv": venv,
@@ -138,5 +205,7 @@ WAYS: dict[str, Callable[[Trial], None]] = {
     "editable": editable,
     "read-only": read_only,
     "zipped": zipped,
+    "offline": offline,
+    "sdist": sdist,
     "c": through_c,
 }

@@ -16,7 +16,7 @@ from nativebuild.lock import LlamaCppLock, read_lock
 from nativebuild.report import BuildError, run_quietly, say
 from nativebuild.venvs import child_environment, tools_venv, venv_program
 
-__all__ = ["LOCK_FILE", "cached_source", "llama_cpp_source", "main"]
+__all__ = ["LOCK_FILE", "cached_source", "download_archive", "llama_cpp_source", "main"]
 
 LOCK_FILE = Path(__file__).resolve().parents[2] / "backends" / "llama_cpp.lock"
 _NEEDED_BYTES = 2_000_000_000
@@ -86,7 +86,7 @@ def _fetch(pin: LlamaCppLock, target: Path, sdist: Path | None) -> None:
     require_space(cache, _NEEDED_BYTES, "Building llama.cpp")
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as folder:
         if sdist is None:
-            sdist = _download(pin, Path(folder))
+            sdist = download_archive(pin, Path(folder))
         elif not sdist.is_file():
             raise BuildError(f"there is no file {sdist}")
         _check_hash(sdist, pin)
@@ -99,7 +99,8 @@ def _fetch(pin: LlamaCppLock, target: Path, sdist: Path | None) -> None:
         tree.rename(target)
 
 
-def _download(pin: LlamaCppLock, folder: Path) -> Path:
+def download_archive(pin: LlamaCppLock, folder: Path) -> Path:
+    """Fetch the pinned source distribution, which ``LLAMA_CPP_ARCHIVE`` may name later, into the folder."""
     # pip asks an sdist for its metadata, which runs the code inside. With the
     # hash in the requirement it refuses other contents before that. Only this
     # package is asked for as source: its build requirements may be wheels.
