@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from nativebuild.report import BuildError, explained
-from wheels.sbom import SBOM_NAME, bill_of_materials
+from wheels.sbom import write_bill
 from wheels.tag import platform_tag
 
 _LIBRARIES = Path("gpt4all", "_native", "lib")
@@ -53,15 +50,8 @@ class NativeLibraryHook(BuildHookInterface[Any]):
             build_data["force_include"].update(
                 {str(path): (_LIBRARIES / path.relative_to(libraries)).as_posix() for path in files}
             )
-            build_data.setdefault("sbom_files", []).append(self._write_bill(tag, records))
-
-    def _write_bill(self, tag: str, records: list[dict[str, Any]]) -> str:
-        folder = Path(tempfile.mkdtemp(prefix="gpt4all-sbom-"))
-        # Hatchling tells the hook when a wheel is made, but not when making it failed.
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        path = folder / SBOM_NAME
-        path.write_text(bill_of_materials(self.metadata.version, tag, records), encoding="utf-8", newline="\n")
-        return str(path)
+            bill = write_bill(self, self.metadata.version, tag, records)
+            build_data.setdefault("sbom_files", []).append(bill)
 
     @staticmethod
     def _backends(libraries: Path) -> list[Path]:

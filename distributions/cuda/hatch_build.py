@@ -16,6 +16,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from nativebuild.report import BuildError, explained  # noqa: E402
+from wheels.sbom import write_bill  # noqa: E402
 from wheels.tag import platform_tag  # noqa: E402
 
 _LIBRARIES = ROOT / "gpt4all" / "_native" / "lib" / "cuda"
@@ -38,8 +39,8 @@ def cuda_major(distribution: str) -> int:
     return int(found[1])
 
 
-def built_version(major: int) -> str:
-    """The CUDA that the backend was built with, such as "13.0"; an error where it is another major version."""
+def built(major: int) -> dict[str, Any]:
+    """What the backend's record says, whose "cuda" is "13.0" or the like; an error for another major version."""
     try:
         record: dict[str, Any] = json.loads((_LIBRARIES / "build.json").read_text(encoding="utf-8"))
     except OSError as error:
@@ -49,7 +50,7 @@ def built_version(major: int) -> str:
     version = str(record["cuda"])
     if version.partition(".")[0] != str(major):
         raise BuildError(f"the cuda backend was built with CUDA {version}, and {major} is wanted", advice=_ADVICE)
-    return version
+    return record
 
 
 def nvidia_requirements(cuda: str) -> list[str]:
@@ -82,7 +83,7 @@ class CudaMetadataHook(MetadataHookInterface):
             "urls": {"Repository": _REPOSITORY, "Issues": f"{_REPOSITORY}/issues"},
             "entry-points": {"gpt4all.backends": {"cuda": f"gpt4all_cuda{major}:library_directory"}},
             # Library and package speak one version of the interface.
-            "dependencies": [f"gpt4all=={metadata['version']}", *nvidia_requirements(built_version(major))],
+            "dependencies": [f"gpt4all=={metadata['version']}", *nvidia_requirements(built(major)["cuda"])],
         }
 
 
@@ -95,12 +96,15 @@ class CudaLibraryHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is made."""
         major = cuda_major(self.metadata.name)
-        built_version(major)
+        record = built(major)
         package = f"gpt4all_cuda{major}"
         files = sorted(path for path in _LIBRARIES.iterdir() if path.is_file())
         notices = [ROOT / "LICENSE", ROOT / "THIRD_PARTY_NOTICES"]
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform_tag(files)}"
+        tag = platform_tag(files)
+        build_data["tag"] = f"py3-none-{tag}"
+        bill = write_bill(self, self.metadata.version, tag, [record], self.metadata.name)
+        build_data.setdefault("sbom_files", []).append(bill)
         build_data["force_include"] |= {
             str(HERE / "package.py"): f"{package}/__init__.py",
             **{str(path): f"{package}/lib/{path.name}" for path in files},

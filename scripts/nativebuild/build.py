@@ -246,9 +246,10 @@ def _record(build: Build, stage: Path) -> str:
         "compiler": build.compilers.description,
         "toolkit": build.toolkit.description,
         **build.toolkit.record,
-        "linked_in": linked_in(
-            build.engine, build.compilers.description, build.toolkit.description, build.options.platform
-        ),
+        "linked_in": {
+            **linked_in(build.engine, build.compilers.description, build.toolkit.description, build.options.platform),
+            **build.toolkit.linked_in,
+        },
         "inputs": build.area.inputs(),
         "files": {path.name: path.stat().st_size for path in sorted(stage.iterdir())},
     }

@@ -58,7 +58,16 @@ def find_cuda(options: BuildOptions, compilers: Compilers, engine: Path) -> Tool
     if not (nvcc.root / "include" / "cublas_v2.h").exists():
         definitions |= _cublas_of_wheel(nvcc.version)
     version = f"{nvcc.version[0]}.{nvcc.version[1]}"
-    return Toolkit(f"CUDA {version}", definitions, {"cuda": version})
+    return Toolkit(f"CUDA {version}", definitions, {"cuda": version}, {"cccl": _cccl_version(nvcc.root / "include")})
+
+
+def _cccl_version(include: Path) -> str:
+    """The version of NVIDIA's C++ headers; empty where they are not found."""
+    for path in (include / "cccl" / "cub" / "version.cuh", include / "cub" / "version.cuh"):
+        if path.exists() and (found := re.search(r"#define CUB_VERSION (\d+)", path.read_text(encoding="utf-8"))):
+            number = int(found[1])
+            return f"{number // 100_000}.{number // 100 % 1000}.{number % 100}"
+    return ""
 
 
 def _candidates() -> Iterator[Path]:

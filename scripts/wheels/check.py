@@ -9,7 +9,8 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nativebuild.report import BuildError
@@ -22,15 +23,55 @@ __all__ = ["check_wheel", "header_functions"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _HEADER = _ROOT / "backends" / "include" / "gpt4all_backend.h"
-_LIBRARIES = PurePosixPath("gpt4all/_native/lib")
 #: What the server shows at its root.
 _PAGE = PurePosixPath("gpt4all/server/page")
 _LIMIT_MB = 20.0
-#: With Vulkan's shaders, and the CPU modules a second time.
-_LIMIT_KOMPUTE_MB = 40.0
-_LICENSES = {"LICENSE", "THIRD_PARTY_NOTICES"}
-_WHEEL_NAME = re.compile(r"gpt4all-(?P<version>[^-]+)-py3-none-(?P<platform>[^-]+)\.whl")
+#: With Vulkan's shaders, and the CPU modules a second time; and what the index takes from anybody.
+_LIMITS_MB = {"kompute": 40.0, "cuda": 100.0}
+_LICENSES = ("LICENSE", "THIRD_PARTY_NOTICES")
+_WHEEL_NAME = re.compile(r"(?P<package>gpt4all(_cuda\d+)?)-(?P<version>[^-]+)-py3-none-(?P<platform>[^-]+)\.whl")
+_RECORD = "build.json"
+#: Brought by the wheels that gpt4all-cuda12 and its kind depend on.
+_NVIDIA = ("cudart", "cublas", "cublasLt")
 _DECLARATION = re.compile(r"^GPT4ALL_API[^;(]*?\b(gpt4all_\w+)\s*\(", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _Wheel:
+    """What its name says, and what is in it: gpt4all itself, or a distribution with the cuda backend alone."""
+
+    package: str
+    version: str
+    platform: str
+    files: dict[str, bytes]
+
+    @property
+    def info(self) -> str:
+        return f"{self.package}-{self.version}.dist-info"
+
+    @property
+    def cuda(self) -> str:
+        """The CUDA that the name tells; empty for gpt4all itself."""
+        return self.package.removeprefix("gpt4all").removeprefix("_cuda")
+
+    def backends(self) -> dict[str, dict[str, bytes]]:
+        """The files of each backend, by their names."""
+        found: dict[str, dict[str, bytes]] = {}
+        for file, content in self.files.items():
+            match PurePosixPath(file).parts:
+                case [self.package, "lib", name] if self.cuda:
+                    found.setdefault("cuda", {})[name] = content
+                case ["gpt4all", "_native", "lib", backend, *_, name]:
+                    found.setdefault(backend, {})[name] = content
+        return found
+
+    def libraries(self) -> dict[str, bytes]:
+        return {
+            f"{backend}/{name}": content
+            for backend, folder in self.backends().items()
+            for name, content in folder.items()
+            if name != _RECORD
+        }
 
 
 def header_functions(header: Path = _HEADER) -> set[str]:
@@ -43,48 +84,44 @@ def check_wheel(path: Path, *, allow_native: bool = False, limit_mb: float = 0) 
     name = _WHEEL_NAME.fullmatch(path.name)
     if name is None:
         return [f"{path.name} is no name of a wheel of this package for one platform"]
-    problems = list[str]()
-    with zipfile.ZipFile(path) as wheel:
-        files = {entry.filename: wheel.read(entry) for entry in wheel.infolist() if not entry.is_dir()}
-    info = f"gpt4all-{name['version']}.dist-info"
-    problems += _check_contents(files, info)
-    problems += _check_record(files, info)
-    problems += _check_metadata(files, info, name["version"], name["platform"])
-    libraries = [file for file in files if PurePosixPath(file).is_relative_to(_LIBRARIES)]
-    backends = sorted({PurePosixPath(file).parts[3] for file in libraries})
+    with zipfile.ZipFile(path) as archive:
+        files = {entry.filename: archive.read(entry) for entry in archive.infolist() if not entry.is_dir()}
+    wheel = _Wheel(name["package"], name["version"], name["platform"], files)
+    backends = wheel.backends()
+    problems = [*_check_contents(wheel), *_check_record(wheel), *_check_metadata(wheel)]
     if not backends:
         problems.append("it holds no native library")
-    limit_mb = limit_mb or (_LIMIT_KOMPUTE_MB if "kompute" in backends else _LIMIT_MB)
+    limit_mb = limit_mb or max((_LIMITS_MB.get(backend, _LIMIT_MB) for backend in backends), default=_LIMIT_MB)
     size_mb = path.stat().st_size / 1e6
     if size_mb > limit_mb:
         problems.append(f"it is {size_mb:.1f} MB large, more than {limit_mb:g}")
-    for backend in backends:
-        folder = {PurePosixPath(file).name: files[file] for file in libraries if f"/lib/{backend}/" in file}
-        problems += _check_backend(backend, folder, allow_native)
-    problems += _check_tag(name["platform"], {file: files[file] for file in libraries if not file.endswith(".json")})
-    problems += _check_sbom(files, info)
+    elsewhere = {f"lib{library}.so.{wheel.cuda}" for library in _NVIDIA} if wheel.cuda else set[str]()
+    for backend, folder in sorted(backends.items()):
+        problems += _check_backend(backend, folder, elsewhere, allow_native)
+    problems += [*_check_tag(wheel), *_check_sbom(wheel)]
     return problems
 
 
-def _check_contents(files: dict[str, bytes], info: str) -> Iterator[str]:
-    for needed in ("gpt4all/__init__.py", "gpt4all/py.typed", f"{_PAGE}/index.html"):
-        if needed not in files:
-            yield f"{needed} is missing"
-    for file in files:
+def _check_contents(wheel: _Wheel) -> Iterator[str]:
+    needed = ["__init__.py", *_LICENSES] if wheel.cuda else ["__init__.py", "py.typed", "server/page/index.html"]
+    licenses = [] if wheel.cuda else [f"{wheel.info}/licenses/{name}" for name in _LICENSES]
+    for file in (*(f"{wheel.package}/{name}" for name in needed), *licenses):
+        if file not in wheel.files:
+            yield f"{file} is missing"
+    ours = {f"{wheel.package}/{name}" for name in needed}
+    native = PurePosixPath(wheel.package, "lib") if wheel.cuda else PurePosixPath("gpt4all/_native/lib")
+    for file in wheel.files:
         path = PurePosixPath(file)
-        if path.parts[0] not in ("gpt4all", info):
+        if path.parts[0] not in (wheel.package, wheel.info):
             yield f"{file} does not belong into the wheel"
-        elif path.parts[0] == info or path.is_relative_to(_LIBRARIES) or path.is_relative_to(_PAGE):
+        elif path.parts[0] == wheel.info or file in ours or path.is_relative_to(native) or path.is_relative_to(_PAGE):
             continue
-        elif path.suffix not in (".py", ".pyi") and path.name not in ("py.typed", "rthooks.dat"):
+        elif wheel.cuda or (path.suffix not in (".py", ".pyi") and path.name not in ("py.typed", "rthooks.dat")):
             yield f"{file} is no part of the Python package"
-    for license_name in _LICENSES:
-        if f"{info}/licenses/{license_name}" not in files:
-            yield f"the licence file {license_name} is missing"
 
 
-def _check_record(files: dict[str, bytes], info: str) -> Iterator[str]:
-    record = f"{info}/RECORD"
+def _check_record(wheel: _Wheel) -> Iterator[str]:
+    files, record = wheel.files, f"{wheel.info}/RECORD"
     if record not in files:
         yield "RECORD is missing"
         return
@@ -97,22 +134,29 @@ def _check_record(files: dict[str, bytes], info: str) -> Iterator[str]:
             yield f"RECORD does not describe {file}"
 
 
-def _check_metadata(files: dict[str, bytes], info: str, version: str, platform: str) -> Iterator[str]:
+def _check_metadata(wheel: _Wheel) -> Iterator[str]:
+    files, info = wheel.files, wheel.info
     metadata = files.get(f"{info}/METADATA", b"").decode("utf-8")
-    for line in ("Name: gpt4all", f"Version: {version}", "Requires-Python: >=3.10"):
+    wanted = [f"Name: {wheel.package.replace('_', '-')}", f"Version: {wheel.version}", "Requires-Python: >=3.10"]
+    if wheel.cuda:
+        wanted.append(f"Requires-Dist: gpt4all=={wheel.version}")
+        if f"cuda = {wheel.package}:library_directory" not in files.get(f"{info}/entry_points.txt", b"").decode():
+            yield "entry_points.txt does not lead gpt4all to the backend"
+    for line in wanted:
         if line not in metadata.splitlines():
             yield f"METADATA lacks {line!r}"
     tags = files.get(f"{info}/WHEEL", b"").decode("utf-8")
     if {line for line in tags.splitlines() if line.startswith("Tag: ")} != {
-        f"Tag: py3-none-{part}" for part in platform.split(".")
+        f"Tag: py3-none-{part}" for part in wheel.platform.split(".")
     }:
         yield "WHEEL names another tag than the file name"
     if "Root-Is-Purelib: false" not in tags.splitlines():
         yield "WHEEL calls it a pure Python package"
 
 
-def _check_backend(backend: str, folder: dict[str, bytes], allow_native: bool) -> Iterator[str]:
-    record = json.loads(folder.pop("build.json", b"{}"))
+def _check_backend(backend: str, folder: dict[str, bytes], elsewhere: Set[str], allow_native: bool) -> Iterator[str]:
+    """``elsewhere`` are the libraries that come with what the wheel depends on."""
+    record = json.loads(folder.pop(_RECORD, b"{}"))
     if not record:
         yield f"{backend}: build.json is missing"
     if record.get("variants") == "native" and not allow_native:
@@ -129,12 +173,13 @@ def _check_backend(backend: str, folder: dict[str, bytes], allow_native: bool) -
     for name, content in folder.items():
         declared = header_functions() if name == entry else None
         try:
-            yield from check_library(name, content, Place(set(folder), declared))
+            yield from check_library(name, content, Place({*folder, *elsewhere}, declared))
         except ValueError as error:
             yield str(error)
 
 
-def _check_tag(platform: str, libraries: dict[str, bytes]) -> Iterator[str]:
+def _check_tag(wheel: _Wheel) -> Iterator[str]:
+    libraries = wheel.libraries()
     if not libraries:
         return
     try:
@@ -142,20 +187,16 @@ def _check_tag(platform: str, libraries: dict[str, bytes]) -> Iterator[str]:
     except BuildError as error:
         yield str(error)
         return
-    if deserved != platform:
-        yield f"the tag says {platform}, but the libraries are {deserved}"
-    elif platform.startswith("linux_"):
-        yield f"{platform} does not say which C library the libraries need"
+    if deserved != wheel.platform:
+        yield f"the tag says {wheel.platform}, but the libraries are {deserved}"
+    elif wheel.platform.startswith("linux_"):
+        yield f"{wheel.platform} does not say which C library the libraries need"
 
 
-def _check_sbom(files: dict[str, bytes], info: str) -> Iterator[str]:
-    text = files.get(f"{info}/sboms/{SBOM_NAME}")
+def _check_sbom(wheel: _Wheel) -> Iterator[str]:
+    text = wheel.files.get(f"{wheel.info}/sboms/{SBOM_NAME}")
     if text is None:
         yield f"the bill of materials sboms/{SBOM_NAME} is missing"
         return
-    records = [
-        json.loads(content)
-        for file, content in sorted(files.items())
-        if PurePosixPath(file).is_relative_to(_LIBRARIES) and file.endswith("/build.json")
-    ]
+    records = [json.loads(folder[_RECORD]) for _, folder in sorted(wheel.backends().items()) if _RECORD in folder]
     yield from check_bill(text.decode("utf-8"), records)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import uuid
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-__all__ = ["SBOM_NAME", "bill_of_materials", "check_bill"]
+__all__ = ["SBOM_NAME", "bill_of_materials", "check_bill", "write_bill"]
 
 SBOM_NAME = "gpt4all.cdx.json"
 _NAMESPACE = uuid.UUID("5f0a6c0e-3f0c-5c53-9d0b-0d8c1a1d6b1a")
@@ -30,6 +34,11 @@ _COMPONENTS = {
     "vulkan-headers": _Known(
         "Apache-2.0 OR MIT", "pkg:github/KhronosGroup/Vulkan-Headers", "Vulkan-Hpp, in the kompute backend"
     ),
+    "cccl": _Known(
+        "BSD-3-Clause AND Apache-2.0 WITH LLVM-exception",
+        "pkg:github/NVIDIA/cccl",
+        "CUB and libcu++, NVIDIA's C++ headers, in the cuda backend",
+    ),
     "libcxx": _Known("Apache-2.0 WITH LLVM-exception", "pkg:generic/libcxx", "The C++ library"),
     "libcxxabi": _Known("Apache-2.0 WITH LLVM-exception", "pkg:generic/libcxxabi", "C++ exceptions and types"),
     "libunwind": _Known("Apache-2.0 WITH LLVM-exception", "pkg:generic/libunwind", "C++ exceptions"),
@@ -39,18 +48,30 @@ _COMPONENTS = {
 }
 
 
-def bill_of_materials(version: str, platform: str, records: Iterable[Mapping[str, Any]]) -> str:
+def write_bill(
+    owner: object, version: str, platform: str, records: Iterable[Mapping[str, Any]], name: str = "gpt4all"
+) -> str:
+    """Write the bill of a wheel into a file that is there as long as ``owner``, the hook that packs it; its path."""
+    folder = Path(tempfile.mkdtemp(prefix="gpt4all-sbom-"))
+    # Hatchling tells the hook when a wheel is made, but not when making it failed.
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    path = folder / SBOM_NAME
+    path.write_text(bill_of_materials(version, platform, records, name), encoding="utf-8", newline="\n")
+    return str(path)
+
+
+def bill_of_materials(version: str, platform: str, records: Iterable[Mapping[str, Any]], name: str = "gpt4all") -> str:
     """The bill as JSON, the same for the same wheel; ``records`` are the backends' ``build.json``."""
     found: dict[str, str] = {}
     backends: dict[str, set[str]] = {}
     for record in records:
         engine = record.get("llama_cpp", {})
         linked = {"llama.cpp": engine.get("commit") or engine.get("version", ""), **record.get("linked_in", {})}
-        for name, number in linked.items():
-            found[name] = number
-            backends.setdefault(name, set()).add(str(record.get("backend", "")))
-    components = [_component(name, found[name], sorted(backends[name])) for name in sorted(found)]
-    root = f"pkg:pypi/gpt4all@{version}"
+        for part, number in linked.items():
+            found[part] = number
+            backends.setdefault(part, set()).add(str(record.get("backend", "")))
+    components = [_component(part, found[part], sorted(backends[part])) for part in sorted(found)]
+    root = f"pkg:pypi/{name}@{version}"
     bill: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -59,7 +80,7 @@ def bill_of_materials(version: str, platform: str, records: Iterable[Mapping[str
             "component": {
                 "type": "library",
                 "bom-ref": root,
-                "name": "gpt4all",
+                "name": name,
                 "version": version,
                 "purl": root,
                 "licenses": [{"expression": "MIT"}],
@@ -69,9 +90,8 @@ def bill_of_materials(version: str, platform: str, records: Iterable[Mapping[str
         "components": components,
         "dependencies": [{"ref": root, "dependsOn": [component["bom-ref"] for component in components]}],
     }
-    name = json.dumps(bill, sort_keys=True)
     # Not drawn by chance, so that two builds give the same bytes.
-    bill["serialNumber"] = f"urn:uuid:{uuid.uuid5(_NAMESPACE, name)}"
+    bill["serialNumber"] = f"urn:uuid:{uuid.uuid5(_NAMESPACE, json.dumps(bill, sort_keys=True))}"
     return json.dumps(bill, indent=2, sort_keys=True) + "\n"
 
 
@@ -94,12 +114,12 @@ def check_bill(text: str, records: Iterable[Mapping[str, Any]]) -> list[str]:
     """What is wrong with a wheel's bill, beside the records in the same wheel."""
     try:
         bill = json.loads(text)
-        named = {component["name"]: component["version"] for component in bill["components"]}
+        versions = {component["name"]: component["version"] for component in bill["components"]}
         platform = bill["metadata"]["component"]["properties"][0]["value"]
-        version = bill["metadata"]["component"]["version"]
+        version, name = (bill["metadata"]["component"][key] for key in ("version", "name"))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         return [f"the bill of materials cannot be read: {error!r}"]
-    problems = [f"the bill of materials has no version of {name}" for name, number in named.items() if not number]
-    if bill_of_materials(version, platform, records) != text:
+    problems = [f"the bill of materials has no version of {part}" for part, number in versions.items() if not number]
+    if bill_of_materials(version, platform, records, name) != text:
         problems.append("the bill of materials is not that of the libraries in the wheel")
     return problems

@@ -61,14 +61,42 @@ def sound_wheel() -> dict[str, bytes]:
 
 def write(directory: Path, files: dict[str, bytes], name: str = "gpt4all-2.9.0-py3-none-manylinux_2_34_x86_64") -> Path:
     path = directory / f"{name}.whl"
+    info = "-".join(name.split("-")[:2]) + ".dist-info"
     rows = []
     with zipfile.ZipFile(path, "w") as wheel:
         for file, content in files.items():
             wheel.writestr(file, content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             rows.append(f"{file},sha256={digest},{len(content)}\n")
-        wheel.writestr(f"{INFO}/RECORD", "".join(rows) + f"{INFO}/RECORD,,\n")
+        wheel.writestr(f"{info}/RECORD", "".join(rows) + f"{info}/RECORD,,\n")
     return path
+
+
+def cuda_wheel(**library: Any) -> dict[str, bytes]:
+    """What ``distributions/gpt4all-cuda13`` makes."""
+    info, package = "gpt4all_cuda13-2.9.0.dist-info", "gpt4all_cuda13"
+    modules = ["libggml-cpu-x64.so", "libggml-cpu-haswell.so"]
+    files = ["libgpt4all-cuda.so", *modules]
+    record = {**json.loads(sound_wheel()[RECORD]), "backend": "cuda", "files": dict.fromkeys(files, 1)}
+    record["linked_in"]["cccl"] = "3.0.1"
+    needed = ["libc.so.6", "libcudart.so.13", "libcublas.so.13"]
+    facts = {"soname": "libgpt4all-cuda.so", "needed": needed, **library}
+    metadata = "Name: gpt4all-cuda13\nVersion: 2.9.0\nRequires-Python: >=3.10\nRequires-Dist: gpt4all==2.9.0\n"
+    return {
+        f"{package}/__init__.py": b"",
+        f"{package}/LICENSE": b"MIT",
+        f"{package}/THIRD_PARTY_NOTICES": b"MIT",
+        f"{package}/lib/libgpt4all-cuda.so": entry_library(**facts),
+        **{f"{package}/lib/{name}": build_elf(exports=["ggml_backend_init"]) for name in modules},
+        f"{package}/lib/build.json": json.dumps(record).encode(),
+        f"{info}/METADATA": metadata.encode(),
+        f"{info}/WHEEL": b"Root-Is-Purelib: false\nTag: py3-none-manylinux_2_34_x86_64\n",
+        f"{info}/entry_points.txt": b"[gpt4all.backends]\ncuda = gpt4all_cuda13:library_directory\n",
+        f"{info}/sboms/gpt4all.cdx.json": bill_of_materials("2.9.0", PLATFORM, [record], "gpt4all-cuda13").encode(),
+    }
+
+
+CUDA_WHEEL = "gpt4all_cuda13-2.9.0-py3-none-manylinux_2_34_x86_64"
 
 
 def record_with(**changes: object) -> bytes:
@@ -85,7 +113,7 @@ def test_a_sound_wheel_passes(tmp_path: Path) -> None:
         ({"gpt4all/py.typed": None}, "gpt4all/py.typed is missing"),
         ({"gpt4all/__pycache__/x.pyc": b""}, "x.pyc is no part of the Python package"),
         ({"tests/test_x.py": b""}, "tests/test_x.py does not belong"),
-        ({f"{INFO}/licenses/LICENSE": None}, "licence file LICENSE is missing"),
+        ({f"{INFO}/licenses/LICENSE": None}, "licenses/LICENSE is missing"),
         ({f"{INFO}/METADATA": b"Name: gpt4all\nVersion: 2.8.0\n"}, "METADATA lacks 'Version: 2.9.0'"),
         ({f"{INFO}/WHEEL": b"Root-Is-Purelib: true\nTag: py3-none-any\n"}, "another tag than the file name"),
         ({LIBRARY: None}, "the entry library is missing"),
@@ -162,3 +190,25 @@ def test_a_tag_that_promises_nothing_is_not_for_distribution(tmp_path: Path) -> 
 
 def test_the_size_has_a_limit(tmp_path: Path) -> None:
     assert "MB large, more than 0.001" in check_wheel(write(tmp_path, sound_wheel()), limit_mb=0.001)[0]
+
+
+def test_a_sound_wheel_of_the_cuda_backend_passes(tmp_path: Path) -> None:
+    assert check_wheel(write(tmp_path, cuda_wheel(), CUDA_WHEEL)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"gpt4all_cuda13/LICENSE": None}, "gpt4all_cuda13/LICENSE is missing"),
+        ({"gpt4all_cuda13/other.py": b""}, "other.py is no part of the Python package"),
+        ({"gpt4all/__init__.py": b""}, "gpt4all/__init__.py does not belong into the wheel"),
+        ({"gpt4all_cuda13-2.9.0.dist-info/entry_points.txt": None}, "does not lead gpt4all to the backend"),
+        ({"gpt4all_cuda13-2.9.0.dist-info/METADATA": b""}, "METADATA lacks 'Requires-Dist: gpt4all==2.9.0'"),
+        (cuda_wheel(needed=["libcudart.so.12"]), "needs libcudart.so.12"),
+        (cuda_wheel(needed=["libcuda.so.1"]), "needs libcuda.so.1"),
+    ],
+)
+def test_each_fault_of_a_cuda_wheel_is_named(tmp_path: Path, changes: dict[str, bytes | None], problem: str) -> None:
+    files = {name: content for name, content in {**cuda_wheel(), **changes}.items() if content is not None}
+    problems = check_wheel(write(tmp_path, files, CUDA_WHEEL))
+    assert any(problem in text for text in problems), problems

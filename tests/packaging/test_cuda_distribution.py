@@ -44,8 +44,9 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_libraries_are_packed_and_tagged(hooks: Any, tmp_path: Path) -> None:
     build_data: dict[str, Any] = {"force_include": {}, "pure_python": True}
-    metadata: Any = SimpleNamespace(name="gpt4all-cuda13")
-    hooks.CudaLibraryHook(str(tmp_path), {}, None, metadata, str(tmp_path), "wheel").initialize("standard", build_data)
+    metadata: Any = SimpleNamespace(name="gpt4all-cuda13", version="2.9.0")
+    hook = hooks.CudaLibraryHook(str(tmp_path), {}, None, metadata, str(tmp_path), "wheel")
+    hook.initialize("standard", build_data)
     assert build_data["tag"] == "py3-none-manylinux_2_31_x86_64"
     assert build_data["pure_python"] is False
     assert set(build_data["force_include"].values()) == {
