@@ -12,11 +12,12 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nativebuild.cache import cache_dir
 from testmodels import ensure
 
-from bfcl.questions import Question, fetch_package, read
+from bfcl.questions import Question, fetch_package, read, read_documented
 from gpt4all import GPT4All
 from gpt4all.tools.toolbox import read_tools
 
@@ -27,36 +28,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, help="instead of SmolLM2 135M")
     parser.add_argument("--seed", type=int, default=1, help="of the sample and of the answers")
     options = parser.parse_args(arguments)
-    questions = list(read(fetch_package(cache_dir() / "bfcl")))
-    usable = _compile(questions)
+    package = fetch_package(cache_dir() / "bfcl")
+    refused = Counter[str]()
+    usable = _compile(list(read(package)), refused)
+    apart = list(read_documented(package))
+    _count_refused(apart, refused)
+    print(f"{len(apart)} functions apart from questions")
+    for message, count in refused.most_common():
+        print(f"{count:5} refused: {message[:200]}")
     if not options.calls:
         return 0
     return _call(random.Random(options.seed).sample(usable, options.calls), options.model, options.seed)
 
 
-def _compile(questions: list[Question]) -> list[Question]:
+def _compile(questions: list[Question], refused: Counter[str]) -> list[Question]:
     """The questions all of whose functions can be used."""
-    usable, refused, functions = [], Counter[str](), 0
+    usable = []
     for question in questions:
-        good = True
-        for tool in question.tools:
-            functions += 1
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", UserWarning)
-                    read_tools([tool])
-            except (TypeError, ValueError) as error:
-                name = tool["function"]["name"]
-                if repr(name) not in str(error):
-                    raise
-                refused[str(error)] += 1
-                good = False
-        if good and len({tool["function"]["name"] for tool in question.tools}) == len(question.tools):
+        before = refused.total()
+        _count_refused(question.tools, refused)
+        names = {tool["function"]["name"] for tool in question.tools}
+        if refused.total() == before and len(names) == len(question.tools):
             usable.append(question)
-    print(f"{functions} functions of {len(questions)} questions: {refused.total()} refused")
-    for message, count in refused.most_common():
-        print(f"{count:5} {message[:200]}")
+    print(f"{sum(len(question.tools) for question in questions)} functions of {len(questions)} questions")
     return usable
+
+
+def _count_refused(tools: list[dict[str, Any]], refused: Counter[str]) -> None:
+    """Adds why each tool that is no grammar is none; its name has to be in that."""
+    for tool in tools:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                read_tools([tool])
+        except (TypeError, ValueError) as error:
+            if repr(tool["function"]["name"]) not in str(error):
+                raise
+            refused[str(error)] += 1
 
 
 def _call(questions: list[Question], path: Path | None, seed: int) -> int:

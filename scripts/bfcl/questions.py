@@ -17,6 +17,8 @@ PACKAGE = Wheel("bfcl-eval", "2026.3.23", "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc
 
 #: The files that bring functions with their questions.
 _FILES = re.compile(r"bfcl_eval/data/BFCL_v\d+_(?:live_)?(?:simple|multiple|parallel|irrelevance|relevance)\w*\.json")
+#: Those of conversations of several turns, where a question names what it may use; a function a line.
+_DOCUMENTED = re.compile(r"bfcl_eval/data/multi_turn_func_doc/\w+\.json")
 #: Types of other languages, as the leaderboard itself translates them.
 _TYPES = {
     "dict": "object",
@@ -61,12 +63,20 @@ def fetch_package(directory: Path) -> Path:
 
 
 def read(wheel: Path) -> Iterator[Question]:
+    """All questions with functions of their own."""
     with zipfile.ZipFile(wheel) as archive:
         for name in filter(_FILES.fullmatch, archive.namelist()):
             for line in archive.read(name).decode().splitlines():
                 entry = json.loads(line)
                 tools = [_tool(function) for function in entry["function"]]
                 yield Question(entry["id"], entry["question"][0], tools)
+
+
+def read_documented(wheel: Path) -> Iterator[dict[str, Any]]:
+    """The functions that stand apart from questions."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in filter(_DOCUMENTED.fullmatch, archive.namelist()):
+            yield from (_tool(json.loads(line)) for line in archive.read(name).decode().splitlines())
 
 
 def _tool(function: dict[str, Any]) -> dict[str, Any]:
