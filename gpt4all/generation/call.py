@@ -170,24 +170,24 @@ class Call:
                 )
             yield None
             return
-        calls = exchange.begin_answers()
-        answered = len(tools.done)
-        steps = tools.answers(calls, exchange.answer)
+        steps = tools.answers(exchange.begin_answers(), exchange.answer)
         try:
             yield steps
         except Exception:
             exchange.fail()
             raise
         except BaseException:
-            exchange.end_with_calls(calls[len(tools.done) - answered :], interrupted=True)
+            exchange.end_with_calls(interrupted=True)
             raise
 
     def _answered(self, all_of_them: bool) -> bool:
-        if all_of_them:
-            return True
+        tools = self.exchange.tools
         assert isinstance(self.exchange, ChatExchange)
-        self.exchange.end_with_calls([], interrupted=False)
-        self._publish("tool_calls")
+        assert tools is not None
+        if all_of_them and not tools.is_over:
+            return True
+        self.exchange.end_with_calls(interrupted=False)
+        self._publish("cancelled" if tools.is_over else "tool_calls")
         return False
 
     def new_run(self, *, streaming: bool, on_news: Callable[[], None] | None = None) -> Run:

@@ -101,6 +101,8 @@ class ChatExchange:
         self._format_message = format_message
         self._answer: list[str] = []
         self._reasoning: list[str] = []
+        #: Calls that are carried out now and have no result yet.
+        self._unanswered: list[ToolCall] = []
         self._go_on = True
         # What the exchange belongs to, once it has begun.
         self._history: Conversation | None = None
@@ -128,6 +130,11 @@ class ChatExchange:
         return outcome
 
     def keep(self, seen: str) -> None:
+        if self.tools is not None:
+            self.tools.is_over = True
+        if self._unanswered:
+            self.end_with_calls(interrupted=True)
+            return
         entry = self._add([{"role": "assistant", "content": seen}])
         if entry is not None and entry[-1]["role"] == "assistant":
             entry[-1]["content"] = seen
@@ -137,16 +144,17 @@ class ChatExchange:
         calls, self.calls = self.calls, []
         self._added = [*self._added, calls_message("".join(self._answer), calls)]
         self._answer = []
+        self._unanswered = list(calls)
         return calls
 
     def answer(self, call: ToolCall) -> None:
         """Adds the result of a call."""
         self._added = [*self._added, call.reply(call.result or "")]
+        self._unanswered = [other for other in self._unanswered if other.id != call.id]
 
-    def end_with_calls(self, unanswered: list[ToolCall], *, interrupted: bool) -> None:
+    def end_with_calls(self, *, interrupted: bool) -> None:
         """The turn ends while calls have no result: they wait for the caller, or never get one."""
-        answers = [call.reply(INTERRUPTED) for call in unanswered] if interrupted else []
-        self._add(answers)
+        self._add([call.reply(INTERRUPTED) for call in self._unanswered] if interrupted else [])
 
     def fail(self) -> None:
         """Nothing of the turn stays."""

@@ -33,6 +33,7 @@ class ToolUse:
         choice: of the round that comes next.
         rounds_left: how many may still be carried out.
         done: the calls that were dealt with, and those that wait for the caller.
+        is_over: the caller has ended the generation, so no further call is carried out.
     """
 
     toolbox: Toolbox
@@ -43,6 +44,7 @@ class ToolUse:
     on_delta: ToolDeltaCallback | None
     run: bool
     done: list[ToolCall] = field(default_factory=list)
+    is_over: bool = False
 
     @classmethod
     def create(
@@ -108,6 +110,8 @@ class ToolUse:
         self.choice = "auto"
         all_answered = True
         for call in calls:
+            if self.is_over:
+                return False
             answered = yield from self._answer(call)
             self.done.append(answered)
             if answered.result is None:
