@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--logprobs", type=int, metavar="N", help="with --json, each token's N likeliest alternatives")
     parser.add_argument("--show-reasoning", action="store_true", help="write a reasoning model's thinking to stderr")
     add_chat_options(parser)
+    parser.add_argument("--tools", metavar="FILE", help="a Python file with functions that the model may call")
+    parser.add_argument("--yes", action="store_true", help="call the functions of --tools without asking")
     add_generation_options(parser, max_tokens=1024)
     add_load_options(parser)
 
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if options.raw and (options.system or options.template or options.template_arg):
         raise UsageError("--raw leaves the conversation out, and with it --system, --template and --template-arg")
     options.model, prompt = _model_and_prompt(options.words)
-    arguments = generation_arguments(options)
+    arguments = {**generation_arguments(options), **_tool_arguments(options)}
     if options.show_reasoning:
         arguments["reasoning_callback"] = write_aside
     conversation = chat_arguments(options)
@@ -70,6 +72,20 @@ def run(options: argparse.Namespace) -> int:
     return _status(outcome, complete_wanted=options.schema is not None)
 
 
+def _tool_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    if options.tools is None:
+        return {}
+    for name in ("raw", "grammar", "schema"):
+        if getattr(options, name):
+            raise UsageError(f"--tools and --{name} cannot be combined")
+    from gpt4all.cli.tools import UserTools, check_can_ask
+
+    tools = UserTools(options.tools, is_asked=not options.yes)
+    if not options.yes:
+        check_can_ask()
+    return tools.arguments()
+
+
 def described(text: str, outcome: Outcome) -> dict[str, Any]:
     """An answer and how it ended, for JSON."""
     facts: dict[str, Any] = {
@@ -85,6 +101,12 @@ def described(text: str, outcome: Outcome) -> dict[str, Any]:
         facts["reasoning"] = outcome.reasoning
     if outcome.logprobs is not None:
         facts["logprobs"] = outcome.logprobs
+    calls = (*outcome.tool_calls, *outcome.refused_calls)
+    if calls:
+        facts["tool_calls"] = [
+            {"name": call.name, "arguments": call.arguments, "result": call.result, "error": call.error}
+            for call in calls
+        ]
     return facts
 
 

@@ -95,6 +95,22 @@ def _stats(session: Session, _: str) -> None:
     )
 
 
+def _tools(session: Session, argument: str) -> None:
+    if argument == "off":
+        session.tools = None
+        print("(no tools)")
+        return
+    if argument:
+        from gpt4all.cli.tools import UserTools
+
+        session.tools = UserTools(argument)
+    if session.tools is None:
+        print("(no tools; /tools FILE.py gives the model the functions of a Python file)")
+        return
+    for line in session.tools.lines():
+        print(f"  {line}")
+
+
 def _exit(session: Session, _: str) -> None:
     raise LeaveChat
 
@@ -107,6 +123,10 @@ COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {
     "save": ("write the conversation to a file: /save FILE", _save),
     "load": ("go on with a conversation that was saved: /load FILE", _load),
     "model": ("show the model, or go on with another: /model NAME", _model),
+    "tools": (
+        "let the model call functions of a Python file, asking you each time: /tools FILE.py, /tools off",
+        _tools,
+    ),
     "stats": ("show how long the last answer took", _stats),
     "exit": ("leave", _exit),
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpt4all.cli.arguments import chat_arguments, generation_arguments, open_model
 from gpt4all.cli.failures import say
+
+if TYPE_CHECKING:
+    from gpt4all.cli.tools import UserTools
 
 
 class Session:
@@ -19,6 +22,7 @@ class Session:
         self.chat_arguments = chat_arguments(options)
         self.arguments: dict[str, Any] = generation_arguments(options)
         self.file: Path | None = None
+        self.tools: UserTools | None = None
         self.model = open_model(options)
         self.chat = self.model.new_chat(**self.chat_arguments)
 
@@ -59,7 +63,7 @@ class Session:
             thinking = True
             write_aside(piece)
 
-        arguments = dict(self.arguments)
+        arguments = self.arguments | (self.tools.arguments() if self.tools is not None else {})
         if not self.options.hide_reasoning:
             arguments["reasoning_callback"] = show_thinking
         text = ""

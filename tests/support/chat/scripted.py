@@ -85,4 +85,6 @@ def _with_weights(tensor: Tensor, n: int, follows: dict[int, int]) -> Tensor:
 
 def _codes(n: int) -> npt.NDArray[np.float32]:
     bits = np.frombuffer(hashlib.shake_128(b"codes").digest(n * CODE // 8), dtype=np.uint8)
-    return (np.unpackbits(bits).reshape(n, CODE).astype(np.float32) * 2 - 1) / np.float32(4)
+    signs = np.unpackbits(bits).reshape(n, CODE)
+    codes: npt.NDArray[np.float32] = signs.astype(np.float32) / np.float32(2) - np.float32(0.25)
+    return codes
