@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
-from gpt4all._native.outcome import ToolCall, ToolCallDelta
+from gpt4all._native.outcome import TokenLogprob, ToolCall, ToolCallDelta
 from gpt4all.checks import (
     FLOAT32_MAX,
     INT32_MAX,
+    check_callback,
     check_flag,
     check_float,
     check_integer,
@@ -48,6 +49,8 @@ def empty_response_callback(token_id: int, response: str) -> bool:
 ProgressCallback = Callable[[float], "bool | None"]
 #: Called with each piece of thinking; ``False`` stops the generation.
 ReasoningCallback = Callable[[str], "bool | None"]
+#: Called with each token and its log-probability, before its text; ``False`` stops the generation.
+LogprobsCallback = Callable[[TokenLogprob], "bool | None"]
 
 #: Called with each call of a tool before it is carried out; ``False`` refuses it, a ``ToolCall`` takes its place,
 #: anything else but ``None`` and ``True`` is its result.
@@ -172,6 +175,7 @@ class GenerateArguments(TypedDict, total=False):
     grammar: str | None
     json_schema: dict[str, Any] | type | None
     logprobs: int | None
+    logprobs_callback: LogprobsCallback | None
     presence_penalty: float
     frequency_penalty: float
     parse_special: bool
@@ -206,6 +210,7 @@ class GenerationOptions:
     constraint: Constraint | None = None
     #: Alternatives to report for each token; ``None`` reports nothing.
     logprobs: int | None = None
+    logprobs_callback: LogprobsCallback | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     #: Whether what is oldest makes room where the context is full.
@@ -238,6 +243,7 @@ class GenerationOptions:
         grammar: str | None = None,
         json_schema: object = None,
         logprobs: int | None = None,
+        logprobs_callback: LogprobsCallback | None = None,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
         context_shift: bool = True,
@@ -258,6 +264,10 @@ class GenerationOptions:
         if (constraint is not None or with_tools) and isinstance(repeat_penalty, Default):
             # A quote or a bracket that came a while ago is no repetition.
             repeat_penalty = 1.0
+        if logprobs_callback is not None:
+            check_callback("logprobs_callback", logprobs_callback)
+            if logprobs is None:
+                raise ValueError("logprobs_callback needs logprobs: 0, or how many alternatives each token has")
         return cls(
             max_tokens=check_integer("max_tokens", max_tokens, 0),
             temperature=check_number("temp", temp, 0.0),
@@ -272,6 +282,7 @@ class GenerationOptions:
             logit_bias=_biases(logit_bias),
             constraint=constraint,
             logprobs=None if logprobs is None else check_integer("logprobs", logprobs, 0, MAX_TOP_LOGPROBS),
+            logprobs_callback=logprobs_callback,
             presence_penalty=check_number("presence_penalty", presence_penalty, -FLOAT32_MAX),
             frequency_penalty=check_number("frequency_penalty", frequency_penalty, -FLOAT32_MAX),
             context_shift=check_flag("context_shift", context_shift),

@@ -8,7 +8,7 @@ from ctypes import byref
 from typing import Any, Protocol, TypedDict
 
 from gpt4all._native import abi
-from gpt4all._native.callbacks import CancelFlag
+from gpt4all._native.callbacks import CancelFlag, OnLogprobs
 from gpt4all._native.chat import PreparedChat
 
 
@@ -80,6 +80,9 @@ class GenerateOptions(Protocol):
     @property
     def logprobs(self) -> int | None:
         """How many likeliest tokens are told beside each; ``None`` tells nothing."""
+
+    @property
+    def logprobs_callback(self) -> OnLogprobs | None: ...
 
 
 class PromptTraits(TypedDict, total=False):

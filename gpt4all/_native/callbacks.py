@@ -14,6 +14,8 @@ from gpt4all._native.outcome import TokenLogprob, TopLogprob
 OnToken = Callable[[int, bytes], bool]
 #: Called with the tokens of each batch that is still to be computed; ``False`` stops.
 OnBatch = Callable[[list[int]], bool]
+#: Called with each token of the answer and the likeliest ones in its place, before its text; ``False`` stops.
+OnLogprobs = Callable[[TokenLogprob], "bool | None"]
 #: Called with the fraction loaded; ``False`` stops.
 OnProgress = Callable[[float], bool]
 
@@ -51,13 +53,13 @@ class Stored:
                 del error
 
 
-def logprobs_callback(content: list[TokenLogprob], stored: Stored) -> Any:
-    """For the C struct: adds each token of the answer to ``content``."""
+def logprobs_callback(content: list[TokenLogprob], tell: OnLogprobs | None, stored: Stored) -> Any:
+    """For the C struct: adds each token of the answer to ``content``, and tells of it."""
 
     def on_logprobs(chosen: Any, top: Any, n_top: int, payload: int | None) -> int:
         try:
             content.append({**_logprob(chosen[0]), "top_logprobs": [_logprob(top[index]) for index in range(n_top)]})
-            return 0
+            return 1 if tell is not None and tell(content[-1]) is False else 0
         except BaseException as error:
             stored.error = error
             return 1

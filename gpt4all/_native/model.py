@@ -181,7 +181,7 @@ class NativeModel:
         stored = Stored()
         content: list[TokenLogprob] = []
         if options.logprobs is not None:
-            struct.logprobs = logprobs_callback(content, stored)
+            struct.logprobs = logprobs_callback(content, options.logprobs_callback, stored)
         string_at = ctypes.string_at
 
         def token_callback(token: int, address: int, length: int, payload: int | None) -> int:

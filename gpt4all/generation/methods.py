@@ -18,6 +18,7 @@ from gpt4all.generation.streaming import Generation
 from gpt4all.options import (
     DEFAULT_REPEAT_PENALTY,
     GenerateArguments,
+    LogprobsCallback,
     ReasoningCallback,
     ResponseCallback,
     ToolCallback,
@@ -91,6 +92,7 @@ class GenerationMethods(ChatMethods):
         grammar: str | None = None,
         json_schema: dict[str, Any] | type | None = None,
         logprobs: int | None = None,
+        logprobs_callback: LogprobsCallback | None = None,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
         parse_special: bool = True,
@@ -149,6 +151,8 @@ class GenerationMethods(ChatMethods):
                 ``last_generation.logprobs``, with this many of the likeliest
                 alternatives, 0 to 20; what the model itself computed, before any
                 other option here.
+            logprobs_callback: called with each token's entry of that, before its text comes, on a
+                thread of this package; ``False`` stops.
             presence_penalty: subtracted from the logits of the tokens that the answer has so far;
                 negative numbers favour them.
             frequency_penalty: subtracted once for each time that the answer has the token.
@@ -229,6 +233,7 @@ class GenerationMethods(ChatMethods):
             grammar=grammar,
             json_schema=json_schema,
             logprobs=logprobs,
+            logprobs_callback=logprobs_callback,
             presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty,
             parse_special=parse_special,

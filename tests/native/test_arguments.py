@@ -62,6 +62,7 @@ BAD_GENERATE: dict[str, tuple[list[Any], list[Any]]] = {
         [1, "{}", True, [], dict, NoNumber, NoNumber()],
         [{"not": {}}, {"type": 1}, {"const": NAN}, {"const": {1}}, {"$ref": "#/$defs/a"}],
     ),
+    "logprobs_callback": ([1, "print", True], [print]),
     "logprobs": ([value for value in NOT_INTEGERS if value is not None], [-1, 21, HUGE]),
 }
 
