@@ -45,6 +45,8 @@ class Conversation:
             assert isinstance(model, GPT4All)
             *history, last = self.messages
             chat = model.new_chat(messages=history, template_args=self.template_args)
+            if arguments.get("logprobs") is not None:
+                arguments["logprobs_callback"] = partial(tell, "logprobs")
             if arguments.get("tools"):
                 arguments["tool_delta_callback"] = partial(tell, "call")
             return chat.agenerate([last], reasoning_callback=partial(tell, "reasoning"), **arguments)
@@ -151,14 +153,18 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
                 yield chunk(one.index, {"role": "assistant", "content": ""})
             if one.kind == "end":
                 outcomes.append(one.outcome)
-                yield chunk(one.index, {}, logprobs=one.outcome.logprobs, finish_reason=one.outcome.finish_reason)
+                yield chunk(one.index, {}, logprobs=_logprobs(one), finish_reason=one.outcome.finish_reason)
             else:
                 thoughts += [one.text] if one.kind == "reasoning" else []
-                yield chunk(one.index, _delta(one))
+                yield chunk(one.index, _delta(one), logprobs=_logprobs(one))
         if with_usage:
             counted = usage(outcomes, len(model_of(model).tokenize("".join(thoughts))))
             yield event({**head, "choices": [], "usage": counted})
     yield DONE
+
+
+def _logprobs(one: Event) -> dict[str, Any] | None:
+    return {"content": one.logprobs, "refusal": None} if one.logprobs else None
 
 
 def _delta(one: Event) -> dict[str, Any]:
@@ -194,7 +200,7 @@ def _choice(index: int, answer: Answer) -> dict[str, Any]:
     return {
         "index": index,
         "message": message,
-        "logprobs": answer.outcome.logprobs,
+        "logprobs": answer.outcome.logprobs and {**answer.outcome.logprobs, "refusal": None},
         "finish_reason": answer.outcome.finish_reason,
     }
 

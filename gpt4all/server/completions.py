@@ -7,9 +7,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from gpt4all._native.outcome import Logprobs, Outcome
+from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.server.chat import model_of, served_generator
 from gpt4all.server.failures import bad
@@ -41,7 +42,9 @@ class _Request:
         if "seed" in arguments:
             arguments["seed"] = (arguments["seed"] + choice) % 2**32
 
-        def begin(_: Tell) -> AsyncGeneration:
+        def begin(tell: Tell) -> AsyncGeneration:
+            if arguments["logprobs"] is not None:
+                arguments["logprobs_callback"] = partial(tell, "logprobs")
             return model_of(model).agenerate(prompt, **arguments)
 
         return begin
@@ -64,7 +67,7 @@ async def completions(service: Service, fields: Fields) -> dict[str, Any] | Even
         starts = request.starts(model)
         found = await answers(events(starts, served.n_parallel, service.settings.timeout, service.metrics))
         choices = [
-            _choice(index, request.echoed(model, index) + answer.text, answer.outcome)
+            _choice(index, request.echoed(model, index) + answer.text, answer.outcome, _logprobs_of(answer.outcome))
             for index, answer in enumerate(found)
         ]
         return {
@@ -109,18 +112,21 @@ async def _stream(service: Service, served: Served, request: _Request, with_usag
     head = _head(served)
     more: dict[str, Any] = {"usage": None} if with_usage else {}
     outcomes: dict[int, Outcome] = {}
-    begun: set[int] = set()
+    #: How much of each answer was told, as its log-probabilities count it.
+    told: dict[int, int] = {}
     count = len(request.prompts) * request.n
     async with service.pool.lease(served, count) as model:
         starts = request.starts(model)
         stream = events(starts, served.n_parallel, service.settings.timeout, service.metrics)
         async with contextlib.aclosing(stream):
             async for one in stream:
-                text = "" if one.index in begun else request.echoed(model, one.index)
-                begun.add(one.index)
+                text = "" if one.index in told else request.echoed(model, one.index)
+                offset = told.setdefault(one.index, 0)
+                told[one.index] += sum(len(token["token"]) for token in one.logprobs)
                 if one.outcome is not None:
                     outcomes[one.index] = one.outcome
-                yield event({**head, "choices": [_choice(one.index, text + one.text, one.outcome)], **more})
+                choice = _choice(one.index, text + one.text, one.outcome, one.logprobs, offset)
+                yield event({**head, "choices": [choice], **more})
         if with_usage:
             ordered = [outcomes[index] for index in sorted(outcomes)]
             yield event({**head, "choices": [], "usage": _usage(ordered, request.n)})
@@ -136,19 +142,24 @@ def _head(served: Served) -> dict[str, Any]:
     }
 
 
-def _choice(index: int, text: str, outcome: Outcome | None) -> dict[str, Any]:
+def _choice(
+    index: int, text: str, outcome: Outcome | None, logprobs: Sequence[TokenLogprob], offset: int = 0
+) -> dict[str, Any]:
     return {
         "text": text,
         "index": index,
-        "logprobs": None if outcome is None or outcome.logprobs is None else _logprobs(outcome.logprobs),
+        "logprobs": _logprobs(logprobs, offset) if logprobs else None,
         "finish_reason": None if outcome is None else outcome.finish_reason,
     }
 
 
-def _logprobs(found: Logprobs) -> dict[str, Any]:
+def _logprobs_of(outcome: Outcome) -> Sequence[TokenLogprob]:
+    return () if outcome.logprobs is None else outcome.logprobs["content"]
+
+
+def _logprobs(content: Sequence[TokenLogprob], offset: int) -> dict[str, Any]:
     """In this endpoint's own shape."""
-    content = found["content"]
-    offsets, offset = [], 0
+    offsets = []
     for token in content:
         offsets.append(offset)
         offset += len(token["token"])

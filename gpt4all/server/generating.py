@@ -5,31 +5,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gpt4all._native.outcome import Outcome, ToolCallDelta
+from gpt4all._native.outcome import Outcome, TokenLogprob, ToolCallDelta
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.server.failures import ApiError
 from gpt4all.server.metrics import Metrics
 
-#: Takes, on the model's thread, what comes beside the text: its kind, and thinking or a piece of a call.
-Tell = Callable[["Kind", "str | ToolCallDelta"], bool]
+#: Takes, on the model's thread, what comes beside the text: its kind, and thinking, a piece of a call, or how likely
+#: the next token was.
+Tell = Callable[["Kind", "str | ToolCallDelta | TokenLogprob"], bool]
 #: Begins an answer.
 Start = Callable[[Tell], AsyncGeneration]
-Kind = Literal["text", "reasoning", "call", "end"]
+Kind = Literal["text", "reasoning", "call", "logprobs", "end"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A piece of the answer ``index``, or its end, with its outcome."""
+    """A piece of the answer ``index``, or its end, with its outcome.
+
+    Attributes:
+        logprobs: of the tokens that the piece is made of, where they are wanted; the rest of them at the end.
+    """
 
     index: int
     kind: Kind
     text: str = ""
     call: ToolCallDelta | None = None
     outcome: Outcome | None = None
+    logprobs: Sequence[TokenLogprob] = ()
 
 
 @dataclass
@@ -60,9 +67,13 @@ async def events(
     loop = asyncio.get_running_loop()
     gate = asyncio.Semaphore(at_once)
     deadline = time.monotonic() + seconds
+    untold: list[deque[TokenLogprob]] = [deque() for _ in starts]
 
     async def run(index: int, start: Start) -> None:
-        def tell(kind: Kind, news: str | ToolCallDelta) -> bool:
+        def tell(kind: Kind, news: str | ToolCallDelta | TokenLogprob) -> bool:
+            if isinstance(news, dict):
+                untold[index].append(news)
+                return True
             event = Event(index, kind, news) if isinstance(news, str) else Event(index, kind, call=news)
             # A loop that is closed has no reader.
             with contextlib.suppress(RuntimeError):
@@ -97,11 +108,22 @@ async def events(
             if isinstance(event, BaseException):
                 raise event
             left -= event.kind == "end"
-            yield event
+            waiting = untold[event.index]
+            yield replace(event, logprobs=_tokens_of(event, waiting)) if waiting else event
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tokens_of(event: Event, waiting: deque[TokenLogprob]) -> list[TokenLogprob]:
+    """Takes the tokens that make up the event's text; they were told before it, and maybe others with them."""
+    text = event.text if event.call is None else event.call.arguments
+    left, tokens = len(text.encode()), []
+    while waiting and (left > 0 or event.kind == "end"):
+        tokens.append(waiting.popleft())
+        left -= len(tokens[-1]["bytes"])
+    return tokens
 
 
 async def answers(stream: AsyncGenerator[Event, None]) -> list[Answer]:

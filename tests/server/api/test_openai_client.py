@@ -112,6 +112,10 @@ def test_log_probabilities(server: Running, client: OpenAI) -> None:
     chunks = list(ask(logprobs=True, top_logprobs=2, stream=True))  # type: ignore[call-overload]
     streamed = [token for chunk in chunks for token in getattr(chunk.choices[0].logprobs, "content", None) or []]
     assert [token.token for token in streamed] == [token.token for token in content]
+    for chunk in chunks:
+        # Each comes with its text, not only in the end.
+        text = "".join(token.token for token in getattr(chunk.choices[0].logprobs, "content", None) or [])
+        assert text == (chunk.choices[0].delta.content or "")
     with pytest.raises(openai.BadRequestError, match="top_logprobs needs logprobs"):
         ask(top_logprobs=2)
 
@@ -158,6 +162,11 @@ def test_stops_biases_and_completions(server: Running, client: OpenAI) -> None:
     assert "Paris" not in other.choices[0].text
     assert other.choices[0].logprobs is not None
     assert "".join(other.choices[0].logprobs.tokens or []) == other.choices[0].text
+    with_logprobs: Any = {"model": server.chat, "prompt": "1, 2, 3,", "max_tokens": 6, "temperature": 0, "logprobs": 1}
+    told = client.completions.create(**with_logprobs).choices[0].logprobs
+    pieces = [chunk.choices[0] for chunk in client.completions.create(**with_logprobs, stream=True)]
+    assert all("".join(piece.logprobs.tokens) == piece.text for piece in pieces if piece.text)
+    assert [offset for piece in pieces if piece.logprobs for offset in piece.logprobs.text_offset] == told.text_offset
     echoed = client.completions.create(model=server.chat, prompt="1, 2, 3,", max_tokens=1, temperature=0, echo=True)
     assert echoed.choices[0].text == "1, 2, 3, "
     streamed = client.completions.create(model=server.chat, prompt="1, 2, 3,", max_tokens=6, temperature=0, stream=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -23,13 +23,14 @@ class Running:
     process: subprocess.Popen[str]
     chat: str
     embed: str
+    closing: contextlib.ExitStack = field(repr=False)
 
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
     def client(self, key: str = "any") -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
+        return self.closing.enter_context(OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0))
 
     def post(self, path: str, body: object, **more: object) -> httpx.Response:
         return httpx.post(self.url + path, json=body, timeout=60, **more)  # type: ignore[arg-type]
@@ -55,7 +56,8 @@ def running(*options: str, models: tuple[str, ...] = ("smollm2", "minilm")) -> I
                 break
         else:
             raise AssertionError("".join(said))
-        yield Running(line.split()[-1], process, Path(files[0]).stem, Path(files[-1]).stem)
+        with contextlib.ExitStack() as closing:
+            yield Running(line.split()[-1], process, Path(files[0]).stem, Path(files[-1]).stem, closing)
     finally:
         process.terminate()
         # Reading on, so that what it says last does not block it.
