@@ -74,6 +74,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/base/guard.cpp
   src/base/log.cpp
   src/chat/answer_format.cpp
+  src/chat/answer_reader.cpp
   src/chat/common_support.cpp
   src/chat/messages.cpp
   src/chat/sandbox/nesting.cpp

@@ -1,6 +1,7 @@
 #include "api/handle.h"
 #include "base/guard.h"
 #include "chat/answer_format.h"
+#include "chat/answer_reader.h"
 #include "chat/messages.h"
 #include "chat/template.h"
 #include "tokens/vocabulary.h"

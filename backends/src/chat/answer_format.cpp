@@ -2,14 +2,16 @@
 
 #include "base/cancel.h"
 #include "base/guard.h"
-#include "base/utf8.h"
+#include "chat/answer_reader.h"
 #include "grammar/splice.h"
 
 #include "chat-auto-parser.h"
 #include "chat-peg-parser.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -32,6 +34,30 @@ private:
     const Hook *&slot_;
     const Hook *before_;
 };
+
+// Whether the prompt asks for thinking. Templates differ in what they do where nothing is said about it.
+bool asks_for_thinking(const ChatTemplate &chat_template, const RenderInput &input, const int32_t *cancel) {
+    constexpr const char *NAME = "enable_thinking";
+    if (input.args.contains(NAME)) return !(input.args.at(NAME) == false);
+    if (chat_template.source().find(NAME) == std::string::npos) return true;
+    const auto prompt = [&](const std::optional<bool> &thinking) {
+        common_json args = input.args;
+        if (thinking) args[NAME] = *thinking;
+        const RenderInput with = {input.messages,  args,           input.bytes,   true, input.bos_token,
+                                  input.eos_token, input.adds_bos, input.adds_eos};
+        std::string text;
+        for (const RenderedPart &part : chat_template.render(with, cancel)) text += part.text;
+        return text;
+    };
+    try {
+        const std::string plain = prompt({});
+        return plain != prompt(false) || plain == prompt(true);
+    } catch (const Cancelled &) {
+        throw;
+    } catch (const Error &) {
+        return true;
+    }
+}
 
 class LazyScope {
 public:
@@ -90,7 +116,10 @@ public:
             std::size_t n = 0;
             for (const auto &[name, grammar] : tool.properties) {
                 if (grammar.empty()) continue;
-                add(argument(tool, name), prefix + std::to_string(n++) + "-", grammar);
+                for (const std::string &rule : argument(tool, name)) {
+                    add(rule, prefix + std::to_string(n) + "-", grammar);
+                }
+                n++;
             }
         }
     }
@@ -110,7 +139,10 @@ public:
             if (asked_.count("tool-" + tool->name + "-schema") != 0) return true;
             if (!tagged || !tool->has_properties) return false;
             return std::all_of(tool->properties.begin(), tool->properties.end(), [&](const auto &property) {
-                return property.second.empty() || asked_.count(argument(*tool, property.first)) != 0;
+                const auto rules = argument(*tool, property.first);
+                return property.second.empty() || std::any_of(rules.begin(), rules.end(), [&](const std::string &rule) {
+                           return asked_.count(rule) != 0;
+                       });
             });
         });
     }
@@ -131,8 +163,9 @@ private:
         const std::string *grammar;
     };
 
-    static std::string argument(const Tool &tool, const std::string &name) {
-        return "tool-" + tool.name + "-arg-" + name + "-schema";
+    // The second is Ling's.
+    static std::array<std::string, 2> argument(const Tool &tool, const std::string &name) {
+        return {"tool-" + tool.name + "-arg-" + name + "-schema", "ling3-arg-" + tool.name + "-" + name + "-schema"};
     }
 
     void add(const std::string &name, const std::string &prefix, const std::string &grammar) {
@@ -145,7 +178,8 @@ private:
     bool ambiguous_ = false;
 };
 
-autoparser::generation_params parameters(const RenderInput &input, const std::vector<const Tool *> &tools) {
+autoparser::generation_params parameters(const RenderInput &input, const std::vector<const Tool *> &tools,
+                                         bool thinking) {
     autoparser::generation_params params;
     params.messages = input.messages;
     params.tools = tools.empty() ? common_json() : plain_tools(tools);
@@ -154,9 +188,7 @@ autoparser::generation_params parameters(const RenderInput &input, const std::ve
     params.add_bos = input.adds_bos;
     params.add_eos = input.adds_eos;
     params.extra_context = input.args;
-    if (input.args.contains("enable_thinking") && input.args.at("enable_thinking").is_boolean()) {
-        params.enable_thinking = input.args.at("enable_thinking").get<bool>();
-    }
+    params.enable_thinking = thinking;
     return params;
 }
 
@@ -215,9 +247,10 @@ Attempt attempt(const ChatTemplate &chat_template, const RenderInput &input, con
     const SchemaRule rule = [&](const std::string &name) { return grammars.rule(name); };
     const HookScope render_scope(common_chat_render_hook, render);
     const HookScope rule_scope(common_peg_schema_hook, rule);
+    const bool thinking = asks_for_thinking(chat_template, input, cancel);
     const auto make = [&](common_chat_tool_choice how, int lazy) {
         const LazyScope lazy_scope(lazy);
-        autoparser::generation_params params = parameters(input, tools);
+        autoparser::generation_params params = parameters(input, tools, thinking);
         params.tool_choice = how;
         params.parallel_tool_calls = choice.parallel;
         return generate(params);
@@ -299,6 +332,17 @@ std::optional<PreparedChat> prepare_native(const EngineTemplate &engine, const C
     }
 }
 
+// Where the engine knows the family, it knows its marks of thinking better than the analysis of the template does.
+void use_known_thinking(const EngineTemplate &engine, const ChatTemplate &chat_template,
+                        autoparser::generation_params params, autoparser::autoparser &analysis) {
+    params.tools = common_json();
+    const auto known = common_chat_try_specialized_template(engine.tmpl, chat_template.source(), params);
+    if (!known || known->thinking_start_tag.empty() || known->thinking_end_tags.empty()) return;
+    analysis.reasoning.mode = autoparser::reasoning_mode::TAG_BASED;
+    analysis.reasoning.start = known->thinking_start_tag;
+    analysis.reasoning.end = known->thinking_end_tags.front();
+}
+
 // A JSON object between tags, which is what most models know.
 PreparedChat prepare_generic(const EngineTemplate &engine, const ChatTemplate &chat_template, const RenderInput &input,
                              const ToolChoice &choice, const int32_t *cancel) {
@@ -313,6 +357,7 @@ PreparedChat prepare_generic(const EngineTemplate &engine, const ChatTemplate &c
     const RenderInput plain = {messages,        input.args,      input.bytes,    true,
                                input.bos_token, input.eos_token, input.adds_bos, input.adds_eos};
     Attempt made = attempt(chat_template, plain, choice, false, cancel, [&](autoparser::generation_params &params) {
+        use_known_thinking(engine, chat_template, params, analysis);
         return analysed(engine.tmpl, params, analysis);
     });
     if (!made.holds) throw Error(GPT4ALL_ERROR_INTERNAL, "the tools' grammars found no place in the answer's");
@@ -320,72 +365,21 @@ PreparedChat prepare_generic(const EngineTemplate &engine, const ChatTemplate &c
     return {std::move(made.prompt), std::move(made.format)};
 }
 
-// Readings
-
-constexpr std::size_t WORK_PER_BYTE = 500;
-constexpr std::size_t LEAST_WORK = 1000 * 1000;
-constexpr std::size_t MAX_DEPTH = 400; // parsers in parsers; some ten to a level of JSON
-
-std::unique_ptr<common_chat_peg_mapper> mapper_of(common_chat_format kind, common_chat_msg &message) {
-    if (kind == COMMON_CHAT_FORMAT_PEG_GEMMA4) return std::make_unique<common_chat_peg_gemma4_mapper>(message);
-    if (kind == COMMON_CHAT_FORMAT_PEG_MINIMAX_M3) return std::make_unique<common_chat_peg_minimax_m3_mapper>(message);
-    return std::make_unique<common_chat_peg_mapper>(message);
-}
-
-bool is_whole_object(const std::string &text) {
-    if (text.empty() || text.front() != '{' || text.back() != '}') return false;
-    const common_json json = common_json::parse_no_throw(text);
-    return !json.is_discarded() && json.is_object();
-}
-
-// False where the text is not in the format, or not to its end.
-bool read_message(const AnswerFormat &format, std::string_view text, const int32_t *cancel, common_chat_msg &message) {
-    common_peg_parse_context context(format.generation_prompt + std::string(text), COMMON_PEG_PARSE_FLAG_LENIENT);
-    context.work_left = LEAST_WORK + WORK_PER_BYTE * context.input.size();
-    context.depth_left = MAX_DEPTH;
-    context.next_poll = context.work_left;
-    context.poll = [cancel] {
-        if (is_set(cancel)) throw Cancelled();
-    };
-    const common_peg_parse_result result = format.parser.parse(context);
-    if (result.fail() && result.end <= format.generation_prompt.size()) return false;
-    mapper_of(format.kind, message)->from_ast(context.ast, result);
-    // A lenient parse wants more wherever more could come.
-    return !result.fail() && result.end == context.input.size();
-}
-
-// With U+FFFD for each byte that is none.
-std::string valid_utf8(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size();) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        const int more = byte < 0x80 ? 0 : is_continuation(byte) ? -1 : continuation_bytes(byte);
-        std::size_t n = 1;
-        while (more > 0 && n <= static_cast<std::size_t>(more) && i + n < text.size() &&
-               is_continuation(static_cast<unsigned char>(text[i + n]))) {
-            n++;
-        }
-        const bool whole = byte < 0x80 || (more > 0 && n == static_cast<std::size_t>(more) + 1);
-        if (whole) {
-            out += text.substr(i, n);
-        } else {
-            out += "\xEF\xBF\xBD";
-        }
-        i += n;
-    }
-    return out;
-}
-
 } // namespace
 
 PreparedChat prepare_chat(const ChatTemplate &chat_template, const RenderInput &input, const ToolChoice &choice,
                           const llama_vocab *vocab, const int32_t *cancel) {
     for (const Tool &tool : choice.tools) check_tool_grammars(tool, vocab);
-    const std::shared_ptr<const EngineTemplate> engine = chat_template.engine(input.bos_token, input.eos_token, cancel);
-    auto native = prepare_native(*engine, chat_template, input, choice, cancel);
-    if (native && begins_as_prompt_ends(native->format, vocab, cancel)) return std::move(*native);
-    PreparedChat generic = prepare_generic(*engine, chat_template, input, choice, cancel);
-    if (begins_as_prompt_ends(generic.format, vocab, cancel)) return generic;
+    const std::shared_ptr<const EngineTemplate> engine = chat_template.engine(cancel);
+    auto made = prepare_native(*engine, chat_template, input, choice, cancel);
+    if (!made || !begins_as_prompt_ends(made->format, vocab, cancel)) {
+        made = prepare_generic(*engine, chat_template, input, choice, cancel);
+        if (!begins_as_prompt_ends(made->format, vocab, cancel)) made.reset();
+    }
+    if (made) {
+        read_prompt(made->format);
+        return std::move(*made);
+    }
     throw Error(GPT4ALL_ERROR_TEMPLATE, "the chat template ends its prompt in a way that no call of a tool can follow");
 }
 
@@ -413,35 +407,6 @@ GrammarScope scope_of(const AnswerFormat &format) {
         scope.thinking.open = format.thinking_open;
     }
     return scope;
-}
-
-std::string read_answer(const AnswerFormat &format, std::string_view text, bool is_partial, const int32_t *cancel) {
-    common_chat_msg message;
-    bool complete = false;
-    try {
-        complete = read_message(format, text, cancel, message);
-    } catch (const Error &) {
-        throw;
-    } catch (const std::bad_alloc &) {
-        throw;
-    } catch (const std::exception &) {
-        message = common_chat_msg();
-    }
-    if (message.empty() && !is_partial && !complete) message.content = valid_utf8(text);
-    for (const common_chat_tool_call &call : message.tool_calls) complete = complete && is_whole_object(call.arguments);
-    common_json calls = common_json::array();
-    for (std::size_t i = 0; i < message.tool_calls.size(); i++) {
-        const common_chat_tool_call &call = message.tool_calls[i];
-        calls.push_back(common_json{{"id", call.id},
-                                    {"name", call.name},
-                                    {"arguments", call.arguments},
-                                    {"complete", is_whole_object(call.arguments)}});
-    }
-    return common_json{{"content", message.content},
-                       {"reasoning_content", message.reasoning_content},
-                       {"tool_calls", calls},
-                       {"complete", complete && !is_partial}}
-        .dump();
 }
 
 std::string describe(const AnswerFormat &format) {

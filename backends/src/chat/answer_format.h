@@ -1,4 +1,4 @@
-// How a model writes its answer where it may call tools, and how that is read.
+// How a model writes its answer where it may call tools.
 #pragma once
 
 #include "chat/template.h"
@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace gpt4all {
@@ -24,6 +23,8 @@ struct AnswerFormat {
     std::vector<std::string> stops;    // besides the caller's
     std::vector<std::string> tokens;   // control tokens that are part of the text
     std::string generation_prompt;     // the end of the prompt, which the grammar and the parser begin with
+    std::string said_content;          // what the parser takes that end itself to say
+    std::string said_reasoning;
     std::string thinking_open;
     std::vector<std::string> thinking_close;
     common_chat_format kind = COMMON_CHAT_FORMAT_PEG_NATIVE;
@@ -40,9 +41,6 @@ PreparedChat prepare_chat(const ChatTemplate &chat_template, const RenderInput &
 
 // Where in the answer its grammar holds, without the tokens that count as text.
 GrammarScope scope_of(const AnswerFormat &format);
-
-// A JSON object of what the text says. Throws only Cancelled.
-std::string read_answer(const AnswerFormat &format, std::string_view text, bool is_partial, const int32_t *cancel);
 
 // For reports.
 std::string describe(const AnswerFormat &format);

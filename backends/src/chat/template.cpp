@@ -177,14 +177,14 @@ std::vector<RenderedPart> ChatTemplate::run(const RenderInput &input, const Temp
     }
 }
 
-std::shared_ptr<const EngineTemplate> ChatTemplate::engine(const std::string &bos, const std::string &eos,
-                                                           const int32_t *cancel) const {
+std::shared_ptr<const EngineTemplate> ChatTemplate::engine(const int32_t *cancel) const {
     const std::lock_guard lock(mutex_);
     if (engine_ != nullptr) return engine_;
     try {
         TemplateScope scope(TemplateBounds::for_analysis(), cancel);
         // It is lexed and parsed once more, which check_nesting() has found harmless.
-        auto made = std::make_shared<EngineTemplate>(EngineTemplate{{source_, bos, eos}, {}});
+        // Without the begin and end tokens' texts, which the analysis takes for marks of calls.
+        auto made = std::make_shared<EngineTemplate>(EngineTemplate{{source_, "", ""}, {}});
         made->analysis.analyze_template(made->tmpl);
         engine_ = std::move(made);
         return engine_;

@@ -50,9 +50,8 @@ public:
 
     const std::string &source() const { return source_; }
 
-    // Made when it is first asked for, and kept: a model's begin and end tokens stay the same.
-    std::shared_ptr<const EngineTemplate> engine(const std::string &bos, const std::string &eos,
-                                                 const int32_t *cancel) const;
+    // Made when it is first asked for, and kept.
+    std::shared_ptr<const EngineTemplate> engine(const int32_t *cancel) const;
 
 private:
     void probe(const int32_t *cancel);

@@ -23,13 +23,24 @@ std::string text_at(const common_json &object, const std::string &key, const std
     return object.at(key).get<std::string>();
 }
 
+// Whether all that must be there is among the properties.
+bool declares_required(const common_json &function, const common_json &properties) {
+    if (!function.contains("parameters") || !function.at("parameters").is_object()) return true;
+    const common_json &parameters = function.at("parameters");
+    if (!parameters.contains("required") || !parameters.at("required").is_array()) return true;
+    const common_json &required = parameters.at("required");
+    return std::all_of(required.begin(), required.end(), [&](const common_json &name) {
+        return name.is_string() && properties.contains(name.get<std::string>());
+    });
+}
+
 void read_properties(const common_json &properties, Tool &tool, const std::string &where) {
     if (!properties.is_object()) invalid_argument(where + ": properties is no object");
-    tool.has_properties = true;
+    tool.has_properties = declares_required(tool.shown.at("function"), properties);
     for (auto it = properties.begin(); it != properties.end(); ++it) {
         if (!it.value().is_string()) invalid_argument(where + ": properties are texts");
         const std::string grammar = it.value().get<std::string>();
-        tool.properties[it.key()] = grammar == "text" ? "" : grammar;
+        tool.properties.emplace_back(it.key(), grammar == "text" ? "" : grammar);
     }
 }
 

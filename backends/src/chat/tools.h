@@ -3,18 +3,19 @@
 
 #include "json.h"
 
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gpt4all {
 
 struct Tool {
     std::string name;
-    common_json shown;                             // as the template gets it
-    std::string grammar;                           // of all arguments
-    bool has_properties = false;                   // each on its own
-    std::map<std::string, std::string> properties; // their grammars; empty for any text
+    common_json shown;           // as the template gets it
+    std::string grammar;         // of all arguments
+    bool has_properties = false; // each on its own
+    // Their names and grammars, as the schema orders them; an empty grammar for any text.
+    std::vector<std::pair<std::string, std::string>> properties;
 };
 
 struct ToolChoice {
