@@ -47,8 +47,14 @@ __all__ = [
 ]
 
 
+#: Each type has a section there, under its name.
+_HELP = "https://github.com/nomic-ai/gpt4all/blob/main/docs/troubleshooting.md"
+
+
 class GPT4AllError(Exception):
     """Root of all exceptions of this package.
+
+    A traceback ends with the address of the page that says what to do; the text itself has no such line.
 
     Example:
         >>> try:
@@ -57,6 +63,12 @@ class GPT4AllError(Exception):
         ...     print(type(error).__name__, isinstance(error, FileNotFoundError))
         ModelNotFoundError True
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        ours = next(base for base in type(self).__mro__ if base.__module__ == __name__)
+        # As add_note() does, which Python 3.10 lacks; that shows no notes.
+        self.__notes__ = [f"What to do: {_HELP}#{ours.__name__.lower()}"]
 
 
 class BackendLoadError(GPT4AllError, RuntimeError):

@@ -21,6 +21,7 @@ import gpt4all
 from gpt4all import Embed4All, GPT4All
 from tests.support.docstrings import Docstring
 from tests.support.documents import Page, pages
+from tests.support.http.hub import add_repository
 from tests.support.http.server import HttpServer
 from tests.support.page_run import run_page
 from tests.support.surface import members, public_classes, public_values
@@ -56,7 +57,7 @@ def embedder(model_file: Callable[[str], Path]) -> Iterator[Embed4All]:
 
 @pytest.fixture
 def catalogue(model_file: Callable[[str], Path]) -> Iterator[str]:
-    """The address of a catalogue like the real one, whose host has the last of its models."""
+    """The address of a catalogue like the real one; its host has the last of its models, and is the hub too."""
     tiny = model_file("tiny-llama")
     entries = [
         {
@@ -76,6 +77,7 @@ def catalogue(model_file: Callable[[str], Path]) -> Iterator[str]:
     ]
     with HttpServer() as server:
         server.add(f"/models/gguf/{tiny.name}", tiny.read_bytes())
+        add_repository(server, "owner/tiny-GGUF", {"tiny-Q8_0.gguf": tiny.read_bytes()})
         yield server.add("/models/models3.json", json.dumps(entries).encode())
 
 
@@ -116,7 +118,9 @@ def test_example(name: str, smollm2: GPT4All, embedder: Embed4All) -> None:
 # The stand-ins come first: later, HOME is another.
 @pytest.mark.usefixtures("stand_ins", "surroundings")
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_page(page: Page, stand_ins: dict[str, Path], catalogue: str) -> None:
+def test_page(page: Page, stand_ins: dict[str, Path], catalogue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = catalogue.removesuffix("/models/models3.json")
+    monkeypatch.setenv("HF_ENDPOINT", host)
     for name, path in stand_ins.items():
         Path("models", name).symlink_to(path)
-    run_page(page, addresses={ELSEWHERE: catalogue.removesuffix("/models/models3.json")})
+    run_page(page, addresses={ELSEWHERE: host})

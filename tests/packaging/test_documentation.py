@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from docsite.links import problems
+
+from gpt4all import errors
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +51,20 @@ def test_every_page_is_in_the_navigation() -> None:
     config = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
     there = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
     assert sorted(_linked(config["project"]["nav"])) == there
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_every_error_has_a_section(name: str) -> None:
+    """Under the address that its note has."""
+    more = (9, 8, 7) if name == "ContextWindowExceededError" else ("what happened",)
+    error = getattr(errors, name)(*more)
+    assert "\n" not in str(error)
+    (note,) = error.__notes__
+    page, _, anchor = note.rpartition("#")
+    assert page.endswith("/docs/troubleshooting.md")
+    headings = re.findall(r"^### (\w+)$", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert anchor == name.lower()
+    assert name in headings
 
 
 @pytest.mark.slow

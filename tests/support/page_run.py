@@ -68,7 +68,8 @@ class _Run:
         if reason is not None:
             assert reason, f"{place}: no reason"
             return
-        self._files = {name for name in self._files if name not in block.code}
+        # A program may be given their folder.
+        self._files = {name for name in self._files if name.partition("/")[0] not in block.code}
         if name := block.said("file"):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text(self._in(block.code), encoding="utf-8")

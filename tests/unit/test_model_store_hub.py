@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ import requests
 
 from gpt4all.errors import ChecksumError, DownloadError
 from gpt4all.model_files.retrieve import retrieve_model
+from tests.support.http import hub as hub_answers
 from tests.support.http.server import HttpServer, Reply, nobody_listening
 
 pytest.importorskip("huggingface_hub")
 pytestmark = pytest.mark.usefixtures("home", "pauses")
 
 REPO = "owner/tiny-GGUF"
-COMMIT = "c0ffee" * 6 + "c0ff"
-API = f"/api/models/{REPO}"
+API = hub_answers.api_path(REPO)
 
 
 def content(name: str) -> bytes:
@@ -28,7 +27,7 @@ def content(name: str) -> bytes:
 
 
 def file_path(name: str) -> str:
-    return f"/{REPO}/resolve/{COMMIT}/{name}"
+    return hub_answers.file_path(REPO, name)
 
 
 FILES = [
@@ -41,23 +40,18 @@ FILES = [
 
 
 def sibling(name: str, **changes: Any) -> dict[str, Any]:
-    size = len(content(name))
-    lfs = {"size": size, "sha256": hashlib.sha256(content(name)).hexdigest(), "pointerSize": 134}
-    return {"rfilename": name, "size": size, "lfs": lfs, **changes}
+    return hub_answers.sibling(name, content(name), **changes)
 
 
 def describe(siblings: list[dict[str, Any]]) -> bytes:
-    return json.dumps({"_id": "1", "id": REPO, "modelId": REPO, "sha": COMMIT, "siblings": siblings}).encode()
+    return hub_answers.describe(REPO, siblings)
 
 
 @pytest.fixture
 def hub(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> HttpServer:
     monkeypatch.setenv("HF_ENDPOINT", server.url(""))
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    readme = {"rfilename": "README.md", "size": 5, "blobId": "1"}
-    server.add(API, describe([readme, *map(sibling, FILES)]))
-    for name in FILES:
-        server.add(file_path(name), content(name))
+    hub_answers.add_repository(server, REPO, {name: content(name) for name in FILES})
     return server
 
 
