@@ -27,7 +27,7 @@ Scheduler::Scheduler(Model &model, std::size_t cache_bytes)
     }
     // So that no request gets lost on its way from the line to a sequence.
     running_.reserve(sequences_.size());
-    model_.stop_asked = [this] { return batch_stopped(); };
+    model_.stop_asked = [this] { return !model_.shift_pending && batch_stopped(); };
 }
 
 Scheduler::~Scheduler() {
@@ -293,6 +293,7 @@ void Scheduler::compute_batch() {
         return;
     }
     model_.retired_pools.clear();
+    model_.shift_pending = false;
     advance();
 }
 

@@ -152,6 +152,7 @@ std::vector<llama_token> Sequence::drop_oldest(std::size_t keep) {
     const auto last = static_cast<llama_pos>(keep + drop);
     if (model_.can_shift() && llama_memory_seq_rm(memory, id_, first, last)) {
         llama_memory_seq_add(memory, id_, last, -1, first - last);
+        model_.shift_pending = true;
         held_.exact = std::min(held_.exact, keep);
         if (held_.checkpoint > keep) drop_checkpoint();
         held_.tokens = std::move(rest);

@@ -58,6 +58,8 @@ struct Model {
 
     // Asked by the engine between graph nodes; set while it computes.
     std::function<bool()> stop_asked;
+    // The next batch moves what the context holds, which cannot be stopped half-way.
+    bool shift_pending = false;
 
     // Made for the first grammar, and of use to every later one; on any thread.
     GrammarVocabulary &words_for_grammars();
