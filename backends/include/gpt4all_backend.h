@@ -32,7 +32,8 @@
  *
  * Errors. Every function that can fail returns a gpt4all_status. The message
  * of a thread's last failure is kept until that thread's next call. No C++
- * exception ever leaves a function.
+ * exception ever leaves a function, and none may leave a callback: thrown by
+ * another C++ runtime than the library's own it ends the process.
  *
  * Structs. The caller sets struct_size through the init function, which also
  * fills in the defaults. A caller built against an older, shorter struct gets

@@ -45,18 +45,7 @@ bool Request::read(int64_t timeout_us, gpt4all_token_callback callback, void *pa
     }
     const bool was_behind = n_unread_.fetch_sub(pieces.size()) >= MOST_UNREAD;
     if (was_behind && on_room) on_room();
-    for (const Piece &piece : pieces) {
-        if (cut_) break;
-        if (piece.token != LLAMA_TOKEN_NULL && is_set(cancel_)) {
-            // What was computed ahead is not wanted, but all of what came before.
-            cut_ = true;
-            if (!held_back_.empty()) tell({LLAMA_TOKEN_NULL, false, held_back_, {}, {}}, callback, payload);
-        } else {
-            cut_ = !tell(piece, callback, payload);
-            held_back_ = piece.held_back;
-        }
-        if (cut_) stop();
-    }
+    hand_over(pieces, callback, payload);
     result.completion_tokens = n_told_;
     if (!over) {
         result.finish_reason = GPT4ALL_FINISH_NOT_YET;
@@ -65,6 +54,28 @@ bool Request::read(int64_t timeout_us, gpt4all_token_callback callback, void *pa
     if (status_ != GPT4ALL_OK) throw Error(status_, message_);
     if (cut_) result.finish_reason = GPT4ALL_FINISH_CANCELLED;
     return true;
+}
+
+void Request::hand_over(const std::deque<Piece> &pieces, gpt4all_token_callback callback, void *payload) {
+    try {
+        for (const Piece &piece : pieces) {
+            if (cut_) return;
+            if (piece.token != LLAMA_TOKEN_NULL && is_set(cancel_)) {
+                // What was computed ahead is not wanted, but all of what came before.
+                cut_ = true;
+                if (!held_back_.empty()) tell({LLAMA_TOKEN_NULL, false, held_back_, {}, {}}, callback, payload);
+            } else {
+                cut_ = !tell(piece, callback, payload);
+                held_back_ = piece.held_back;
+            }
+            if (cut_) stop();
+        }
+    } catch (...) {
+        // A callback threw, or memory ran out: the rest would be a text with a hole.
+        cut_ = true;
+        stop();
+        throw;
+    }
 }
 
 // False when the caller wants no more.

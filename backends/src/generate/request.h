@@ -96,6 +96,7 @@ private:
         TokenLogprobs logprobs;
     };
 
+    void hand_over(const std::deque<Piece> &pieces, gpt4all_token_callback callback, void *payload);
     bool tell(const Piece &piece, gpt4all_token_callback callback, void *payload);
     void say(llama_token token, bool counts, TokenLogprobs logprobs);
     void end();
