@@ -183,6 +183,7 @@ if(GPT4ALL_SANITIZE)
 endif()
 
 include(Sanitized)
+include(Faults)
 
 install(TARGETS gpt4all-shim ${GPT4ALL_GGML_TARGETS}
   LIBRARY DESTINATION .

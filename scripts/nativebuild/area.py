@@ -26,7 +26,7 @@ __all__ = ["BACKENDS_DIR", "BuildArea", "mirror", "prune_areas", "source_files"]
 BACKENDS_DIR = Path(__file__).resolve().parents[2] / "backends"
 # Decide only how our own sources are built; CMake and Ninja see to it that a
 # change here leaves the engine's objects alone.
-_OWN_CMAKE_FILES = {"Shim.cmake", "Sanitized.cmake"}
+_OWN_CMAKE_FILES = {"Shim.cmake", "Sanitized.cmake", "Faults.cmake"}
 _BACKEND_CMAKE_FILES = {"Kompute.cmake": "kompute", "Cuda.cmake": "cuda", "Metal.cmake": "metal"}
 _UNUSED_DAYS = 14
 _NO_TOOLKIT = Toolkit()

@@ -31,12 +31,14 @@ class Sanitized:
         kind: a key of ``KINDS``.
         root: what ``GPT4ALL_BACKEND_PATH`` takes.
         programs: where the fuzz programs are.
+        faults: the same as ``root``, of the library in which tests make the engine fail.
         cc: the C compiler it was built with.
     """
 
     kind: str
     root: Path
     programs: Path
+    faults: Path
     cc: Path
 
     @property
@@ -57,12 +59,12 @@ def build_sanitized(kind: str, jobs: int = 0) -> Sanitized:
         root, programs, targets = build_backend(BACKENDS["cpu"], options, compilers).parent, area.build / "bin", []
     if kind != "thread":
         targets.append("gpt4all-fuzz")
-    if targets:
-        with lock(area.root.name):
-            tools = find_build_tools()
-            configure(build, tools)
-            compile_targets(build, tools, targets, what="the fuzz programs and what they need")
-    return Sanitized(kind, root, programs, compilers.cc)
+    targets.append("gpt4all-faults")
+    with lock(area.root.name):
+        tools = find_build_tools()
+        configure(build, tools)
+        compile_targets(build, tools, targets, what="what the tests need")
+    return Sanitized(kind, root, programs, area.build / "faults", compilers.cc)
 
 
 def _clang() -> Compilers:

@@ -17,6 +17,8 @@ from robustness.corpora import TARGETS, corpus_files
 from robustness.sanitizers import ROOT, program_environment, python_environment, read_reports
 
 _ABI_SUITE = ("tests/native/test_abi.py", "tests/native/test_chat_abi.py", "tests/native/test_requests.py")
+#: With the engine as it is built for this sanitizer.
+_FAULT_SUITE = ("tests/native/test_faults.py", "tests/native/test_faults_python.py")
 #: Tests of the package that only need tiny models.
 _MODEL_SUITE = (
     "tests/model/test_bad_files.py",
@@ -30,9 +32,10 @@ _MODEL_SUITE = (
 )
 _SUITES = {
     "shim": _ABI_SUITE,
-    "address": (*_ABI_SUITE, *_MODEL_SUITE),
+    "address": (*_ABI_SUITE, *_FAULT_SUITE, *_MODEL_SUITE),
     "thread": (
         *_ABI_SUITE,
+        *_FAULT_SUITE,
         "tests/model/test_embedding_kinds.py",
         "tests/model/test_memory_kinds.py",
         "tests/model/test_parallel.py",

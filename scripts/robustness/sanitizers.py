@@ -35,6 +35,7 @@ def python_environment(build: Sanitized, reports: Path) -> dict[str, str]:
         **os.environ,
         "LD_PRELOAD": ":".join(map(str, _runtimes(build))),
         "GPT4ALL_BACKEND_PATH": str(build.root),
+        "GPT4ALL_TEST_FAULTS": str(build.faults),
         # Guarded memory for the buffers that ctypes hands over.
         "PYTHONMALLOC": "malloc",
         "UBSAN_OPTIONS": f"{_UBSAN}:{log}",
