@@ -13,6 +13,8 @@ INT32_MAX = 2**31 - 1
 #: What the engine computes with.
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 _FLOAT32_MIN = 2.0**-126
+#: Tokens of context that the command line and the server take where nobody said: more would waste memory.
+USUAL_CONTEXT = 4096
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 

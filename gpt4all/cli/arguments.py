@@ -9,14 +9,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpt4all.checks import USUAL_CONTEXT
 from gpt4all.cli.failures import UsageError
 
 if TYPE_CHECKING:
     from gpt4all import GPT4All
     from gpt4all.gguf.preflight import GGUFHeader
-
-#: A context of this many tokens, if the model was trained with as many: of a long one, memory would go to waste.
-DEFAULT_N_CTX = 4096
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +25,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
         "--n-ctx",
         type=int,
         metavar="N",
-        help=f"context size in tokens; 0 is the trained length (default: {DEFAULT_N_CTX}, or that if it is less)",
+        help=f"context size in tokens; 0 is the trained length (default: {USUAL_CONTEXT}, or that if it is less)",
     )
     group.add_argument("--n-threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
     group.add_argument("--ngl", type=int, default=100, metavar="N", help="layers to put on the GPU (default: all)")
@@ -121,7 +119,7 @@ def open_model(options: argparse.Namespace, **more: Any) -> GPT4All:
     if header.is_embedding:
         raise UsageError(f"{options.model} is an embedding model, which generates no text; gpt4all embed is for it")
     if options.n_ctx is None:
-        arguments["n_ctx"] = min(DEFAULT_N_CTX, header.context_length or DEFAULT_N_CTX)
+        arguments["n_ctx"] = header.usual_context
     return GPT4All(options.model, **arguments)
 
 

@@ -93,7 +93,7 @@ def _read_speed(model: GPT4All, prompt: str) -> float:
 
 
 def _write_speed(model: GPT4All, n_tokens: int) -> float:
-    end = model._loaded.info.token_eos
+    end = model.model.token_eos
     never_ends = {} if end is None else {end: -float("inf")}
     model.generate("Once upon a time", max_tokens=n_tokens, temp=0, repeat_penalty=1.0, stop=[], logit_bias=never_ends)
     outcome = model.last_generation

@@ -90,9 +90,7 @@ def _stats(session: Session, _: str) -> None:
         f"  answer   {outcome.completion_tokens} tokens in {outcome.completion_seconds:.2f} s"
         f"{_speed(outcome.completion_tokens, outcome.completion_seconds)}, ended by {outcome.finish_reason}"
     )
-    print(
-        f"  context  {outcome.prompt_tokens + outcome.completion_tokens} of {session.model._loaded.info.n_ctx} tokens"
-    )
+    print(f"  context  {outcome.prompt_tokens + outcome.completion_tokens} of {session.model.model.n_ctx} tokens")
 
 
 def _tools(session: Session, argument: str) -> None:

@@ -30,7 +30,7 @@ class Session:
     def title(self) -> str:
         """The model, where it runs, and how much it sees."""
         where = f"{self.model.backend} {self.model.device or ''}".strip()
-        return f"{Path(self.model.config['path']).name}, on {where}, {self.model._loaded.info.n_ctx} tokens of context"
+        return f"{Path(self.model.config['path']).name}, on {where}, {self.model.model.n_ctx} tokens of context"
 
     def go_on(self, messages: list[dict[str, str]]) -> None:
         """Replaces the conversation."""

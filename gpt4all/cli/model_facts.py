@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt4all.cli.arguments import DEFAULT_N_CTX
-
 if TYPE_CHECKING:
     from gpt4all.gguf.preflight import GGUFHeader
 
@@ -26,7 +24,7 @@ def describe(
     Args:
         path: the file, the first part of a split.
         listed: what ``list_local_models`` says of it, if it does.
-        n_ctx: the context to count memory for; as commands load it without.
+        n_ctx: the context to count memory for, 0 for the trained length; as commands load it without.
         strict: raises what is wrong with the file instead of telling it as ``error``.
     """
     from gpt4all import GPT4AllError, gguf
@@ -45,8 +43,8 @@ def describe(
     if listed is None:
         facts["size"] = sum(part.stat().st_size for part in header.split_paths or (path,))
     facts |= _of_header(header)
-    n_ctx = min(n_ctx or DEFAULT_N_CTX, header.context_length or DEFAULT_N_CTX)
-    needed, free = memory_needed(path, n_ctx, facts["size"]), free_memory()
+    needed = _memory_needed(path, header.usual_context if n_ctx is None else n_ctx)
+    free = free_memory()
     return {
         **facts,
         "memory_needed": needed,
@@ -73,17 +71,15 @@ def _file_type(number: object) -> str | None:
     return _FILE_TYPES[number] or None if isinstance(number, int) and 0 <= number < len(_FILE_TYPES) else None
 
 
-def memory_needed(path: Path, n_ctx: int, size: int) -> int | None:
-    """Bytes that the model takes on the CPU, its mapped file among them; ``None`` where the engine cannot tell."""
+def _memory_needed(path: Path, n_ctx: int) -> int | None:
+    """In bytes; ``None`` where the engine cannot tell."""
     from gpt4all import GPT4AllError
-    from gpt4all._native.backend import load_backend
-    from gpt4all.options import LoadOptions
+    from gpt4all.engine.placement import memory_needed
 
     try:
-        need = load_backend("cpu").model_memory(path, LoadOptions.create(n_ctx=n_ctx))[0]
+        return memory_needed(path, n_ctx=n_ctx)
     except GPT4AllError:
         return None
-    return need.total + size
 
 
 def size_text(size: int) -> str:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     delete = add("delete", "delete a model's files from the model folder", _delete)
     delete.add_argument("-y", "--yes", action="store_true", help="do not ask")
     info = add("info", "what a model's file says of itself, and what it needs", _info)
-    info.add_argument("--n-ctx", type=int, metavar="N", help="the context to count memory for (default: 4096)")
+    info.add_argument("--n-ctx", type=int, metavar="N", help="the context to count memory for (default: as chat takes)")
     info.add_argument("--json", action="store_true", help="write a JSON object")
     for one in (download, verify, delete, info):
         one.add_argument("model", metavar="MODEL", help="a file, a catalogue name or a Hugging Face reference")

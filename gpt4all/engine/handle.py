@@ -13,6 +13,8 @@ class ModelHandle:
         4
         >>> model.model.backend
         'cpu'
+        >>> model.model.n_ctx
+        1024
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -32,6 +34,16 @@ class ModelHandle:
     def device(self) -> str | None:
         """Name of the GPU in use, without its backend; ``None`` on the CPU and with Metal."""
         return self._loaded.device
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of the context, as loaded: prompt and answer together."""
+        return self._loaded.info.n_ctx
+
+    @property
+    def token_eos(self) -> int | None:
+        """Id of the token by which the model ends a text; ``None`` where its vocabulary has none."""
+        return self._loaded.info.token_eos
 
     def set_thread_count(self, n_threads: int) -> None:
         """Sets the CPU threads; waits for a running call.

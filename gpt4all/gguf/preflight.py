@@ -23,6 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
+from gpt4all.checks import USUAL_CONTEXT
 from gpt4all.errors import InvalidModelError, ModelLoadError, ModelNotFoundError, UnsupportedModelError
 from gpt4all.gguf import engine_facts as engine
 from gpt4all.gguf import foreign as foreign
@@ -82,6 +83,11 @@ class GGUFHeader:
         """The context length the model was trained with, in tokens, if the file tells."""
         length = self.metadata.get(f"{self.architecture}.context_length")
         return length if type(length) is int else None
+
+    @property
+    def usual_context(self) -> int:
+        """The context, in tokens, that the command line and the server take where nobody said."""
+        return min(USUAL_CONTEXT, self.context_length or USUAL_CONTEXT)
 
 
 def read_header(path: StrPath) -> GGUFHeader:

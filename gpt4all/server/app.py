@@ -110,7 +110,7 @@ async def _tokenize(service: Service, fields: Fields) -> dict[str, Any] | Events
     async with service.pool.lease(served):
         model = served.generator
         tokens = await asyncio.to_thread(model.tokenize, text)
-        return {"tokens": tokens, "count": len(tokens), "max_model_len": model._loaded.info.n_ctx}
+        return {"tokens": tokens, "count": len(tokens), "max_model_len": model.model.n_ctx}
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -86,9 +86,7 @@ def find_models(names: Sequence[str], settings: Settings) -> dict[str, Served]:
 def _served(path: Path, reference: str, settings: Settings) -> Served:
     header = gguf.preflight(path)
     # A catalogue name keeps what the catalogue knows of it, its template say.
-    options = {**settings.load, "n_ctx": settings.load.get("n_ctx")}
-    if options["n_ctx"] is None:
-        options["n_ctx"] = min(4096, header.context_length or 4096)
+    options = {"n_ctx": header.usual_context, **settings.load}
     if not header.is_embedding:
         options["n_parallel"] = settings.n_parallel
 

@@ -122,5 +122,6 @@ def test_classes_can_be_pickled_by_name(cls: type) -> None:
 
 def test_the_class_of_the_attribute_model() -> None:
     assert {member.name for member in members(ModelHandle)} == {
-        *("model_path", "backend", "device", "set_thread_count", "thread_count", "count_prompt_tokens", "close"),
+        *("model_path", "backend", "device", "n_ctx", "token_eos", "set_thread_count", "thread_count"),
+        *("count_prompt_tokens", "close"),
     }
