@@ -13,7 +13,7 @@ class Fields:
     """A JSON object of a request. What nobody reads is ignored."""
 
     def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
-        self._values = values
+        self.values = values
         self._path = path
 
     def name(self, name: str) -> str:
@@ -21,7 +21,7 @@ class Fields:
         return f"{self._path}{name}"
 
     def raw(self, name: str) -> Any:
-        return self._values.get(name)
+        return self.values.get(name)
 
     def required(self, name: str) -> Any:
         value = self.raw(name)

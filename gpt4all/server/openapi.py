@@ -63,21 +63,23 @@ _STREAM: dict[str, Any] = {
     "stream": _maybe({"type": "boolean"}),
     "stream_options": _maybe({"type": "object", "properties": {"include_usage": _maybe({"type": "boolean"})}}),
 }
+_FUNCTION: dict[str, Any] = {
+    "name": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"},
+    "description": _maybe(_TEXT),
+    "parameters": _maybe(_OBJECT),
+}
 _TOOL: dict[str, Any] = {
     "type": "object",
     "required": ["type", "function"],
     "properties": {
         "type": {"const": "function"},
-        "function": {
-            "type": "object",
-            "required": ["name"],
-            "properties": {
-                "name": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"},
-                "description": _maybe(_TEXT),
-                "parameters": _maybe(_OBJECT),
-            },
-        },
+        "function": {"type": "object", "required": ["name"], "properties": _FUNCTION},
     },
+}
+_RESPONSE_TOOL: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "name"],
+    "properties": {"type": {"const": "function"}, **_FUNCTION},
 }
 _MESSAGE: dict[str, Any] = {
     "type": "object",
@@ -174,6 +176,11 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
                     "instructions": _maybe(_TEXT),
                     "max_output_tokens": _integer(1, INT32_MAX),
                     "text": _maybe({"type": "object", "properties": {"format": _FORMAT}}),
+                    "tools": _maybe({"type": "array", "items": _RESPONSE_TOOL, "maxItems": 128}),
+                    "tool_choice": _maybe({"anyOf": [{"enum": ["none", "auto", "required"]}, _OBJECT]}),
+                    "parallel_tool_calls": _maybe({"type": "boolean"}),
+                    "include": _maybe({"type": "array", "items": {"enum": ["message.output_text.logprobs"]}}),
+                    "top_logprobs": _integer(0, MAX_TOP_LOGPROBS),
                     "stream": _maybe({"type": "boolean"}),
                     **_SAMPLING,
                 },

@@ -190,44 +190,6 @@ def test_embeddings(server: Running, client: OpenAI) -> None:
         client.embeddings.create(model=server.chat, input="x")
 
 
-def test_responses(server: Running, client: OpenAI) -> None:
-    whole = client.responses.create(
-        model=server.chat, input="What is the capital of France?", temperature=0, max_output_tokens=8
-    )
-    assert whole.status == "incomplete"
-    assert whole.incomplete_details is not None
-    assert whole.incomplete_details.reason == "max_output_tokens"
-    assert whole.usage is not None
-    assert whole.usage.output_tokens == 8
-    kinds, text = [], ""
-    for event in client.responses.create(
-        model=server.chat, input="What is the capital of France?", temperature=0, max_output_tokens=8, stream=True
-    ):
-        kinds.append(event.type)
-        if event.type == "response.output_text.delta":
-            text += event.delta
-        assert event.sequence_number == len(kinds) - 1
-    assert text == whole.output_text
-    assert kinds[:4] == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-    ]
-    assert kinds[-4:] == [
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.incomplete",
-    ]
-    parsed = client.responses.parse(
-        model=server.chat, input="What is the capital of France?", text_format=Capital, temperature=0
-    )
-    assert isinstance(parsed.output_parsed, Capital)
-    with pytest.raises(openai.BadRequestError, match="previous_response_id cannot be honoured"):
-        client.responses.create(model=server.chat, input="x", previous_response_id="resp_1")
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
