@@ -79,7 +79,7 @@ class Page:
 
 def pages() -> list[Page]:
     """Every page whose blocks are run."""
-    return [*map(Page, sorted((ROOT / "docs").rglob("*.md")))]
+    return [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
 
 
 def as_written(expected: str, got: str, *, model_text: bool = False) -> bool:
