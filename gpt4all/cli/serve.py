@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from gpt4all.cli.arguments import add_load_options, load_arguments
-from gpt4all.cli.failures import DONE, FAILED, CommandError, UsageError, say
+from gpt4all.cli.failures import DONE, PARTLY, CommandError, UsageError, say
 
 KEY_VARIABLE = "GPT4ALL_API_KEY"
 
@@ -32,7 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds until an unused model is unloaded; 0 is never (default: %(default)s)",
     )
     add("--timeout", type=float, default=600, metavar="S", help="most seconds for a request (default: %(default)s)")
-    add("--grace", type=float, default=30, metavar="S", help="seconds for what runs at SIGTERM (default: %(default)s)")
+    add(
+        "--grace",
+        type=float,
+        default=30,
+        metavar="S",
+        help="seconds for what runs at SIGTERM or Ctrl-C; another ends it (default: %(default)s)",
+    )
     add("--max-body", type=float, default=16, metavar="MIB", help="largest request (default: %(default)s)")
     add("--log-requests", action="store_true", help="log what is asked, prompts included")
     add_load_options(parser)
@@ -41,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """See ``gpt4all.cli``."""
     try:
-        from gpt4all.server.app import create_app
+        from gpt4all.options import MAX_PARALLEL
         from gpt4all.server.guard import listens_on_loopback
-        from gpt4all.server.listening import serve
+        from gpt4all.server.listening import ListenError, serve
         from gpt4all.server.pool import find_models
         from gpt4all.server.settings import Settings
     except ModuleNotFoundError as error:
@@ -68,15 +75,15 @@ def run(options: argparse.Namespace) -> int:
         allowed_hosts=tuple(options.allowed_host or ()),
         allowed_origins=tuple(origin.rstrip("/") for origin in options.allowed_origin or ()),
         load=load_arguments(options),
-        n_parallel=int(_at_least("--parallel", options.parallel, 1)),
-        queue=int(_at_least("--queue", options.queue, 0)),
+        n_parallel=int(_within("--parallel", options.parallel, 1, MAX_PARALLEL)),
+        queue=int(_within("--queue", options.queue, 0)),
         max_memory=None
         if options.max_memory is None
-        else int(_at_least("--max-memory", options.max_memory, 0) * (1 << 30)),
-        unload_after=_at_least("--unload-after", options.unload_after, 0),
-        timeout=_at_least("--timeout", options.timeout, 1),
-        grace=_at_least("--grace", options.grace, 0),
-        max_body=int(_at_least("--max-body", options.max_body, 0.001) * (1 << 20)),
+        else int(_within("--max-memory", options.max_memory, 0) * (1 << 30)),
+        unload_after=_within("--unload-after", options.unload_after, 0),
+        timeout=_within("--timeout", options.timeout, 1),
+        grace=_within("--grace", options.grace, 0),
+        max_body=int(_within("--max-body", options.max_body, 0.001) * (1 << 20)),
         log_requests=options.log_requests,
     )
     models = find_models(options.models, settings)
@@ -84,7 +91,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("there are no models here; name one, as Llama-3.2-1B-Instruct-Q4_0.gguf, to fetch it")
     _show_log(options)
     say(f"serving {', '.join(models)}")
-    return DONE if serve(create_app(models, settings), settings) else FAILED
+    try:
+        return DONE if serve(models, settings) else PARTLY
+    except ListenError as error:
+        raise CommandError(str(error)) from None
 
 
 def _show_log(options: argparse.Namespace) -> None:
@@ -99,7 +109,8 @@ def _show_log(options: argparse.Namespace) -> None:
     logger.propagate = False
 
 
-def _at_least(name: str, value: float, least: float) -> float:
-    if not least <= value < float("inf"):
-        raise UsageError(f"{name} must be a number of at least {least:g}, not {value:g}")
+def _within(name: str, value: float, least: float, most: float = sys.float_info.max) -> float:
+    if not least <= value <= most:
+        upto = "" if most == sys.float_info.max else f" and at most {most:g}"
+        raise UsageError(f"{name} must be a number of at least {least:g}{upto}, not {value:g}")
     return value

@@ -39,9 +39,9 @@ _ENDPOINTS: dict[str, Endpoint] = {
 }
 
 
-def create_app(models: dict[str, Served], settings: Settings) -> ASGIApp:
-    """The ASGI application that serves ``models``, which it unloads in the end."""
-    service = Service(ModelPool(models, settings), settings, Metrics())
+def create_app(models: dict[str, Served], settings: Settings, ending: asyncio.Event) -> ASGIApp:
+    """The ASGI application that serves ``models``, which it unloads in the end; ``ending`` cuts answers short."""
+    service = Service(ModelPool(models, settings), settings, Metrics(), ending)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

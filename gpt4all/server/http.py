@@ -32,6 +32,8 @@ Endpoint = Callable[["Service", Fields], Awaitable["dict[str, Any] | Events"]]
 _BODY_SECONDS = 60
 #: Seconds of silence after which a comment shows that the connection is alive.
 _KEEP_ALIVE = 10
+#: Seconds for a stream to say why it ends too soon.
+_LAST_WORDS = 2
 
 
 class ClientLeftError(Exception):
@@ -40,11 +42,16 @@ class ClientLeftError(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """What endpoints work with."""
+    """What endpoints work with.
+
+    Attributes:
+        ending: set when answers may take no more time, for the process is to end.
+    """
 
     pool: ModelPool
     settings: Settings
     metrics: Metrics
+    ending: asyncio.Event
 
 
 def handler(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -72,7 +79,8 @@ async def _respond(service: Service, endpoint: Endpoint, request: Request) -> Re
         fields = Fields(_parse(body))
         if service.settings.log_requests:
             logger.info("%s %s", request.url.path, body.decode("utf-8", "replace"))
-        return await while_connected(request.receive, _first(endpoint(service, fields)))
+        work = _first(endpoint(service, fields), service.ending)
+        return await while_connected(request.receive, work, service.ending)
     except (asyncio.TimeoutError, TimeoutError):
         return _error(ApiError(408, f"the body did not come within {_BODY_SECONDS} seconds", code="timeout"))
     except ClientLeftError:
@@ -81,7 +89,7 @@ async def _respond(service: Service, endpoint: Endpoint, request: Request) -> Re
         return _error(as_api_error(error))
 
 
-async def _first(answer: Awaitable[dict[str, Any] | Events]) -> Response:
+async def _first(answer: Awaitable[dict[str, Any] | Events], ending: asyncio.Event) -> Response:
     """The response; of a stream, with its first event: what fails before that is an error like any other."""
     result = await answer
     if isinstance(result, dict):
@@ -91,25 +99,30 @@ async def _first(answer: Awaitable[dict[str, Any] | Events]) -> Response:
     except BaseException:
         await result.aclose()
         raise
-    return EventStream(first, result)
+    return EventStream(first, result, ending)
 
 
 class EventStream(Response):
     """Server-sent events, to their end or the client's."""
 
-    def __init__(self, first: str, rest: Events) -> None:
+    def __init__(self, first: str, rest: Events, ending: asyncio.Event) -> None:
         super().__init__(
             media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         )
         del self.headers["content-length"]
         self._first = first
         self._rest = rest
+        self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._rest):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            with contextlib.suppress(ClientLeftError, OSError):
-                await while_connected(receive, self._write(send))
+            with contextlib.suppress(ClientLeftError, OSError, asyncio.TimeoutError):
+                try:
+                    await while_connected(receive, self._write(send), self._ending)
+                except ApiError as error:
+                    # Whoever does not read is not waited for.
+                    await asyncio.wait_for(self._end(send, event(error.body())), _LAST_WORDS)
 
     async def _write(self, send: Send) -> None:
         async def write(text: str) -> None:
@@ -121,7 +134,10 @@ class EventStream(Response):
                 await write(text)
         except Exception as error:
             await write(event(as_api_error(error).body()))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._end(send)
+
+    async def _end(self, send: Send, last: str = "") -> None:
+        await send({"type": "http.response.body", "body": last.encode(), "more_body": False})
 
     async def _next(self, write: Callable[[str], Awaitable[None]]) -> str | None:
         coming = asyncio.ensure_future(anext(self._rest, None))
@@ -143,23 +159,27 @@ def event(value: object, kind: str | None = None) -> str:
 DONE = "data: [DONE]\n\n"
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Does ``work``, and stops it when the client leaves.
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T], ending: asyncio.Event) -> T:
+    """Does ``work``, and stops it when the client leaves, or the process is to end.
 
     Raises:
         ClientLeftError: it has.
+        ApiError: it is.
     """
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_gone(receive))
+    over = asyncio.create_task(ending.wait())
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        await asyncio.wait({task, gone, over}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if gone.done():
             raise ClientLeftError
-        return task.result()
+        raise ApiError(503, "the server shuts down", code="shutting_down", retry_after=10)
     finally:
-        for one in (task, gone):
+        for one in (task, gone, over):
             one.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await asyncio.gather(task, gone, over, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:

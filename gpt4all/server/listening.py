@@ -2,31 +2,74 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
+import logging
+import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
 
+from gpt4all.server.app import create_app
+from gpt4all.server.pool import Served
 from gpt4all.server.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Seconds for answers that were cut short to say so, and for what hangs after that.
+_LEAVING = 10
+
+
+class ListenError(Exception):
+    """There is no listening at this address; the message says why, and what to do."""
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens when it does, and ends without an error when it is told to."""
+    """Says where it listens when it does, and ends without an error when it is told to; at once when told twice."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event, grace: float) -> None:
+        super().__init__(config)
+        self._ending = ending
+        self._grace = grace
+        self._signals: list[int] = []
+        self.has_finished = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C cut answers short."""
+        return not self.has_finished and self._signals[-1:] == [signal.SIGINT] and len(self._signals) > 1
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        if self.started:
-            for server in self.servers:
-                host, port = server.sockets[0].getsockname()[:2]
-                shown = f"[{host}]" if ":" in host else host
-                print(f"listening on http://{shown}:{port}", file=sys.stderr, flush=True)
+        for listening in sockets or ():
+            host, port = listening.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"listening on http://{shown}:{port}", file=sys.stderr, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._signals.append(sig)
+        self.should_exit = True
+        if len(self._signals) == 2:
+            self._loop.call_soon_threadsafe(self._end)
+        elif len(self._signals) > 2:  # something hangs
+            os._exit(128 + sig)
+
+    def _end(self) -> None:
+        self.has_finished = not self.server_state.tasks
+        # What is cut short now has its reasons, and no traceback.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._ending.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = self._loop.call_later(self._grace, self._end)
+        await super().shutdown(sockets)
+        timer.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -41,27 +84,63 @@ class _Server(uvicorn.Server):
                 signal.signal(number, old)
 
 
-def serve(app: ASGIApp, settings: Settings, *, log_level: str = "warning") -> bool:
+def serve(models: dict[str, Served], settings: Settings) -> bool:
     """Serves until SIGTERM or Ctrl-C; what runs then may take ``settings.grace`` seconds more, or ends at another.
 
     Returns:
-        Whether it could listen.
+        Whether all of it was finished.
+
+    Raises:
+        ListenError: it cannot listen.
+        KeyboardInterrupt: a second Ctrl-C cut answers short.
     """
+    ending = asyncio.Event()
     config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level=log_level,
+        create_app(models, settings, ending),
+        log_level="warning",
         lifespan="on",
         server_header=False,
         limit_concurrency=settings.max_connections,
-        timeout_graceful_shutdown=int(settings.grace),
+        timeout_graceful_shutdown=int(settings.grace) + _LEAVING,
         timeout_keep_alive=75,
         backlog=2048,
     )
-    server = _Server(config)
+    server = _Server(config, ending, settings.grace)
+    server.run(_bound(settings.host, settings.port))
+    if server.interrupted:
+        raise KeyboardInterrupt
+    return server.has_finished
+
+
+def _bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets for all addresses that the host has."""
     try:
-        server.run()
-    except SystemExit:  # uvicorn's, with a status of its own, after it has said why
-        return False
-    return server.started
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(f"--host {host} is no address of this machine: {error.strerror}") from None
+    with contextlib.ExitStack() as closing:
+        sockets = []
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listening = closing.enter_context(socket.socket(family, kind, protocol))
+            if os.name == "posix":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                listening.bind(address)
+            except OSError as error:
+                raise ListenError(_why_not(host, port, error)) from None
+            sockets.append(listening)
+        closing.pop_all()
+        return sockets
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {host} is in use already, maybe by another gpt4all serve or the GPT4All application; "
+            "--port takes another number, or 0 for any free one"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} is the administrator's, as all below 1024 may be; --port takes another number"
+    return f"cannot listen on port {port} of --host {host}: {error.strerror}"

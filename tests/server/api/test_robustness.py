@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-import testmodels
 
-from tests.support.http.served import Running, running
+from tests.support.http.served import LONG, Running, begin, in_progress, running, until
 
 pytestmark = pytest.mark.model
-
-#: An answer that goes on until the context is full.
-LONG = {"prompt": "1, 2, 3,", "max_tokens": 4000, "logit_bias": {"0": -100, "2": -100}, "seed": 1}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Looks again and again, for a time that no test should need."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def in_progress(server: Running) -> float:
-    return server.metrics()[f'gpt4all_answers_in_progress{{model="{server.chat}"}}']
-
-
-def begin(server: Running, **more: object) -> socket.socket:
-    """A request for a long answer."""
-    body = json.dumps({"model": server.chat, **LONG, **more}).encode()
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
-    connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    return connection
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -175,21 +145,6 @@ def test_keys_origins_and_a_full_queue() -> None:
         second.join()
 
 
-def test_sigterm_finishes_what_runs_and_takes_no_more() -> None:
-    with running("--n-ctx", "1024", models=("smollm2",)) as server:
-        body = {"model": server.chat, **LONG, "max_tokens": 300, "stream": True}
-        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
-            lines = answer.iter_lines()
-            next(lines)
-            server.process.send_signal(signal.SIGTERM)
-            rest = [line for line in lines if line]
-        assert rest[-1] == "data: [DONE]"
-        assert '"finish_reason":"length"' in rest[-2]
-        assert server.process.wait(timeout=60) == 0
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{server.url}/health")
-
-
 def test_models_take_turns_within_a_limit_of_memory() -> None:
     with running("--n-ctx", "256", "--parallel", "1", "--max-memory", "0.13") as server:
         for model in (server.chat, server.embed, server.chat):
@@ -204,26 +159,3 @@ def test_models_take_turns_within_a_limit_of_memory() -> None:
     with running("--max-memory", "0.05", models=("smollm2",)) as server:
         refused = server.post("/v1/completions", {"model": server.chat, "prompt": "x"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "insufficient_memory")
-
-
-def test_only_loopback_without_a_key() -> None:
-    with pytest.raises(AssertionError, match="needs a key"), running("--host", "0.0.0.0", models=("smollm2",)):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("option", "value"), [("--port", "99999"), ("--port", "-3"), ("--grace", "inf"), ("--max-memory", "-1")]
-)
-def test_numbers_that_make_no_sense(option: str, value: str) -> None:
-    with pytest.raises(AssertionError) as raised, running(option, value, models=("smollm2",)):
-        pass
-    assert str(raised.value).startswith(f"gpt4all: error: {option} must be")
-    assert "Traceback" not in str(raised.value)
-
-
-def test_a_port_that_is_taken(server: Running) -> None:
-    command = [sys.executable, "-m", "gpt4all", "serve", str(testmodels.ensure("smollm2")), "--port", str(server.port)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "in use" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,3 +65,28 @@ def running(*options: str, models: tuple[str, ...] = ("smollm2", "minilm")) -> I
         process.terminate()
         # Reading on, so that what it says last does not block it.
         process.communicate(timeout=60)
+
+
+#: An answer that goes on until the context is full.
+LONG = {"prompt": "1, 2, 3,", "max_tokens": 4000, "logit_bias": {"0": -100, "2": -100}, "seed": 1}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Looks again and again, for a time that no test should need."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def in_progress(server: Running) -> float:
+    return server.metrics()[f'gpt4all_answers_in_progress{{model="{server.chat}"}}']
+
+
+def begin(server: Running, **more: object) -> socket.socket:
+    """A request for a long answer."""
+    body = json.dumps({"model": server.chat, **LONG, **more}).encode()
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    return connection

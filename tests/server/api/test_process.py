@@ -1,0 +1,162 @@
+"""The server as a process: what it does not start with, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import testmodels
+
+from tests.support.http.served import LONG, Running, begin, in_progress, running, until
+
+pytestmark = pytest.mark.model
+
+
+def test_sigterm_finishes_what_runs_and_takes_no_more() -> None:
+    with running("--n-ctx", "1024", "--grace", "600", models=("smollm2",)) as server:
+        body = {"model": server.chat, **LONG, "max_tokens": 100, "stream": True}
+        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGTERM)
+            rest = [line for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        assert '"finish_reason":"length"' in rest[-2]
+        assert server.process.wait(timeout=60) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/health")
+
+
+def said(server: Running) -> str:
+    """What it wrote since it listens, once it has ended."""
+    assert server.process.stderr is not None
+    return server.process.stderr.read()
+
+
+def quiet(server: Running) -> bool:
+    """Whether it only spoke of its model."""
+    return [line.split()[2] for line in said(server).splitlines()] == ["loading", "unloading"]
+
+
+def refuses(server: Running) -> bool:
+    try:
+        httpx.get(f"{server.url}/health")
+    except httpx.ConnectError:
+        return True
+    return False
+
+
+def test_answers_are_cut_short_when_the_grace_is_over() -> None:
+    with running("--n-ctx", "1024", "--grace", "0", models=("smollm2",)) as server:
+        waiting = begin(server)
+        until(lambda: in_progress(server) == 1)
+        body = {"model": server.chat, **LONG, "stream": True}
+        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGTERM)
+            rest = [line for line in lines if line]
+        assert rest[-1].startswith('data: {"error":{"message":"the server shuts down"')
+        whole = waiting.makefile("rb").read()
+        assert whole.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 10" in whole
+        assert b'"code":"shutting_down"' in whole
+        waiting.close()
+        assert server.process.wait(timeout=60) == 5
+        assert quiet(server)
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    with running("--n-ctx", "1024", "--grace", "600", models=("smollm2",)) as server:
+        body = {"model": server.chat, **LONG, "stream": True}
+        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGINT)
+            until(lambda: refuses(server))
+            server.process.send_signal(signal.SIGINT)
+            rest = [line for line in lines if line]
+        assert '"code":"shutting_down"' in rest[-1]
+        assert server.process.wait(timeout=60) == 130
+        assert quiet(server)
+
+
+def test_ctrl_c_without_work_ends_at_once() -> None:
+    with running("--grace", "600", models=("smollm2",)) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=60) == 0
+        assert said(server) == ""
+
+
+def test_who_does_not_read_is_not_waited_for() -> None:
+    with (
+        running("--n-ctx", "1024", "--grace", "0", models=("tiny-llama",)) as server,
+        begin(server, stream=True, n=8) as sleeping,
+    ):
+        assert sleeping.recv(1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) in (0, 5)
+        assert "Traceback" not in said(server)
+
+
+def test_only_loopback_without_a_key() -> None:
+    with pytest.raises(AssertionError, match="needs a key"), running("--host", "0.0.0.0", models=("smollm2",)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--port", "99999"),
+        ("--port", "-3"),
+        ("--grace", "inf"),
+        ("--max-memory", "-1"),
+        ("--parallel", "0"),
+        ("--parallel", "100000"),
+    ],
+)
+def test_numbers_that_make_no_sense(option: str, value: str) -> None:
+    with pytest.raises(AssertionError) as raised, running(option, value, models=("smollm2",)):
+        pass
+    assert str(raised.value).startswith(f"gpt4all: error: {option} must be")
+    assert "Traceback" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--device", "tpu", "no device"),
+        ("--kv-type", "f64", "must be one of"),
+        ("--n-ctx", "3", "must be at least 8"),
+        ("--host", "192.0.2.1", "192.0.2.1"),
+        ("--host", "nowhere.invalid", "is no address of this machine"),
+        ("--model-path", "/no/such/folder", "is not an existing directory"),
+    ],
+)
+def test_what_could_not_be_served_is_found_at_the_start(option: str, value: str, problem: str) -> None:
+    with (
+        pytest.raises(AssertionError) as raised,
+        running(option, value, "--api-key", "k", models=("tiny-llama",)),
+    ):
+        pass
+    assert problem in str(raised.value)
+    assert "Traceback" not in str(raised.value)
+    assert "gpt4all: error: " in str(raised.value)
+
+
+def test_no_models(tmp_path: Path) -> None:
+    nothing = running("--model-path", str(tmp_path), models=())
+    with pytest.raises(AssertionError, match="there are no models here; name one"), nothing:
+        pass
+
+
+def test_a_port_that_is_taken(server: Running) -> None:
+    command = [sys.executable, "-m", "gpt4all", "serve", str(testmodels.ensure("smollm2")), "--port", str(server.port)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"gpt4all: error: port {server.port} of 127.0.0.1 is in use already" in done.stderr
+    assert "Traceback" not in done.stderr
