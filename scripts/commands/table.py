@@ -45,6 +45,7 @@ GROUPS = {
         "exits": Command("robustness.exits", "interpreters that end in mid-stream", ("test", "test-models")),
         "coexistence": Command("robustness.coexistence", "one process with others' llama.cpp", ("test-models",)),
         "bfcl": Command("bfcl.cli", "the function-calling leaderboard's functions as tools", ("test", "test-models")),
+        "corpora": Command("corpora.cli", "a corpus through Ray Data, Spark and datasets", ("test-models", "corpora")),
         "docs": Command("docsite.cli", "the documentation's site, its links checked", ("docs",)),
         "gpu": Command("gpucheck.cli", "whether cuda or kompute works on this machine's GPU", ("test-models",)),
     },
