@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 from gpt4all import errors
 
 logger = logging.getLogger("gpt4all.server")
 
-#: Arguments of ``generate`` as requests call them, for messages that begin with one.
+#: Arguments of the package as requests call them, for messages that begin with one; a prompt has several names.
 _FIELDS = {
     "temp": "temperature",
     "json_schema": "response_format",
-    "grammar": "grammar",
-    "logit_bias": "logit_bias",
-    "stop": "stop",
-    "tools": "tools",
-    "tool_choice": "tool_choice",
-    "messages": "messages",
-    "prompt": "messages",
-    "text": "input",
+    "template_args": "chat_template_kwargs",
+    "args_json": "chat_template_kwargs",
     "dimensionality": "dimensions",
-    "prefix": "prefix",
+    **{name: name for name in ("grammar", "logit_bias", "stop", "tools", "tool_choice", "prefix", "messages", "input")},
 }
+_PROMPT_FIELDS = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/v1/responses": "input",
+    "/v1/embeddings": "input",
+    "/tokenize": "content",
+}
+#: What the package's messages advise, and what whoever runs a server does.
+_HERE = (
+    ("a context of n_ctx=", "the context of "),
+    ("load the model with a larger n_ctx", "start the server with a larger --n-ctx"),
+    ("allow_download is False", "the server fetches nothing"),
+)
 
 
 class ApiError(Exception):
@@ -70,27 +78,32 @@ def bad(param: str, problem: str) -> ApiError:
     return ApiError(400, f"{param} {problem}", param=param, code="invalid_value")
 
 
-def as_api_error(error: BaseException) -> ApiError:
-    """What a request is told; what nobody foresaw is logged, and tells nothing of itself."""
+def as_api_error(error: BaseException, path: str = "") -> ApiError:
+    """What a request for ``path`` is told; what nobody foresaw is logged, and tells nothing of itself."""
     if isinstance(error, ApiError):
         return error
+    text = str(error)
+    for theirs, ours in _HERE:
+        text = text.replace(theirs, ours)
+    prompt = _PROMPT_FIELDS.get(path, "messages")
     if isinstance(error, errors.ContextWindowExceededError):
-        return ApiError(400, str(error), param="messages", code="context_length_exceeded")
+        return ApiError(400, text, param=prompt, code="context_length_exceeded")
     if isinstance(error, errors.InsufficientMemoryError):
-        return ApiError(503, str(error), code="insufficient_memory", retry_after=10)
+        return ApiError(503, text, code="insufficient_memory", retry_after=10)
     if isinstance(error, errors.CancellationError):
         return ApiError(503, "the model was unloaded meanwhile; try again", code="cancelled", retry_after=1)
-    if isinstance(error, (errors.ModelLoadError, errors.BackendLoadError, errors.DeviceError)):
-        return ApiError(503, str(error), code="model_not_usable")
-    if isinstance(error, FileNotFoundError):
-        return ApiError(503, str(error), code="model_not_usable")
+    if isinstance(error, (errors.ModelLoadError, errors.BackendLoadError, errors.DeviceError, FileNotFoundError)):
+        return ApiError(503, text, code="model_not_usable")
     if isinstance(error, (ValueError, TypeError)):
-        name = str(error).partition(" ")[0].rstrip(":,")
-        param = name if name.startswith(("messages[", "input[")) else _FIELDS.get(name.partition("[")[0])
-        return ApiError(400, str(error), param=param, code="invalid_value")
+        name, rest = re.fullmatch(r"(\w*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+        field = {**_FIELDS, "ids": prompt, "prompt": prompt, "text": prompt}.get(name)
+        if field is None:
+            return ApiError(400, text, code="invalid_value")
+        within = rest.split(" ", 1)[0].rstrip(":,") if rest.startswith("[") and field in ("messages", "input") else ""
+        return ApiError(400, f"{field}{rest}", param=f"{field}{within}", code="invalid_value")
     logger.error("a request failed", exc_info=error)
     if isinstance(error, errors.GPT4AllError):
-        return ApiError(500, str(error), code="engine_error")
+        return ApiError(500, text, code="engine_error")
     return ApiError(500, "the server failed; its log says why", code="internal_error")
 
 

@@ -79,17 +79,17 @@ async def _respond(service: Service, endpoint: Endpoint, request: Request) -> Re
         fields = Fields(_parse(body))
         if service.settings.log_requests:
             logger.info("%s %s", request.url.path, body.decode("utf-8", "replace"))
-        work = _first(endpoint(service, fields), service.ending)
+        work = _first(endpoint(service, fields), request.url.path, service.ending)
         return await while_connected(request.receive, work, service.ending)
     except (asyncio.TimeoutError, TimeoutError):
         return _error(ApiError(408, f"the body did not come within {_BODY_SECONDS} seconds", code="timeout"))
     except ClientLeftError:
         raise
     except Exception as error:
-        return _error(as_api_error(error))
+        return _error(as_api_error(error, request.url.path))
 
 
-async def _first(answer: Awaitable[dict[str, Any] | Events], ending: asyncio.Event) -> Response:
+async def _first(answer: Awaitable[dict[str, Any] | Events], path: str, ending: asyncio.Event) -> Response:
     """The response; of a stream, with its first event: what fails before that is an error like any other."""
     result = await answer
     if isinstance(result, dict):
@@ -99,19 +99,20 @@ async def _first(answer: Awaitable[dict[str, Any] | Events], ending: asyncio.Eve
     except BaseException:
         await result.aclose()
         raise
-    return EventStream(first, result, ending)
+    return EventStream(first, result, path, ending)
 
 
 class EventStream(Response):
     """Server-sent events, to their end or the client's."""
 
-    def __init__(self, first: str, rest: Events, ending: asyncio.Event) -> None:
+    def __init__(self, first: str, rest: Events, path: str, ending: asyncio.Event) -> None:
         super().__init__(
             media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         )
         del self.headers["content-length"]
         self._first = first
         self._rest = rest
+        self._path = path
         self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,7 +134,7 @@ class EventStream(Response):
             while (text := await self._next(write)) is not None:
                 await write(text)
         except Exception as error:
-            await write(event(as_api_error(error).body()))
+            await write(event(as_api_error(error, self._path).body()))
         await self._end(send)
 
     async def _end(self, send: Send, last: str = "") -> None:

@@ -134,6 +134,6 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
                         yield line
                     one = await anext(stream, None)
             except Exception as error:
-                problem = as_api_error(error)
+                problem = as_api_error(error, "/v1/responses")
                 told = {"code": problem.code or "server_error", "message": str(problem)}
                 yield draft.event("response.failed", response=draft.state("failed", error=told))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -182,7 +183,7 @@ def test_embeddings(server: Running, client: OpenAI) -> None:
     for one, other in zip(packed.data, plain.data, strict=True):
         assert one.embedding == pytest.approx(other.embedding, abs=1e-6)
     assert packed.usage.prompt_tokens == 11
-    with pytest.raises(openai.BadRequestError, match="dimensionality must be 384"):
+    with pytest.raises(openai.BadRequestError, match="dimensions must be 384"):
         client.embeddings.create(model=server.embed, input="x", dimensions=64)
     with pytest.raises(openai.BadRequestError, match="token ids"):
         client.embeddings.create(model=server.embed, input=[1, 2, 3])
@@ -217,6 +218,32 @@ def test_a_field_that_cannot_be_honoured_is_named(server: Running, field: str, v
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert (error["param"] or error["message"]).startswith(field), error
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "more"),
+    [
+        ("completions", "prompt", {"prompt": [999999]}),
+        ("completions", "prompt", {"prompt": "word " * 2000}),
+        ("responses", "input", {"input": "word " * 2000}),
+        ("chat/completions", "messages", {"messages": [{"role": "user", "content": "word " * 2000}]}),
+        ("chat/completions", "chat_template_kwargs", {"chat_template_kwargs": {"messages": 1}}),
+        ("chat/completions", "chat_template_kwargs", {"chat_template_kwargs": {"number": 10**400}}),
+        ("chat/completions", "logit_bias", {"logit_bias": {"999999": 1}}),
+        ("chat/completions", "grammar", {"grammar": "root ::= ["}),
+        (
+            "chat/completions",
+            "response_format",
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "foo"}}}},
+        ),
+    ],
+)
+def test_errors_call_fields_as_requests_do(server: Running, path: str, field: str, more: dict[str, Any]) -> None:
+    answer = server.post(f"/v1/{path}", {"model": server.chat, "messages": QUESTION, **more})
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error["param"] == field
+    assert not re.search(r"args_json|\bids\b|json_schema|template_args|n_ctx", error["message"]), error
 
 
 def test_unknown_fields_and_null_are_ignored(server: Running) -> None:
