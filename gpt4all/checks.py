@@ -22,10 +22,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 def check_text(name: str, text: object) -> str:
     """``text`` if it is a ``str`` that can be written as UTF-8."""
     if not isinstance(text, str):
-        # What other libraries take for a conversation.
-        messages = name == "prompt" and isinstance(text, (list, tuple, dict))
-        hint = "; give earlier messages to chat_session(messages=...), and the last one's text here" if messages else ""
-        raise TypeError(f"{name} must be a str, not {type(text).__name__}{hint}")
+        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ Message = dict[str, Any]
 
 #: What is to be answered: a text, or messages.
 Prompt = str | Sequence[Mapping[str, Any]]
+
+_CHECKED_APART = ("content", "tool_calls")
+
+#: Lists and objects in each other; the engine takes a few more.
+_MAX_NESTING = 50
 
 #: Roles of messages that say how to answer; at the beginning of a conversation they are always sent.
 SYSTEM_ROLES = ("system", "developer")
@@ -82,12 +88,16 @@ def _checked(message: object, where: str) -> Message:
     if "role" not in message:
         raise ValueError(f"{where} has no 'role'")
     role = check_text(f"{where}['role']", message["role"])
-    found = copied(message)
+    # Content and calls are looked at more closely below.
+    found = {
+        check_text(f"{where}'s key", key): value if key in _CHECKED_APART else _plain(value, f"{where}[{key!r}]")
+        for key, value in message.items()
+    }
     # As others write what is not there.
-    for key in ("name", "tool_calls", "tool_call_id"):
+    for key in ("name", "tool_calls", "tool_call_id", "reasoning_content"):
         if key in found and not found[key]:
             del found[key]
-    for key in ("name", "tool_call_id"):
+    for key in ("name", "tool_call_id", "reasoning_content"):
         if key in found:
             check_text(f"{where}[{key!r}]", found[key])
     if "tool_calls" in found:
@@ -99,6 +109,22 @@ def _checked(message: object, where: str) -> Message:
         raise ValueError(f"{where} has no 'content'")
     found["content"] = _checked_content(found, f"{where}['content']")
     return found
+
+
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
+    """A copy of a value of JSON, which is all that a template can be given."""
+    if depth > _MAX_NESTING:
+        raise ValueError(f"{where[:100]}... is nested too deeply")
+    if isinstance(value, str):
+        return check_text(where, value)
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {check_text(f"{where}'s key", key): _plain(value[key], f"{where}[{key!r}]", depth + 1) for key in value}
+    shown = repr(value) if isinstance(value, float) else type(value).__name__
+    raise TypeError(f"{where} must be a value of JSON, not {shown}")
 
 
 def _checked_content(message: Message, where: str) -> Any:
@@ -116,7 +142,7 @@ def _checked_content(message: Message, where: str) -> Any:
         if "text" not in part:
             raise ValueError(f"{at} has no 'text'")
         check_text(f"{at}['text']", part["text"])
-    return [{**part, "type": "text"} for part in content]
+    return [_plain({**part, "type": "text"}, f"{where}[{index}]") for index, part in enumerate(content)]
 
 
 def _checked_calls(calls: object, where: str) -> list[dict[str, Any]]:
@@ -154,4 +180,5 @@ def _arguments_text(arguments: object, where: str) -> str:
         raise ValueError(f"{where} is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be a JSON object, not {text[:50]}")
+    _plain(value, where)
     return text

@@ -43,12 +43,40 @@ def test_arguments_become_text_and_what_is_null_goes() -> None:
 
 
 USER: dict[str, Any] = {"role": "user", "content": "x"}
+DEEP_TEXT = '{"a": ' * 100 + "1" + "}" * 100
+DEEP = json.loads(DEEP_TEXT)
+ROUND: list[Any] = []
+ROUND.append(ROUND)
 
 
 @pytest.mark.parametrize(
     ("message", "error", "words"),
     [
         ({"role": 1, "content": "x"}, TypeError, "'role'"),
+        ({"content": "x"}, ValueError, "no 'role'"),
+        ({"role": "user"}, ValueError, "no 'content'"),
+        ("x", TypeError, "must be a dict"),
+        ({"role": "user", "content": b"x"}, TypeError, r"'content'\] must be a str"),
+        ({"role": "user", "content": "\ud800"}, ValueError, r"'content'\] holds a lone surrogate"),
+        ({"role": "user", "content": [{"text": "a"}, {"text": "b", "at": {1}}]}, TypeError, r"\[1\]\['at'\].* not set"),
+        (
+            {"role": "user", "content": "x", "sent": object()},
+            TypeError,
+            r"'sent'\] must be a value of JSON, not object",
+        ),
+        ({"role": "user", "content": "x", "score": float("nan")}, TypeError, r"'score'\].* not nan"),
+        ({"role": "user", "content": "x", "seen": {"by": "\ud800"}}, ValueError, r"'seen'\]\['by'\] holds a lone"),
+        ({"role": "user", "content": "x", "seen": {1: 2}}, TypeError, r"'seen'\]'s key must be a str"),
+        ({"role": "user", "content": "x", 5: 1}, TypeError, "must be a str"),
+        ({"role": "user", "content": "x", "deep": DEEP}, ValueError, "nested too deeply"),
+        ({"role": "user", "content": "x", "round": ROUND}, ValueError, "nested too deeply"),
+        ({"role": "assistant", "content": "x", "reasoning_content": 5}, TypeError, "'reasoning_content'"),
+        ({"role": "tool", "content": "x", "tool_call_id": 7}, TypeError, "'tool_call_id'"),
+        (
+            {"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "f", "arguments": DEEP_TEXT}}]},
+            ValueError,
+            "nested",
+        ),
         ({"role": "assistant", "content": None}, TypeError, "'content'"),
         ({"role": "user", "content": [{"type": "image_url"}]}, ValueError, r"'content'\]\[0\] is of type 'image_url'"),
         ({"role": "user", "content": ["x"]}, TypeError, r"'content'\]\[0\] must be a dict"),
