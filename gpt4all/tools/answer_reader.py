@@ -42,7 +42,9 @@ class AnswerReader:
         self._thinking += thinking
         self.calls = found["tool_calls"]
         while len(self._ids) < len(self.calls):
-            self._ids.append(self.calls[len(self._ids)]["id"] or new_id())
+            own = self.calls[len(self._ids)]["id"]
+            # A small model may give one twice, and results go by them.
+            self._ids.append(own if own and own not in self._ids else new_id())
         for call, identity in zip(self.calls, self._ids, strict=False):
             call["id"] = identity
         return thinking, content, self._tell()
