@@ -101,6 +101,8 @@ class ChatExchange:
         self._format_message = format_message
         self._answer: list[str] = []
         self._reasoning: list[str] = []
+        #: How many pieces of it the messages of earlier rounds have.
+        self._told = 0
         #: Calls that are carried out now and have no result yet.
         self._unanswered: list[ToolCall] = []
         self._go_on = True
@@ -142,7 +144,7 @@ class ChatExchange:
     def begin_answers(self) -> list[ToolCall]:
         """The calls of the round that has ended, which are carried out now."""
         calls, self.calls = self.calls, []
-        self._added = [*self._added, calls_message("".join(self._answer), calls)]
+        self._added = [*self._added, calls_message("".join(self._answer), calls, self._new_thinking())]
         self._answer = []
         self._unanswered = list(calls)
         return calls
@@ -163,7 +165,14 @@ class ChatExchange:
     def _commit(self) -> None:
         text = "".join(self._answer)
         waiting = [call for call in self.calls if call.error is None]
-        self._add([calls_message(text, waiting) if waiting else {"role": "assistant", "content": text}])
+        with_calls = calls_message(text, waiting, self._new_thinking()) if waiting else None
+        self._add([with_calls or {"role": "assistant", "content": text}])
+
+    def _new_thinking(self) -> str:
+        """That of the round that has ended."""
+        thinking = "".join(self._reasoning[self._told :])
+        self._told = len(self._reasoning)
+        return thinking
 
     def _add(self, end: list[Message]) -> list[Message] | None:
         """The exchange's entry, made now if there is none; ``None`` if there will be none."""

@@ -159,11 +159,12 @@ class ToolUse:
         return tool
 
 
-def calls_message(text: str, calls: list[ToolCall]) -> Message:
-    """The assistant's message with these calls."""
+def calls_message(text: str, calls: list[ToolCall], thinking: str) -> Message:
+    """The assistant's message with these calls, and with the thinking that led to them, as templates may want it."""
     return {
         "role": "assistant",
         "content": text,
+        **({"reasoning_content": thinking} if thinking else {}),
         "tool_calls": [
             {
                 "id": call.id,

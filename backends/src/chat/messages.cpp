@@ -76,6 +76,28 @@ void parse_arguments(common_json &message) {
     }
 }
 
+// Thinking that led to calls is the template's to keep or drop, under the name that it has for it: a model goes on from
+// there. That of answers is not fed back.
+void fit_thinking(common_json &message, const std::string &source) {
+    std::string thinking;
+    for (const char *key : {"reasoning_content", "reasoning", "thinking"}) {
+        if (!message.contains(key)) continue;
+        if (thinking.empty() && message.at(key).is_string()) thinking = message.at(key).get<std::string>();
+        message.erase(std::string(key));
+    }
+    if (thinking.empty() || !message.contains("tool_calls")) return;
+    // gpt-oss takes one of both.
+    if (source.find("<|channel|>") != std::string::npos && message.at("content") != "") return;
+    for (const char *key : {"reasoning_content", "thinking", "reasoning"}) {
+        const std::string name(key);
+        if (source.find("." + name) == std::string::npos && source.find("'" + name + "'") == std::string::npos &&
+            source.find('"' + name + '"') == std::string::npos)
+            continue;
+        message[name] = thinking;
+        return;
+    }
+}
+
 // Content in the one form, text or parts, that the template takes.
 void fit_content(common_json &content, const jinja::caps &caps) {
     if (content.is_string() && !caps.supports_string_content && caps.supports_typed_content) {
@@ -139,10 +161,7 @@ common_json prepare_messages(common_json messages, const jinja::caps &caps, cons
     for (common_json &message : messages) {
         if (!knows_developer && message.at("role") == "developer") message["role"] = "system";
         if (!message.contains("content") || message.at("content").is_null()) message["content"] = "";
-        // Thinking of earlier turns is not fed back.
-        for (const char *key : {"reasoning_content", "reasoning", "thinking"}) {
-            if (message.contains(key)) message.erase(std::string(key));
-        }
+        fit_thinking(message, source);
         if (trims) trim_content(message.at("content"));
         if (caps.supports_object_arguments) parse_arguments(message);
     }

@@ -1,0 +1,106 @@
+"""Rounds of tools in the formats of model families, on the real library, with a model that says what a test wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt4all import GPT4All
+from tests.support.chat.reference import template_directory
+from tests.support.chat.scripted import NEXT, write_scripted_model
+
+pytestmark = pytest.mark.model
+
+Say = Callable[..., GPT4All]
+
+
+@pytest.fixture
+def say(tmp_path: Path) -> Iterator[Say]:
+    """``say(family, *answers)``: a model of this template that gives these answers."""
+    opened: list[GPT4All] = []
+
+    def load(family: str, *answers: str, piece: int = 7) -> GPT4All:
+        template = (template_directory() / f"{family}.jinja").read_text(encoding="utf-8")
+        told = f"{template}{{% if add_generation_prompt %}}{NEXT}{{% endif %}}"
+        path = write_scripted_model(tmp_path / f"{len(opened)}.gguf", answers, told, piece)
+        opened.append(GPT4All(path, n_ctx=4096, n_threads=1))
+        return opened[-1]
+
+    yield load
+    for model in opened:
+        model.close()
+
+
+def add(a: int, b: int = 1) -> int:
+    """Adds."""
+    return a + b
+
+
+def prompt_of(model: GPT4All, messages: list[dict[str, Any]]) -> str:
+    """What the model is sent for a conversation."""
+    return "".join(text for text, _ in model._loaded.render_chat(messages, None, {}, None))
+
+
+def kimi(number: int, a: int) -> str:
+    return (
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.add:"
+        f'{number}<|tool_call_argument_begin|>{{"a": {a}}}<|tool_call_end|><|tool_calls_section_end|>'
+    )
+
+
+@pytest.mark.parametrize("piece", [1, 7])
+def test_ids_of_kimi_count_through_the_rounds(say: Say, piece: int) -> None:
+    model = say("Kimi-K2-Instruct", kimi(0, 1), kimi(1, 2), kimi(12, 3), "All done.", piece=piece)
+    told: list[str] = []
+    with model.new_chat() as chat:
+        text = chat.generate("q", tools=[add], temp=0, tool_delta_callback=lambda delta: told.append(delta.id))
+        # This format takes what tells the model its next answer for the beginning of that.
+        assert text.endswith("All done.")
+        assert chat.last_generation is not None
+        ids = [each.id for each in chat.last_generation.tool_calls]
+        assert ids == ["functions.add:0", "functions.add:1", "functions.add:12"]
+        assert [each for each in told if each] == ids
+        assert [message["tool_call_id"] for message in chat.messages if message["role"] == "tool"] == ids
+        assert "## Return of functions.add:1\n3" in prompt_of(model, chat.messages)
+
+
+def qwen(thinking: str, text: str, a: int | None = None) -> str:
+    called = "" if a is None else f'\n<tool_call>\n{{"name": "add", "arguments": {{"a": {a}}}}}\n</tool_call>'
+    return f"<think>\n{thinking}\n</think>\n\n{text}{called}"
+
+
+def test_thinking_between_rounds_is_kept_as_the_template_wants(say: Say) -> None:
+    model = say("Qwen-Qwen3-0.6B", qwen("Sum first.", "Wait.", 1), qwen("So two.", "It is 2."), qwen("Again.", "Yes."))
+    thoughts: list[str] = []
+    with model.new_chat() as chat:
+        answer = chat.generate("q", tools=[add], temp=0, reasoning_callback=thoughts.append)
+        assert answer == "It is 2."
+        assert "".join(thoughts).replace("\n", "") == "Sum first.So two."
+        turn = chat.messages
+        assert turn[2]["reasoning_content"].strip() == "Sum first."
+        # Between the rounds: the model goes on from its thinking.
+        assert "Sum first." in prompt_of(model, turn[1:4])
+        # In a later turn this template drops it, and that of answers is never sent.
+        later = prompt_of(model, [*turn[1:], {"role": "user", "content": "Sure?"}])
+        assert "It is 2." in later
+        assert "Sum first." not in later
+        assert "So two." not in later
+        assert chat.generate("Sure?", tools=[add], temp=0) == "Yes."
+
+
+@pytest.mark.parametrize("content", ["", "Wait."])
+def test_thinking_that_has_another_name(say: Say, content: str) -> None:
+    """gpt-oss takes thinking or text with a call, not both."""
+    model = say("openai-gpt-oss-120b", "Hello.")
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": content, "reasoning_content": "Sum first.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "2"},
+    ]
+    prompt = prompt_of(model, messages)
+    assert ("Sum first." in prompt) == (not content)
+    assert content in prompt
