@@ -96,7 +96,7 @@ def test_thinking_that_has_another_name(say: Say, content: str) -> None:
     """gpt-oss takes thinking or text with a call, not both."""
     model = say("openai-gpt-oss-120b", "Hello.")
     call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": content, "reasoning_content": "Sum first.", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "1", "content": "2"},

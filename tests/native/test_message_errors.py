@@ -23,7 +23,7 @@ WRONG: list[dict[str, Any]] = [
 
 def in_session(model: GPT4All) -> None:
     with model.chat_session():
-        model.current_chat_session = WRONG  # type: ignore[assignment]
+        model.current_chat_session = WRONG
 
 
 def assigned(model: GPT4All) -> None:
