@@ -18,7 +18,7 @@ from gpt4all.cli.arguments import (
     open_model,
 )
 from gpt4all.cli.failures import DONE, PARTLY, UsageError, say
-from gpt4all.cli.terminal import write_answer, write_aside
+from gpt4all.cli.terminal import AnswerWriter, write_aside
 
 if TYPE_CHECKING:
     from gpt4all import Outcome
@@ -58,12 +58,14 @@ def run(options: argparse.Namespace) -> int:
         asked = model if options.raw else model.new_chat(**conversation)
         stream = asked.generate(prompt, streaming=True, **arguments)
         pieces = []
+        writer = AnswerWriter()
         for piece in stream:
             pieces.append(piece)
             if not options.json:
-                write_answer(piece)
+                writer.write(piece)
         outcome = stream.outcome
     assert outcome is not None
+    writer.end()
     text = "".join(pieces)
     if options.json:
         print(json.dumps({"model": options.model, **described(text, outcome)}, ensure_ascii=False))

@@ -54,8 +54,9 @@ class Session:
 
     def answer(self, message: str) -> None:
         """Writes the answer to a message; Ctrl-C keeps what has come of it."""
-        from gpt4all.cli.terminal import write_answer, write_aside
+        from gpt4all.cli.terminal import AnswerWriter, write_aside
 
+        writer = AnswerWriter()
         thinking = False
 
         def show_thinking(piece: str) -> None:
@@ -74,8 +75,10 @@ class Session:
                         thinking = False
                         write_aside("\n")
                     text = piece
-                    write_answer(piece)
+                    writer.write(piece)
+                writer.end()
         except KeyboardInterrupt:
+            writer.end()
             print("\n(stopped)", flush=True)
             return
         if not text.endswith("\n"):

@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from gpt4all.cli.highlight import Highlighter
 
 #: Control characters, all but line ends and tabs: with them a model's text could move the cursor, or worse.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
@@ -15,23 +17,40 @@ _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if code not i
 Reader = Callable[[str], str]
 
 
-def write_answer(piece: str) -> None:
-    """A piece of a model's text to stdout, at once; a terminal obeys no control characters in it."""
-    sys.stdout.write(piece.translate(_CONTROLS) if sys.stdout.isatty() else piece)
-    sys.stdout.flush()
+class AnswerWriter:
+    """Writes a model's text to stdout as it comes.
+
+    A terminal obeys no control characters in it, and shows Markdown in colours where it has them.
+    """
+
+    def __init__(self) -> None:
+        self._highlighter = Highlighter() if has_colours(sys.stdout) else None
+
+    def write(self, piece: str) -> None:
+        if sys.stdout.isatty():
+            piece = piece.translate(_CONTROLS)
+        self._write(piece if self._highlighter is None else self._highlighter.feed(piece))
+
+    def end(self) -> None:
+        """The answer has come to its end, or was stopped."""
+        self._write("" if self._highlighter is None else self._highlighter.end())
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def write_aside(piece: str) -> None:
     """A piece of text that is no answer, such as thinking, to stderr; dim in a terminal with colours."""
     if sys.stderr.isatty():
         piece = piece.translate(_CONTROLS)
-        piece = f"\x1b[2m{piece}\x1b[0m" if has_colours() else piece
+        piece = f"\x1b[2m{piece}\x1b[0m" if has_colours(sys.stderr) else piece
     print(piece, end="", file=sys.stderr, flush=True)
 
 
-def has_colours() -> bool:
-    """Whether stderr is a terminal that shows them, and nobody has set ``NO_COLOR``."""
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def has_colours(stream: TextIO) -> bool:
+    """Whether that is a terminal that shows them, and nobody has set ``NO_COLOR``."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def line_reader(words: list[str], *, keep_history: bool) -> Reader:
@@ -76,7 +95,7 @@ def _comfortable(words: list[str], history: Path | None) -> Reader:
         completer=WordCompleter(words, sentence=True),
         complete_while_typing=False,
         key_bindings=keys,
-        color_depth=None if has_colours() else ColorDepth.DEPTH_1_BIT,
+        color_depth=None if has_colours(sys.stdout) else ColorDepth.DEPTH_1_BIT,
     )
     return lambda prompt: session.prompt(prompt)
 

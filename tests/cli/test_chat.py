@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import RunCommand
 from tests.support.command_line import Terminal
-from tests.support.fake.backend import ECHO, END, TURN, FakeModel
+from tests.support.fake.backend import END, TURN, FakeModel
 
 OpenTerminal = Callable[..., Terminal]
 UP, PASTE, PASTED = "\x1b[A", "\x1b[200~", "\x1b[201~"
@@ -192,13 +192,23 @@ def test_a_pipe_may_end_within_a_message(command: RunCommand, fake_model: FakeMo
     assert (done.status, done.out, done.err) == (0, " answer\n", "")
 
 
+def test_markdown_is_coloured_as_it_comes(chat: OpenTerminal, fake_model: FakeModel) -> None:
+    talk = chat(fake_model(" **", "bold", "** text\n", "``", "`\nx = 1\n", "```", END))
+    say(talk, "Hi", " **bold** text\n```\nx = 1\n```")
+    leave(talk)
+    assert "\x1b[1mbold\x1b[0m" in talk.raw
+    assert "\x1b[36mx = 1\x1b[0m" in talk.raw
+
+
 def test_no_colours(terminal: OpenTerminal, fake_model: FakeModel, environment: dict[str, str]) -> None:
     environment["NO_COLOR"] = "1"
-    talk = terminal("chat", fake_model(ECHO, END), "--no-history")
+    talk = terminal("chat", fake_model(" **bold**", END), "--no-history")
     talk.wait_for("Ctrl-D leaves.")
     talk.wait_for(">")
+    say(talk, "Hi", " **bold**")
     leave(talk)
     assert "\x1b[2m" not in talk.raw
+    assert "\x1b[1m" not in talk.raw
     assert "\x1b[3" not in talk.raw
 
 
