@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,9 +44,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(*options: str, models: tuple[str, ...] = ("smollm2", "minilm")) -> Iterator[Running]:
+def running(*options: str, models: Sequence[str | Path] = ("smollm2", "minilm")) -> Iterator[Running]:
     """``gpt4all serve`` with these options, until the block ends."""
-    files = [testmodels.ensure(name) for name in models]
+    files = [testmodels.ensure(name) if isinstance(name, str) else name for name in models]
     command = [sys.executable, "-m", "gpt4all", "serve", *map(str, files), "--port", "0", "--offline", *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
