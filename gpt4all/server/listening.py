@@ -97,6 +97,8 @@ def serve(models: dict[str, Served], settings: Settings) -> bool:
     ending = asyncio.Event()
     config = uvicorn.Config(
         create_app(models, settings, ending),
+        # Also where a quicker parser is installed, for this one bounds the headers.
+        http="h11",
         log_level="warning",
         lifespan="on",
         server_header=False,

@@ -311,6 +311,20 @@ def test_a_loop_with_a_tool(server: Running, client: OpenAI) -> None:
     assert client.chat.completions.create(messages=messages, tool_choice="none", **arguments).choices[0].message.content
 
 
+def test_null_for_what_is_not_there(server: Running) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    messages = [
+        {"role": "system", "content": "Be brief.", "name": None},
+        {"role": "assistant", "content": None, "tool_calls": None, "refusal": None, "audio": None},
+        *QUESTION,
+        {"role": "assistant", "content": None, "tool_calls": [call], "function_call": None},
+        {"role": "tool", "content": "sunny", "tool_call_id": None},
+    ]
+    body = {"model": server.chat, "messages": messages, "tools": None, "tool_choice": None, "max_tokens": 1}
+    answer = server.post("/v1/chat/completions", {**body, "logprobs": None, "top_logprobs": None, "stream": None})
+    assert answer.status_code == 200, answer.text
+
+
 def test_a_streamed_call_names_its_tool_once(server: Running, client: OpenAI) -> None:
     chunks = list(
         client.chat.completions.create(

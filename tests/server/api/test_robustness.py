@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -9,7 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message
 
+from gpt4all.server import http
+from gpt4all.server.completions import completions
+from gpt4all.server.metrics import Metrics
+from gpt4all.server.pool import ModelPool
+from gpt4all.server.settings import Settings
 from tests.support.http.served import LONG, Running, begin, in_progress, running, until
 
 pytestmark = pytest.mark.model
@@ -70,6 +79,26 @@ def test_large_bodies_and_headers_are_refused(server: Running) -> None:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (80 << 10))
         assert connection.recv(100).startswith(b"HTTP/1.1 4")
     assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_BODY_SECONDS", 0.01)
+
+    async def run() -> Response:
+        settings = Settings()
+        service = http.Service(ModelPool({}, settings), settings, Metrics(), asyncio.Event())
+        messages = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+        async def receive() -> Message:
+            return messages.pop() if messages else await asyncio.Future()
+
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": headers}
+        return await http.handler(service, completions)(Request(scope, receive))
+
+    answer = asyncio.run(run())
+    assert answer.status_code == 408
+    assert b'"code":"timeout"' in answer.body
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"a": NaN}', b"\xff", b'{"a": 1e999}'])
