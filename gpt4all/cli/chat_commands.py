@@ -52,6 +52,15 @@ def _reset(session: Session, _: str) -> None:
     print("(a new conversation)")
 
 
+def _undo(session: Session, _: str) -> None:
+    messages = session.chat.messages
+    last = next((at for at in reversed(range(len(messages))) if messages[at]["role"] == "user"), None)
+    if last is None:
+        raise CommandError("there is nothing to take back")
+    session.go_on(messages[:last])
+    print("(your last message and what followed it are forgotten)")
+
+
 def _save(session: Session, argument: str) -> None:
     path = _file(session, argument, "save")
     if path != session.file and path.exists():
@@ -117,6 +126,7 @@ def _exit(session: Session, _: str) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[Session, str], None]]] = {
     "help": ("show this", _help),
     "system": ("show the system prompt, or set it: /system TEXT", _system),
+    "undo": ("forget your last message and its answer; the arrow key brings the message back", _undo),
     "reset": ("forget the conversation", _reset),
     "save": ("write the conversation to a file: /save FILE", _save),
     "load": ("go on with a conversation that was saved: /load FILE", _load),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from gpt4all.cli.failures import UsageError
+from gpt4all.cli.failures import UsageError, say
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def lines(name: str) -> Iterator[Item]:
 
 
 def _lines(name: str) -> Iterator[str]:
+    if name == "-" and sys.stdin.isatty():
+        say("reading what you type, a line each; Ctrl-D ends it")
     with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:

@@ -128,11 +128,15 @@ def test_commands(chat: OpenTerminal, fake_model: FakeModel, tmp_path: Path) -> 
     say(talk, "/help", "/stats")
     say(talk, "/nothing", "no command /nothing")
     say(talk, "/stats", "there is no answer yet")
+    say(talk, "/undo", "nothing to take back")
     say(talk, "Hi", " yes")
     say(talk, "/system Be brief.", "(set;")
     say(talk, "/system", "Be brief.")
     say(talk, f"/save {tmp_path}/talk.json", "(saved to")
     say(talk, "//slash", " no")
+    say(talk, "/undo", "are forgotten)")
+    say(talk, f"/save {tmp_path}/shorter.json", "(saved to")
+    say(talk, f"/load {tmp_path}/talk.json", "(3 messages)")
     say(talk, "/reset", "(a new conversation)")
     say(talk, f"/load {tmp_path}/talk.json", "(3 messages)")
     say(talk, f"/load {tmp_path}/nothing.json", "nothing.json: No such file")
@@ -145,6 +149,8 @@ def test_commands(chat: OpenTerminal, fake_model: FakeModel, tmp_path: Path) -> 
     assert talk.end() == 0
     saved = json.loads((tmp_path / "talk.json").read_text(encoding="utf-8"))
     assert saved["messages"][0] == {"role": "system", "content": "Be brief."}
+    shorter = json.loads((tmp_path / "shorter.json").read_text(encoding="utf-8"))
+    assert shorter["messages"] == saved["messages"]
 
 
 def test_a_file_that_is_there_is_not_written_over(chat: OpenTerminal, fake_model: FakeModel, tmp_path: Path) -> None:

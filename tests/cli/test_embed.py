@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import testmodels
 
 from tests.cli.conftest import RunCommand
-from tests.support.command_line import Ended
+from tests.support.command_line import Ended, Terminal
 
 pytestmark = pytest.mark.model
 
@@ -124,6 +125,14 @@ def test_mistakes(command: RunCommand, tiny_bert: Path, words: tuple[str, ...], 
     assert done.status in (1, 2)
     assert says in done.err
     assert done.err.count("\n") == 1
+
+
+def test_lines_that_are_typed(terminal: Callable[..., Terminal], tiny_bert: Path) -> None:
+    typed = terminal("embed", tiny_bert, "--prefix", "")
+    typed.wait_for("Ctrl-D ends it")
+    typed.type("one\rtwo\r\x04")
+    typed.wait_for('{"index": 1')
+    assert typed.end() == 0
 
 
 def test_a_model_that_writes_texts_is_refused(command: RunCommand, smollm2: Path, tmp_path: Path) -> None:
