@@ -19,7 +19,7 @@ from typing import Any
 
 from gpt4all import Embed4All, GPT4All
 from tests.support.command_line import DEADLINE
-from tests.support.documents import Block, Page, as_written
+from tests.support.documents import Block, Page
 
 __all__ = ["run_page"]
 
@@ -98,7 +98,7 @@ class _Run:
 
     def _compare(self, place: str, block: Block) -> None:
         shown = block.code
-        if not as_written(shown, self._written, model_text=block.is_model_text):
+        if not block.shows(shown, self._written):
             raise AssertionError(f"{place} shows\n{shown}\nbut this is written:\n{self._written}") from self._error
         self._error = None
 
@@ -106,7 +106,7 @@ class _Run:
         commands = _commands(block.code)
         if block.remark == "until the end of the page":
             ((command, shown),) = commands
-            self._stack.enter_context(self._in_the_background(place, self._in(command), shown))
+            self._stack.enter_context(self._in_the_background(place, block, self._in(command), shown))
             return
         script = "\n".join(
             f"{self._in(command)}\nstatus=$?; printf '{_END}'; (exit $status)" for command, _ in commands
@@ -121,12 +121,12 @@ class _Run:
         )
         outputs = self._out(done.stdout.decode()).split(_END)
         for (command, shown), got in zip(commands, outputs, strict=False):
-            if not as_written(shown, got, model_text=block.is_model_text):
+            if not block.shows(shown, got):
                 raise AssertionError(f"{place} shows for {command}\n{shown}\nbut this is written:\n{got}")
         self._written = ""
 
     @contextlib.contextmanager
-    def _in_the_background(self, place: str, command: str, shown: str) -> Iterator[None]:
+    def _in_the_background(self, place: str, block: Block, command: str, shown: str) -> Iterator[None]:
         command += f" --port {self._stand_ins[_PORT].removeprefix(':')}"
         started = subprocess.Popen(
             ["bash", "-c", f"exec {command}"],
@@ -139,7 +139,7 @@ class _Run:
         try:
             got = ""
             until = time.monotonic() + DEADLINE
-            while not as_written(shown, self._out(got)):
+            while not block.shows(shown, self._out(got)):
                 readable, _, _ = select.select([started.stdout], [], [], max(until - time.monotonic(), 0))
                 data = os.read(started.stdout.fileno(), 65536) if readable else b""
                 assert data, f"{place} shows for {command}\n{shown}\nbut this is written:\n{got}"
