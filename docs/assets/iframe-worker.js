@@ -22,7 +22,9 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.ready.then(() => this.frame.contentWindow?.dispatchEvent(new MessageEvent("message", { data })));
+      // A copy, as a worker would get.
+      const copy = structuredClone(data);
+      this.ready.then(() => this.frame.contentWindow?.dispatchEvent(new MessageEvent("message", { data: copy })));
     }
 
     terminate() {

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser import browser as browser
+
 
 @pytest.fixture
 def build_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from docsite.links import problems
@@ -18,6 +18,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     tomllib = pytest.importorskip("tomli")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -53,6 +56,16 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(_linked(config["project"]["nav"])) == there
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_of_the_repository_lead_somewhere(name: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+        if "://" not in link:
+            path, _, anchor = link.partition("#")
+            text = (ROOT / path).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            assert not anchor or anchor in [re.sub(r"[^\w-]", "", line.lower().replace(" ", "-")) for line in headings]
+
+
 @pytest.mark.parametrize("name", errors.__all__)
 def test_every_error_has_a_section(name: str) -> None:
     """Under the address that its note has."""
@@ -71,6 +84,26 @@ def test_every_error_has_a_section(name: str) -> None:
 def test_links_lead_somewhere(site: Path) -> None:
     assert len(list(site.glob("*.html"))) > 3
     assert problems(site) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_read_and_searched_from_a_disk(site: Path, browser: Browser, dark: bool) -> None:
+    context = browser.new_context(color_scheme="dark" if dark else "light", offline=True)
+    page = context.new_page()
+    asked: list[str] = []
+    failed: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("button", name="Search").first.click()
+    page.get_by_role("combobox").fill("ContextWindowExceededError")
+    page.get_by_role("option", name="ContextWindowExceededError").first.click()
+    page.wait_for_url("**/troubleshooting.html*#contextwindowexceedederror")
+    assert page.url.startswith(site.as_uri())
+    assert failed == []
+    assert [address for address in asked if not address.startswith(("file:", "about:", "data:"))] == []
+    context.close()
 
 
 def test_what_is_wrong_with_links(tmp_path: Path) -> None:
