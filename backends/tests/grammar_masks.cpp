@@ -1,7 +1,8 @@
 // Random answers of one grammar over one vocabulary: at every step the mask of
-// all tokens at once against each token by itself. Prints what a mask costs.
+// all tokens at once, in pieces of so much work, against each token by itself.
+// Prints what a mask costs.
 //
-// usage: grammar_masks VOCABULARY GRAMMAR END STEPS SEED
+// usage: grammar_masks VOCABULARY GRAMMAR END STEPS SEED WORK
 // The vocabulary is a file of texts, each after its length as a 32-bit number of
 // this machine; END is the token that ends the generation.
 #include "grammar/constraint.h"
@@ -34,14 +35,27 @@ llama_vocab read_vocabulary(const char *path, llama_token end) {
     return vocab;
 }
 
+long n_pauses = 0;
+
 double cpu_ms() { return 1e3 * static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+bool mask_in_pieces(gpt4all::GrammarConstraint &constraint, float *logits, std::size_t budget) {
+    for (;;) {
+        constraint.set_budget(budget);
+        try {
+            return constraint.mask(logits);
+        } catch (const gpt4all::GrammarPaused &) {
+            n_pauses++;
+        }
+    }
+}
 
 // The tokens that a mask leaves, which must be those that are allowed one by one.
 std::vector<llama_token> allowed_tokens(gpt4all::GrammarConstraint &all, gpt4all::GrammarConstraint &single,
-                                        std::size_t n_vocab, double &ms) {
+                                        std::size_t n_vocab, std::size_t budget, double &ms) {
     std::vector<float> logits(n_vocab, 0.5f);
     const double before = cpu_ms();
-    const bool any = all.mask(logits.data());
+    const bool any = mask_in_pieces(all, logits.data(), budget);
     ms = cpu_ms() - before;
     std::vector<llama_token> allowed;
     for (std::size_t i = 0; i < n_vocab; i++) {
@@ -54,7 +68,7 @@ std::vector<llama_token> allowed_tokens(gpt4all::GrammarConstraint &all, gpt4all
     return allowed;
 }
 
-void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32_t seed) {
+void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32_t seed, std::size_t budget) {
     gpt4all::GrammarVocabulary vocabulary(&vocab);
     const gpt4all::Grammar grammar = gpt4all::parse_grammar(text, &vocab);
     std::mt19937 random(seed);
@@ -66,7 +80,7 @@ void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32
             single = std::make_unique<gpt4all::GrammarConstraint>(grammar, gpt4all::GrammarScope(), vocabulary, &vocab);
         }
         double ms = 0;
-        const std::vector<llama_token> allowed = allowed_tokens(*all, *single, vocab.texts.size(), ms);
+        const std::vector<llama_token> allowed = allowed_tokens(*all, *single, vocab.texts.size(), budget, ms);
         sum += ms;
         most = std::max(most, ms);
         const llama_token token = allowed.empty() ? vocab.end : allowed[random() % allowed.size()];
@@ -77,17 +91,17 @@ void follow(const llama_vocab &vocab, const std::string &text, int steps, uint32
         all->accept(token);
         single->accept(token);
     }
-    std::printf("%d masks of %zu tokens, %.3f ms each, %.3f ms at most\n", steps, vocab.texts.size(), sum / steps,
-                most);
+    std::printf("%d masks of %zu tokens, %.3f ms each, %.3f ms at most, %ld pauses\n", steps, vocab.texts.size(),
+                sum / steps, most, n_pauses);
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 6) return 2;
+    if (argc != 7) return 2;
     try {
         follow(read_vocabulary(argv[1], std::atoi(argv[3])), read_file(argv[2]), std::atoi(argv[4]),
-               static_cast<uint32_t>(std::atoi(argv[5])));
+               static_cast<uint32_t>(std::atoi(argv[5])), std::stoul(argv[6]));
         return 0;
     } catch (const std::exception &error) {
         std::fprintf(stderr, "%s\n", error.what());

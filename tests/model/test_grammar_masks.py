@@ -63,15 +63,27 @@ def vocabulary(model_file: Callable[[str], Path], tmp_path_factory: pytest.TempP
     return write
 
 
+#: More than any token takes.
+ALL_AT_ONCE = 10**9
+#: Those of which a token takes more than one piece of work.
+MANY_STEPS = {"overlapping readings", "ends that match", *SCHEMAS}
+
+
 @pytest.mark.parametrize("name", GRAMMARS)
-@pytest.mark.parametrize(("model", "steps"), [("tiny-llama-bytes", 200), ("smollm2", 25), ("gemma3", 6)])
+@pytest.mark.parametrize(
+    ("model", "steps", "work"),
+    [("tiny-llama-bytes", 200, ALL_AT_ONCE), ("tiny-llama-bytes", 40, 1), ("smollm2", 25, 300), ("gemma3", 6, 10_000)],
+)
 def test_all_tokens_at_once(
-    program: Path, vocabulary: Callable[[str], Path], tmp_path: Path, model: str, steps: int, name: str
+    program: Path, vocabulary: Callable[[str], Path], tmp_path: Path, model: str, steps: int, work: int, name: str
 ) -> None:
     grammar = tmp_path / "grammar"
     grammar.write_text(GRAMMARS[name], encoding="utf-8")
-    command = [program, vocabulary(model), grammar, "1", str(steps), "7"]
+    command = [program, vocabulary(model), grammar, "1", str(steps), "7", str(work)]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
     assert (done.stderr, done.returncode) == ("", 0)
-    assert re.match(rf"{steps} masks of \d+ tokens, ", done.stdout)
+    pauses = re.match(rf"{steps} masks of \d+ tokens, .*, (\d+) pauses", done.stdout)
+    assert pauses
+    if work == ALL_AT_ONCE or (work == 1 and name in MANY_STEPS):
+        assert (int(pauses[1]) > 0) == (work == 1)
     print(done.stdout)

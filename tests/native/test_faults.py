@@ -13,6 +13,7 @@ from testmodels import ensure
 
 from gpt4all._native import abi
 from tests.native.conftest import REAL_SUBJECTS
+from tests.native.test_requests import start_costly
 from tests.support.abi.client import Model, Request, Run
 from tests.support.abi.faults import Fault, FaultyLibrary, faulty_backend_path
 
@@ -198,6 +199,29 @@ def test_one_that_sits_out_notices_nothing(library: FaultyLibrary, path: Path, m
             assert model.generate(other, max_tokens=9, reuse_prefix=0).status == abi.ERROR_DECODE
         run = idle.finish()
     assert (run.status, run.calls) == (abi.OK, whole.calls)
+
+
+@pytest.mark.parametrize("fault", [Fault.COMPUTED_IN_VAIN, Fault.DECODE_REFUSES])
+def test_one_whose_grammar_is_at_work_notices_nothing(library: FaultyLibrary, model: Model, fault: Fault) -> None:
+    """It has no token in the batch, but logits of its own."""
+    if model.info().traits & abi.TRAIT_ENCODER:
+        pytest.skip("answers one at a time")
+    with start_costly(model, 9) as request:
+        alone = request.finish()
+    other = model.tokenize("Once upon a time")
+    with start_costly(model, 9) as request:
+        for nth in (2, 3, 5):
+            library.fail(fault, nth)
+            # One of the two ends, or both.
+            run = model.generate(other, max_tokens=8)
+            assert library.fail(fault, 0)
+            if run.status != abi.OK:
+                assert run.status == abi.ERROR_DECODE
+        run = request.finish()
+    assert run.calls == alone.calls[: len(run.calls)]
+    assert run.status in (abi.OK, abi.ERROR_DECODE)
+    with start_costly(model, 9) as request:
+        assert request.finish().calls == alone.calls
 
 
 @pytest.mark.parametrize("name", ["tiny-gemma-embedding", "tiny-qwen3-embedding"])

@@ -15,7 +15,7 @@ from testmodels import ModelError, ensure
 
 from gpt4all._native import abi
 from tests.native.conftest import REAL_SUBJECTS
-from tests.support.abi.client import Library, Model, OnToken, StatusError
+from tests.support.abi.client import Library, Model, OnToken, Request, StatusError
 
 N_CTX = 64
 N_SEQUENCES = 4
@@ -133,6 +133,38 @@ def test_a_reader_that_stays_away_holds_nobody_up(pair: tuple[Model, Model]) -> 
         # It has not come far, for nobody reads.
         idle.cancel()
         assert idle.finish().result.completion_tokens < 1000
+
+
+#: Each token of its answers takes several steps' worth of work.
+COSTLY = "root ::= " + "[a-z ]? " * 500 + "[a-z ]{400}"
+
+
+def start_costly(model: Model, max_tokens: int = 20) -> Request:
+    grammar = ctypes.pointer(abi.String(COSTLY.encode(), len(COSTLY)))
+    return model.start(
+        model.tokenize("xyz"), grammar=grammar, max_tokens=max_tokens, temperature=1.0, top_p=1.0, seed=3
+    )
+
+
+def test_a_costly_grammar_holds_nobody_up(pair: tuple[Model, Model]) -> None:
+    one, several = pair
+    if several.info().traits & abi.TRAIT_ENCODER:
+        pytest.skip("answers one at a time")
+    prompt = one.tokenize("abc")
+    expected = one.generate(prompt, max_tokens=20).calls
+    with start_costly(one) as request:
+        alone = request.finish()
+    assert (alone.status, len(alone.calls)) == (abi.OK, 20)
+    with several.start(prompt, max_tokens=20) as plain, start_costly(several) as costly:
+        assert plain.finish().calls == expected
+        # Both would be as far if a step waited for the grammar.
+        assert len(costly.read(0).calls) < 15
+        assert costly.finish().calls == alone.calls
+    # It can be stopped between its pieces of work as well.
+    with start_costly(several) as costly:
+        costly.read()
+        costly.cancel()
+        assert costly.finish().result.finish_reason == abi.FINISH_CANCELLED
 
 
 def test_a_short_question_does_not_wait_for_a_long_prompt(real_library: Library) -> None:

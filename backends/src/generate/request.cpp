@@ -144,7 +144,7 @@ void Request::computed(std::size_t n) {
     n_computed_ = 0;
 }
 
-void Request::advance(float *logits) {
+void Request::advance(float *logits, std::size_t grammar_work) {
     if (!answering_) {
         answering_ = true;
         prompt_done_us_ = ggml_time_us();
@@ -153,7 +153,26 @@ void Request::advance(float *logits) {
         if (complete()) return finish(GPT4ALL_FINISH_STOP);
         if (max_tokens_ == 0) return finish(GPT4ALL_FINISH_LENGTH);
     }
-    const llama_token token = sampler_.sample(logits);
+    if (choose(logits, grammar_work)) return;
+    kept_logits_.assign(logits, logits + llama_vocab_n_tokens(model_.vocab));
+}
+
+void Request::choose_on(std::size_t grammar_work) {
+    if (choose(kept_logits_.data(), grammar_work)) kept_logits_ = {};
+}
+
+// False where that takes more work than it may do now.
+bool Request::choose(float *logits, std::size_t grammar_work) {
+    if (constraint_ != nullptr) constraint_->set_budget(grammar_work);
+    try {
+        take_token(logits, sampler_.sample(logits));
+    } catch (const GrammarPaused &) {
+        return false;
+    }
+    return true;
+}
+
+void Request::take_token(const float *logits, llama_token token) {
     sampler_.accept(token);
     if (llama_vocab_is_eog(model_.vocab, token)) {
         stream_.finish();

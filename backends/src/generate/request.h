@@ -63,7 +63,9 @@ public:
     std::size_t n_computed() const { return n_computed_; }
     std::size_t n_left() const { return pending_.size() - n_computed_; }
     // Whether the logits after the last of them are wanted.
-    bool wants_logits() const { return afterwards_.empty(); }
+    bool wants_logits() const { return afterwards_.empty() && !is_choosing(); }
+    // Whether the next token is still to be found, of logits that it keeps.
+    bool is_choosing() const { return !kept_logits_.empty(); }
     // Whether the next token of the answer is all that is to be computed.
     bool answers() const { return answering_ && pending_.size() == 1 && wants_logits(); }
     // Tokens that are computed at once, at most.
@@ -75,8 +77,12 @@ public:
     void compute_again(std::vector<llama_token> tokens);
     // So many of the pending tokens have been computed.
     void computed(std::size_t n);
-    // All of them have, and these are the logits after the last.
-    void advance(float *logits);
+    // All of them have, and these are the logits after the last. So much work may its grammar do until it
+    // is_choosing().
+    void advance(float *logits, std::size_t grammar_work);
+    // Goes on with that.
+    void choose_on(std::size_t grammar_work);
+    bool has_grammar() const { return constraint_ != nullptr; }
 
     void finish(int32_t reason);
     void fail(gpt4all_status status, const std::string &message) noexcept;
@@ -97,6 +103,8 @@ private:
     };
 
     void hand_over(const std::deque<Piece> &pieces, gpt4all_token_callback callback, void *payload);
+    bool choose(float *logits, std::size_t grammar_work);
+    void take_token(const float *logits, llama_token token);
     bool tell(const Piece &piece, gpt4all_token_callback callback, void *payload);
     void say(llama_token token, bool counts, TokenLogprobs logprobs);
     void end();
@@ -121,6 +129,7 @@ private:
     Sequence *sequence_ = nullptr;
     std::vector<llama_token> pending_;
     std::size_t n_computed_ = 0;
+    std::vector<float> kept_logits_;
     std::vector<llama_token> afterwards_; // what follows the pending ones, apart from them
     std::size_t checkpoint_at_ = 0;       // size of the sequence at which it makes a checkpoint, 0 for none
     bool answering_ = false;              // the prompt is done

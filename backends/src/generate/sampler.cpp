@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace gpt4all {
 namespace {
@@ -121,14 +122,19 @@ void Sampler::restore(float *logits) {
 }
 
 llama_token Sampler::draw(const float *logits) {
-    llama_token token = pick(logits);
-    if (token < 0) {
+    if (drawn_ < 0) drawn_ = pick(logits);
+    if (drawn_ < 0) {
         if (!biases_.empty()) throw Error(GPT4ALL_ERROR_DECODE, "logit_bias leaves no token to choose");
         throw Error(GPT4ALL_ERROR_DECODE, "the model computed no usable number for any token; its file may be damaged");
     }
-    if (constraint_ == nullptr || constraint_->allows(token)) return token;
+    if (constraint_ == nullptr || (!refused_ && constraint_->allows(drawn_))) {
+        return std::exchange(drawn_, LLAMA_TOKEN_NULL);
+    }
+    refused_ = true;
     masked_.assign(logits, logits + n_vocab_);
-    token = constraint_->mask(masked_.data()) ? pick(masked_.data()) : -1;
+    const llama_token token = constraint_->mask(masked_.data()) ? pick(masked_.data()) : -1;
+    drawn_ = LLAMA_TOKEN_NULL;
+    refused_ = false;
     if (token < 0) throw Error(GPT4ALL_ERROR_DECODE, "no token of the model goes on as the grammar wants");
     return token;
 }

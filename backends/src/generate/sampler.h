@@ -35,7 +35,8 @@ public:
     // Adds one of the answer, which all penalties see.
     void accept(llama_token token);
 
-    // Reads n_vocab logits, which hold the same values again afterwards, also when it throws.
+    // Reads n_vocab logits, which hold the same values again afterwards, also when it throws. After GrammarPaused it is
+    // to be called with the same, and goes on with the token that it had drawn.
     llama_token sample(float *logits);
 
 private:
@@ -68,7 +69,9 @@ private:
     std::vector<llama_token> suppressed_;
     std::vector<gpt4all_token_bias> biases_;
     GrammarConstraint *constraint_;
-    std::vector<float> masked_; // logits of what the grammar allows
+    llama_token drawn_ = LLAMA_TOKEN_NULL; // about which the grammar is asked
+    bool refused_ = false;                 // which was its answer
+    std::vector<float> masked_;            // logits of what it allows
     std::vector<Saved> saved_;
     std::vector<llama_token_data> candidates_;
     std::unique_ptr<llama_sampler, FreeSampler> chain_;

@@ -16,6 +16,9 @@ namespace {
 // How soon a caller's flag is seen where nothing is computed because all readers are far behind.
 constexpr std::chrono::milliseconds POLL(50);
 
+// What all grammars together may do in a step, in expanded elements: about ten milliseconds.
+constexpr std::size_t GRAMMAR_WORK = 40'000;
+
 } // namespace
 
 Scheduler::Scheduler(Model &model, std::size_t cache_bytes)
@@ -97,6 +100,7 @@ void Scheduler::step() {
         AbortScope scope;
         end_stopped();
         admit();
+        choose_on();
         fill_batch();
         if (!shares_.empty()) compute_batch();
     } catch (const EngineAbort &error) {
@@ -217,7 +221,8 @@ void Scheduler::fill_batch() {
     batch_.clear();
     std::vector<Request *> ready;
     for (const auto &request : running_) {
-        if (!request->ended() && !request->sits_out() && request->make_room()) ready.push_back(request.get());
+        if (request->ended() || request->sits_out() || (request->is_choosing() && request->n_left() == 0)) continue;
+        if (request->make_room()) ready.push_back(request.get());
     }
     auto room = static_cast<std::size_t>(model_.n_batch);
     if (ready.size() > room) {
@@ -315,25 +320,48 @@ void Scheduler::repair() {
 
 void Scheduler::advance() {
     for (const Share &share : shares_) share.request->computed(share.n);
+    const std::size_t grammar_work = grammar_share();
     for (const Share &share : shares_) {
         if (share.row < 0) continue;
-        Request &request = *share.request;
         last_row_ = share.row;
-        try {
+        try_for(*share.request, [&] {
             float *logits = llama_get_logits_ith(model_.context.get(), share.row);
             if (logits == nullptr) throw Error(GPT4ALL_ERROR_DECODE, "the engine gave no logits");
-            request.advance(logits);
-        } catch (const EngineAbort &) {
-            throw;
-        } catch (const Cancelled &) {
-            request.finish(GPT4ALL_FINISH_CANCELLED);
-        } catch (const Error &error) {
-            request.fail(error.status(), error.what());
-        } catch (const std::bad_alloc &) {
-            request.fail(GPT4ALL_ERROR_OUT_OF_MEMORY, "not enough memory");
-        } catch (const std::exception &error) {
-            request.fail(GPT4ALL_ERROR_INTERNAL, error.what());
-        }
+            share.request->advance(logits, grammar_work);
+        });
+    }
+}
+
+// Those whose grammars were not done with their tokens in the steps before.
+void Scheduler::choose_on() {
+    const std::size_t grammar_work = grammar_share();
+    for (const auto &request : running_) {
+        if (request->ended() || request->sits_out() || !request->is_choosing() || request->n_left() > 0) continue;
+        try_for(*request, [&] { request->choose_on(grammar_work); });
+    }
+}
+
+// What each grammar may do in a step.
+std::size_t Scheduler::grammar_share() const {
+    const auto n = std::count_if(running_.begin(), running_.end(),
+                                 [](const auto &request) { return !request->ended() && request->has_grammar(); });
+    return GRAMMAR_WORK / static_cast<std::size_t>(std::max<std::ptrdiff_t>(1, n));
+}
+
+// What goes wrong ends that request.
+template <class Work> void Scheduler::try_for(Request &request, const Work &work) {
+    try {
+        work();
+    } catch (const EngineAbort &) {
+        throw;
+    } catch (const Cancelled &) {
+        request.finish(GPT4ALL_FINISH_CANCELLED);
+    } catch (const Error &error) {
+        request.fail(error.status(), error.what());
+    } catch (const std::bad_alloc &) {
+        request.fail(GPT4ALL_ERROR_OUT_OF_MEMORY, "not enough memory");
+    } catch (const std::exception &error) {
+        request.fail(GPT4ALL_ERROR_INTERNAL, error.what());
     }
 }
 

@@ -74,6 +74,9 @@ private:
     void take_turns(const std::vector<Request *> &ready, std::size_t room);
     void compute_batch();
     void advance();
+    void choose_on();
+    template <class Work> void try_for(Request &request, const Work &work);
+    std::size_t grammar_share() const;
     void repair();
     void fail_all(gpt4all_status status, const std::string &message);
     // Of all requests in the batch, so that nothing of it is wanted.

@@ -169,7 +169,11 @@ bool GrammarConstraint::allows(llama_token token) {
     return advance(next, token);
 }
 
-void GrammarConstraint::accept(llama_token token) { advance(at_, token); }
+// Mostly remembered from when it was asked about.
+void GrammarConstraint::accept(llama_token token) {
+    matcher_.set_budget(GrammarMatcher::NO_BUDGET);
+    advance(at_, token);
+}
 
 // Whether a token of this text can be more than what the answer, or thinking, makes of it.
 bool GrammarConstraint::may_be_of_mark(std::string_view text) const {

@@ -39,6 +39,9 @@ public:
     GrammarConstraint(Grammar grammar, GrammarScope scope, GrammarVocabulary &vocabulary, const llama_vocab *vocab,
                       const int32_t *cancel = nullptr);
 
+    // Work that allows() and mask() may do until they throw GrammarPaused; asked the same again, they go on.
+    void set_budget(std::size_t budget) { matcher_.set_budget(budget); }
+
     bool allows(llama_token token);
 
     // Bans every token that may not come next. False when none is left.

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gpt4all {
 namespace {
@@ -100,7 +101,13 @@ void GrammarMatcher::clear() {
 void GrammarMatcher::spend(std::size_t work) {
     if (is_set(cancel_)) throw Cancelled();
     work_ += work;
-    if (work_ > limit_) too_ambiguous();
+    if (budget_ != NO_BUDGET) budget_ -= std::min(budget_, work);
+    if (work_ + looked_ > limit_) too_ambiguous();
+}
+
+void GrammarMatcher::spend_looking(std::size_t work) {
+    looked_ += work;
+    spend(0);
 }
 
 uint32_t GrammarMatcher::node(uint32_t element, uint32_t below) {
@@ -180,14 +187,20 @@ void GrammarMatcher::follow(uint32_t element, uint32_t below) {
 // or a token on top. In their order each is met once, with all its callers. One
 // that may be empty is left to its callers, who went on without it.
 uint32_t GrammarMatcher::expand() {
-    while (!calls_.empty()) {
-        const auto first = calls_.begin();
-        const Grammar::Rule rule = first->second.rule;
-        const uint32_t below = list_of(std::move(first->second.returns));
-        calls_.erase(first);
-        expanding_ = rule.first;
-        for (uint32_t a = rule.first; a < rule.first + rule.count; a++) predict(grammar_.alternatives[a], below);
-    }
+    while (!calls_.empty()) expand_next();
+    return end_expansion();
+}
+
+void GrammarMatcher::expand_next() {
+    const auto first = calls_.begin();
+    const Grammar::Rule rule = first->second.rule;
+    const uint32_t below = list_of(std::move(first->second.returns));
+    calls_.erase(first);
+    expanding_ = rule.first;
+    for (uint32_t a = rule.first; a < rule.first + rule.count; a++) predict(grammar_.alternatives[a], below);
+}
+
+uint32_t GrammarMatcher::end_expansion() {
     expanding_ = UNKNOWN;
     expansions_++;
     make_set(tops_);
@@ -244,18 +257,35 @@ uint32_t GrammarMatcher::step(uint32_t state, uint32_t code) {
 }
 
 uint32_t GrammarMatcher::compute_step(uint32_t state, uint32_t code) {
-    const std::size_t n = states_[state].stacks.size();
-    spend(look_at(n));
-    for (const uint32_t id : states_[state].stacks) {
-        if (is_character(id) && characters(id).contains(code)) follow(nodes_[id].element + 1, nodes_[id].below);
+    const uint64_t this_step = pair_of(state, code);
+    if (paused_step_ != this_step) {
+        pause_when_spent(NO_STEP);
+        spend(look_at(states_[state].stacks.size()));
+        for (const uint32_t id : states_[state].stacks) {
+            if (is_character(id) && characters(id).contains(code)) follow(nodes_[id].element + 1, nodes_[id].below);
+        }
     }
-    return expand();
+    paused_step_ = NO_STEP;
+    while (!calls_.empty()) {
+        pause_when_spent(this_step);
+        expand_next();
+        got_further_ = true;
+    }
+    got_further_ = true;
+    return end_expansion();
+}
+
+void GrammarMatcher::pause_when_spent(uint64_t step) {
+    if (budget_ > 0 || !got_further_) return;
+    paused_ = true;
+    paused_step_ = step;
+    throw GrammarPaused();
 }
 
 bool GrammarMatcher::may_follow(uint32_t state, uint32_t first, uint32_t last) {
     const State &at = states_[state];
     if (first >= at.beyond.first && last <= at.beyond.last) return at.next_beyond != LOST;
-    spend(look_at(at.stacks.size()));
+    spend_looking(look_at(at.stacks.size()));
     return std::any_of(at.stacks.begin(), at.stacks.end(),
                        [&](uint32_t id) { return is_character(id) && characters(id).overlaps(first, last); });
 }
@@ -300,7 +330,7 @@ bool GrammarMatcher::feed_token(Place &place, int32_t token, std::string_view te
     // A token without text would go on for ever.
     if (text.empty() || !feed(place, text)) place = Place();
     if (before.begun != 0 || states_[before.state].token_stacks.empty()) return place.state != LOST;
-    spend(look_at(states_[before.state].token_stacks.size()));
+    spend_looking(look_at(states_[before.state].token_stacks.size()));
     bool named = false;
     for (const uint32_t id : states_[before.state].token_stacks) {
         if (!matches(id, token)) continue;
@@ -345,7 +375,7 @@ std::optional<GrammarMatcher::Run> GrammarMatcher::run(const Place &place, std::
 
 // Those of some characters that all lead from a state to the same one.
 CharacterClass GrammarMatcher::alike_in(uint32_t state, CharacterClass some) {
-    spend(look_at(states_[state].stacks.size()));
+    spend_looking(look_at(states_[state].stacks.size()));
     for (const uint32_t id : states_[state].stacks) {
         if (!is_character(id) || characters(id).covers(some)) continue;
         CharacterClass common = characters(id).common(some);
@@ -356,6 +386,8 @@ CharacterClass GrammarMatcher::alike_in(uint32_t state, CharacterClass some) {
 
 // Copies what two states rest on.
 bool GrammarMatcher::begin_token(Place &place) {
+    looked_ = 0;
+    if (std::exchange(paused_, false)) return false;
     work_ = 0;
     if (states_.size() < TIDY_STATES && stored_ < TIDY_STORED) return false;
     List kept = states_[place.state].stacks;

@@ -7,12 +7,14 @@
 // the text, never with the number of ways, and no grammar takes exponential
 // time. States and the steps between them are remembered, so that going over a
 // vocabulary costs a look-up for most bytes. What is left to do for one token
-// is counted, and throws Cancelled once the caller's flag is set.
+// is counted, and throws Cancelled once the caller's flag is set. It can be done
+// bit by bit, with other work between.
 #pragma once
 
 #include "grammar/grammar.h"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -22,8 +24,13 @@
 
 namespace gpt4all {
 
+// Thrown where the budget is used up. What was found out is remembered: whoever asks the same again goes on from there.
+struct GrammarPaused {};
+
 class GrammarMatcher {
 public:
+    static constexpr std::size_t NO_BUDGET = SIZE_MAX;
+
     // A state, and the beginning of a character that is not complete: its bits,
     // how many bytes follow its first one and how many are missing, or 0. Packed,
     // as going over a vocabulary copies millions.
@@ -65,14 +72,22 @@ public:
     bool may_end(const Place &place) const { return place.begun == 0 && states_[place.state].complete; }
     bool must_end(const Place &place) const { return may_end(place) && states_[place.state].stacks.size() == 1; }
 
+    // What may be expanded, in elements, until GrammarPaused is thrown.
+    void set_budget(std::size_t budget) {
+        budget_ = budget;
+        got_further_ = false;
+    }
+
     // Begins what one token may cost, and forgets what led nowhere when that is
-    // much. True then: only `place` and start() stay valid.
+    // much. True then: only `place` and start() stay valid. Goes on with the same
+    // token after a pause.
     bool begin_token(Place &place);
 
 private:
     // The state that no text leads to.
     static constexpr uint32_t LOST = 0;
     static constexpr uint32_t UNKNOWN = UINT32_MAX;
+    static constexpr uint64_t NO_STEP = UINT64_MAX;
 
     using List = std::vector<uint32_t>; // of nodes, in order
 
@@ -112,7 +127,9 @@ private:
     void follow(uint32_t element, uint32_t below);
     bool predict(uint32_t element, uint32_t below);
     void call(uint32_t element, uint32_t below);
+    void expand_next();
     uint32_t expand();
+    uint32_t end_expansion();
     uint32_t state_of(const List &stacks);
     CodeRange alike(uint32_t code) const;
     uint32_t step(uint32_t state, uint32_t code);
@@ -121,6 +138,8 @@ private:
     CharacterClass alike_in(uint32_t state, CharacterClass characters);
     bool matches(uint32_t node, int32_t token) const;
     void spend(std::size_t work);
+    void spend_looking(std::size_t work);
+    void pause_when_spent(uint64_t step);
     void clear();
 
     Grammar grammar_;
@@ -142,7 +161,12 @@ private:
     uint32_t expansions_ = 0;
     std::size_t stored_ = 0; // numbers in all lists
     std::size_t work_ = 0;   // for the present token
-    std::size_t limit_ = 0;  // of work_
+    std::size_t looked_ = 0; // the same, of what is done again after a pause
+    std::size_t limit_ = 0;  // of both
+    std::size_t budget_ = NO_BUDGET;
+    bool got_further_ = false; // with that budget
+    bool paused_ = false;
+    uint64_t paused_step_ = NO_STEP; // whose expansion is under way, if one is
     Place start_;
 };
 
