@@ -82,7 +82,7 @@ def tool_arguments(fields: Fields) -> dict[str, Any]:
 
 def served_generator(service: Service, fields: Fields) -> Served:
     """The model of the request, which must be one that generates."""
-    served = service.pool.find(fields.required("model"))
+    served = service.pool.find(fields.raw("model"), embeds=False)
     if served.embeds:
         raise bad("model", f"{served.name} makes embeddings and generates no text")
     return served

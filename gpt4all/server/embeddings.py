@@ -16,7 +16,7 @@ from gpt4all.server.http import Events, Service
 
 async def embeddings(service: Service, fields: Fields) -> dict[str, Any] | Events:
     """A vector for each text."""
-    served = service.pool.find(fields.required("model"))
+    served = service.pool.find(fields.raw("model"), embeds=True)
     if not served.embeds:
         raise bad("model", f"{served.name} generates text and makes no embeddings")
     texts = _texts(fields.required("input"), service.settings.max_inputs)

@@ -32,6 +32,7 @@ def _strings(most: int) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": most}
 
 
+_MODEL = _maybe(_TEXT, description="by default the first that can do it")
 _SAMPLING: dict[str, Any] = {
     "temperature": _number(0, 2, DEFAULTS["temp"]),
     "top_p": _number(0, 1, DEFAULTS["top_p"]),
@@ -116,9 +117,9 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
         "/v1/chat/completions": (
             "Answer a conversation",
             _body(
-                ["model", "messages"],
+                ["messages"],
                 {
-                    "model": _TEXT,
+                    "model": _MODEL,
                     "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
                     "n": n,
                     "max_completion_tokens": _integer(1, INT32_MAX),
@@ -139,9 +140,9 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
         "/v1/completions": (
             "Continue texts",
             _body(
-                ["model", "prompt"],
+                ["prompt"],
                 {
-                    "model": _TEXT,
+                    "model": _MODEL,
                     "prompt": {"anyOf": [_TEXT, many]},
                     "n": n,
                     "max_tokens": _integer(0, INT32_MAX, default=16),
@@ -156,9 +157,9 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
         "/v1/embeddings": (
             "Turn texts into vectors",
             _body(
-                ["model", "input"],
+                ["input"],
                 {
-                    "model": _TEXT,
+                    "model": _MODEL,
                     "input": {"anyOf": [{"type": "string", "minLength": 1}, many]},
                     "dimensions": _integer(1, 1 << 20),
                     "encoding_format": _maybe({"enum": ["float", "base64"]}),
@@ -169,9 +170,9 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
         "/v1/responses": (
             "Answer a conversation, of which nothing is stored",
             _body(
-                ["model", "input"],
+                ["input"],
                 {
-                    "model": _TEXT,
+                    "model": _MODEL,
                     "input": {"anyOf": [_TEXT, {"type": "array", "items": _MESSAGE, "minItems": 1}]},
                     "instructions": _maybe(_TEXT),
                     "max_output_tokens": _integer(1, INT32_MAX),
@@ -188,7 +189,7 @@ def _bodies(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
         ),
         "/tokenize": (
             "Count a text's tokens",
-            _body(["content"], {"model": _maybe(_TEXT), "content": _TEXT}),
+            _body(["content"], {"model": _MODEL, "content": _TEXT}),
         ),
     }
 

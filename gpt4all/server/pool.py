@@ -136,10 +136,13 @@ class ModelPool:
         self._loading = asyncio.Lock()
         self._returned = asyncio.Event()
 
-    def find(self, name: object) -> Served:
-        """The model of a request; without a name the only one, or the first."""
-        if name is None and self.models:
-            return next(iter(self.models.values()))
+    def find(self, name: object, *, embeds: bool | None = None) -> Served:
+        """The model of a request; without a name the first, of those that embed texts or do not if ``embeds`` says."""
+        if name is None:
+            fitting = [served for served in self.models.values() if embeds in (None, served.embeds)]
+            if fitting:
+                return fitting[0]
+            raise ApiError(404, "there is no such model here", param="model", code="model_not_found")
         if not isinstance(name, str):
             raise ApiError(400, "model must be a string", param="model", code="invalid_value")
         served = self.models.get(name) or self.models.get(name.removesuffix(".gguf"))

@@ -251,6 +251,19 @@ def test_unknown_fields_and_null_are_ignored(server: Running) -> None:
     assert server.post("/v1/chat/completions", body).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "model", "body"),
+    [
+        ("chat/completions", "chat", {"messages": QUESTION, "max_tokens": 1}),
+        ("completions", "chat", {"prompt": "1, 2, 3,", "max_tokens": 1}),
+        ("responses", "chat", {"input": "Say yes.", "max_output_tokens": 1}),
+        ("embeddings", "embed", {"input": "a cat"}),
+    ],
+)
+def test_without_a_model_the_first_that_can_do_it(server: Running, path: str, model: str, body: dict[str, Any]) -> None:
+    assert server.post(f"/v1/{path}", body).json()["model"] == getattr(server, model)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_conversation_that_does_not_fit_is_an_error(client: OpenAI, server: Running, stream: bool) -> None:
     turns: Any = [{"role": role, "content": "word " * 300} for _ in range(3) for role in ("user", "assistant")]
