@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from gpt4all._native.outcome import Outcome
+from gpt4all._version import __version__
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.gpt4all import GPT4All
 from gpt4all.server.failures import ApiError, bad
@@ -183,7 +184,7 @@ def _head(kind: str, served: Served) -> dict[str, Any]:
         "object": kind,
         "created": int(time.time()),
         "model": served.name,
-        "system_fingerprint": None,
+        "system_fingerprint": f"gpt4all-{__version__}",
     }
 
 

@@ -20,6 +20,8 @@ _CORS = {
     "Access-Control-Max-Age": "600",
 }
 _NEEDS_KEY = ("/v1/", "/tokenize", "/metrics")
+#: Where clients ask that were given the address without /v1.
+_SHORT = {f"/{name}" for name in ("chat/completions", "completions", "embeddings", "models", "responses")}
 
 
 class Guard:
@@ -39,6 +41,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["path"] in _SHORT:
+            scope = {**scope, "path": f"/v1{scope['path']}"}
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         cors = origin is not None and origin in self._settings.allowed_origins

@@ -281,6 +281,12 @@ def test_an_answer_ends_where_the_context_is_full(client: OpenAI, server: Runnin
     assert answer.usage.total_tokens <= 1024
 
 
+def test_the_address_without_a_version(server: Running) -> None:
+    with OpenAI(base_url=server.url, api_key="any") as client:
+        assert [model.id for model in client.models.list()] == [server.chat, server.embed]
+        assert client.embeddings.create(model=server.embed, input="a cat").data
+
+
 def test_plain_endpoints(server: Running) -> None:
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
     counted = server.post("/tokenize", {"content": "Hello, world!"}).json()

@@ -144,6 +144,7 @@ def test_keys_origins_and_a_full_queue() -> None:
     with running(*options, "--n-ctx", "1024", models=("smollm2",)) as server:
         assert httpx.get(f"{server.url}/v1/models").status_code == 401
         assert httpx.get(f"{server.url}/metrics").status_code == 401
+        assert httpx.get(f"{server.url}/models").status_code == 401
         refused = httpx.get(f"{server.url}/v1/models", headers={"Authorization": "Bearer simsalabim"})
         assert refused.json()["error"]["code"] == "invalid_api_key"
         assert refused.headers["www-authenticate"] == "Bearer"
