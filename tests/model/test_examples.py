@@ -7,6 +7,7 @@ What blocks of Markdown mean, ``tests/support/documents.py`` says.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import doctest
 import hashlib
@@ -42,11 +43,21 @@ def documented() -> Iterator[tuple[str, Docstring]]:
     for name, value in public_values().items():
         yield name, Docstring.of(value)
     for cls in public_classes():
-        for member in members(cls):
+        for member in members(cls, special=True):
             yield member.qualified_name, Docstring.of(member.function)
 
 
 EXAMPLES = {name: doc for name, doc in documented() if doc.section("Example")}
+
+
+def test_no_example_is_left_out() -> None:
+    """Whatever looks like one in a docstring of the package is among those that are run."""
+    run = {doc.text for doc in EXAMPLES.values()}
+    for path in sorted(Path(gpt4all.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                text = ast.get_docstring(node) or ""
+                assert ">>> " not in text or text in run, f"{path.name}: {text.splitlines()[0]}"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +128,10 @@ def test_example(name: str, smollm2: GPT4All, embedder: Embed4All) -> None:
 
 # The stand-ins come first: later, HOME is another.
 @pytest.mark.usefixtures("stand_ins", "surroundings")
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[] if page.name == "README.md" else pytest.mark.slow, id=page.name) for page in pages()],
+)
 def test_page(page: Page, stand_ins: dict[str, Path], catalogue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     host = catalogue.removesuffix("/models/models3.json")
     monkeypatch.setenv("HF_ENDPOINT", host)

@@ -12,6 +12,7 @@ from typing import Any
 
 import gpt4all
 import gpt4all.gpt4all
+from gpt4all.corpora import EmbedTexts, GenerateTexts
 from gpt4all.engine.handle import ModelHandle
 
 #: What 2.8 had in ``gpt4all.gpt4all``, besides the two classes.
@@ -55,8 +56,9 @@ class Member:
 
 
 def public_values() -> dict[str, Any]:
-    """All of ``gpt4all.__all__``, 2.8's names, and the class of ``GPT4All.model``."""
+    """All of ``gpt4all.__all__``, the jobs of ``gpt4all.corpora``, 2.8's names, and the class of ``GPT4All.model``."""
     values = {name: getattr(gpt4all, name) for name in gpt4all.__all__}
+    values |= {cls.__name__: cls for cls in (EmbedTexts, GenerateTexts)}
     values |= {name: getattr(gpt4all.gpt4all, name) for name in FORMER_NAMES}
     return values | {ModelHandle.__name__: ModelHandle}
 

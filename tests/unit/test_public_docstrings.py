@@ -22,6 +22,7 @@ import pytest
 
 import gpt4all
 from gpt4all import Embed4All, GPT4All
+from gpt4all.corpora import EmbedTexts, GenerateTexts
 from tests.support.docstrings import SECTIONS, Docstring
 from tests.support.surface import GIVEN, members, public_classes, public_functions
 
@@ -66,7 +67,7 @@ def test_arguments_of_constructors(name: str) -> None:
     made_by_programs = not (cls in GIVEN or issubclass(cls, BaseException) or dataclasses.is_dataclass(cls))
     expected = parameters_of(cls.__init__) if made_by_programs else []  # type: ignore[misc]
     assert Docstring.of(cls).entries("Args") == expected
-    assert made_by_programs == (cls in (GPT4All, Embed4All))
+    assert made_by_programs == (cls in (GPT4All, Embed4All, EmbedTexts, GenerateTexts))
 
 
 @pytest.mark.parametrize("name", CLASSES)
