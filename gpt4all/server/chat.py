@@ -22,6 +22,9 @@ from gpt4all.server.messages import read_messages
 from gpt4all.server.pool import Model, Served
 from gpt4all.server.sampling import check_json_options, max_tokens, sampling_arguments, schema_of, top_logprobs
 
+#: What a seed makes repeatable: not across versions.
+FINGERPRINT = f"gpt4all-{__version__}"
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -184,7 +187,7 @@ def _head(kind: str, served: Served) -> dict[str, Any]:
         "object": kind,
         "created": int(time.time()),
         "model": served.name,
-        "system_fingerprint": f"gpt4all-{__version__}",
+        "system_fingerprint": FINGERPRINT,
     }
 
 

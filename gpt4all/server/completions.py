@@ -12,7 +12,7 @@ from typing import Any
 
 from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.generation.asynchronous import AsyncGeneration
-from gpt4all.server.chat import model_of, served_generator
+from gpt4all.server.chat import FINGERPRINT, model_of, served_generator
 from gpt4all.server.failures import bad
 from gpt4all.server.fields import Fields, check_text
 from gpt4all.server.generating import Start, Tell, answers, events
@@ -139,6 +139,7 @@ def _head(served: Served) -> dict[str, Any]:
         "object": "text_completion",
         "created": int(time.time()),
         "model": served.name,
+        "system_fingerprint": FINGERPRINT,
     }
 
 

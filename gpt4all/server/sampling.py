@@ -53,9 +53,9 @@ def schema_of(fields: Fields, name: str) -> dict[str, Any] | None:
         wanted.required("type")
     if kind == "text":
         return None
-    if kind == "json_object":
-        return {"type": "object"}
     described = wanted if wanted.raw("schema") is not None else wanted.nested("json_schema")
+    if kind == "json_object" and described is not wanted:
+        return {"type": "object"}
     if described is None:
         wanted.required("json_schema")
         raise AssertionError

@@ -142,6 +142,10 @@ def test_a_json_object(server: Running, client: OpenAI) -> None:
         max_tokens=200,
     )
     assert (answer.choices[0].message.content or "").startswith("{")
+    # As llama-server takes it.
+    described: Any = {"type": "json_object", "schema": {"const": "42"}}
+    answer = client.chat.completions.create(model=server.chat, messages=QUESTION, response_format=described)
+    assert answer.choices[0].message.content == '"42"'
 
 
 def test_stops_biases_and_completions(server: Running, client: OpenAI) -> None:
@@ -204,6 +208,7 @@ def test_embeddings(server: Running, client: OpenAI) -> None:
         ("max_tokens", -1),
         ("response_format", {"type": "xml"}),
         ("response_format", {"type": "json_schema", "json_schema": {"name": "x"}}),
+        ("response_format", {"type": "json_object", "schema": "hiccup"}),
         ("modalities", ["audio"]),
         ("store", True),
         ("stream", "yes"),
