@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,30 @@ def test_thinking_that_has_another_name(say: Say, content: str) -> None:
     prompt = prompt_of(model, messages)
     assert ("Sum first." in prompt) == (not content)
     assert content in prompt
+
+
+@pytest.mark.parametrize("family", ["mistralai-Mistral-Nemo-Instruct-2407", "Mistral-Small-3.2-24B-Instruct-2506"])
+@pytest.mark.parametrize(
+    "ids", [("functions.add:0", "call_DdmO9pD3xa9XTPNJ32zg2hcA"), ("abcdef123", "x"), (None, None)]
+)
+def test_a_conversation_of_another_model_goes_on(say: Say, family: str, ids: tuple[str | None, str | None]) -> None:
+    """Mistral's templates refuse ids that are not nine letters and digits."""
+    model = say(family, "Hello.")
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "q"}]
+    for number, own in enumerate(ids):
+        function = {"name": "add", "arguments": f'{{"a": {number}}}'}
+        named = {"id": own} if own else {}
+        answered = {"tool_call_id": own} if own else {}
+        messages += [
+            {"role": "assistant", "content": "", "tool_calls": [{**named, "type": "function", "function": function}]},
+            {"role": "tool", "content": f"result {number}", **answered},
+        ]
+    messages.append({"role": "assistant", "content": "Fine."})
+    with model.new_chat(messages=messages) as chat:
+        prompt = prompt_of(model, messages)
+        chat.generate("Go on.", tools=[add], temp=0, max_tokens=5)
+        assert chat.messages[3].get("tool_call_id") == ids[0]
+    found = re.findall(r'(?:"(?:id|call_id)": "|\[CALL_ID\]|\[TOOL_RESULTS\])([a-z0-9]{9})\b', prompt)
+    assert len(found) == 4
+    assert found[0] == found[1] != found[2] == found[3]
+    assert (found[0] == ids[0]) == (ids[0] == "abcdef123")

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 namespace gpt4all {
@@ -98,6 +99,43 @@ void fit_thinking(common_json &message, const std::string &source) {
     }
 }
 
+// As Mistral's templates want the ids of calls: nine letters and digits, the same for the same id.
+std::string nine_characters(const std::string &id) {
+    const auto is_plain = [](unsigned char c) { return c < 0x80 && std::isalnum(c); };
+    if (id.size() == 9 && std::all_of(id.begin(), id.end(), is_plain)) return id;
+    std::uint64_t hash = 14695981039346656037ULL; // FNV-1a
+    for (const unsigned char c : id) hash = (hash ^ c) * 1099511628211ULL;
+    std::string made;
+    while (made.size() < 9) {
+        made += "0123456789abcdefghijklmnopqrstuvwxyz"[hash % 36];
+        hash /= 36;
+    }
+    return made;
+}
+
+std::string id_in(const common_json &holder, const char *key, std::size_t n) {
+    const bool has_one = holder.contains(key) && holder.at(key).is_string() && !(holder.at(key) == "");
+    return nine_characters(has_one ? holder.at(key).get<std::string>() : "#" + std::to_string(n));
+}
+
+// Calls of other models, or without an id: results are then those of the calls in their order.
+void fit_ids(common_json &messages) {
+    std::size_t calls = 0;
+    std::size_t results = 0;
+    for (common_json &message : messages) {
+        if (message.at("role") == "tool") {
+            const std::string id = id_in(message, "tool_call_id", results++);
+            message["tool_call_id"] = id;
+        }
+        if (!message.contains("tool_calls") || !message.at("tool_calls").is_array()) continue;
+        for (common_json &call : message.at("tool_calls")) {
+            if (!call.is_object()) continue;
+            const std::string id = id_in(call, "id", calls++);
+            call["id"] = id;
+        }
+    }
+}
+
 // Content in the one form, text or parts, that the template takes.
 void fit_content(common_json &content, const jinja::caps &caps) {
     if (content.is_string() && !caps.supports_string_content && caps.supports_typed_content) {
@@ -165,6 +203,7 @@ common_json prepare_messages(common_json messages, const jinja::caps &caps, cons
         if (trims) trim_content(message.at("content"));
         if (caps.supports_object_arguments) parse_arguments(message);
     }
+    if (source.find("!= 9") != std::string::npos) fit_ids(messages);
     if (!caps.supports_system_role) merge_system(messages);
     for (common_json &message : messages) fit_content(message.at("content"), caps);
     return messages;
