@@ -14,16 +14,20 @@ from nativebuild.report import BuildError
 from nativebuild.venvs import cached_venv
 from testmodels import MODELS, ModelError, ensure
 
-__all__ = ["clients", "main"]
+__all__ = ["main"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_CLIENTS = _ROOT / "tests" / "server" / "api" / "clients" / "requirements.txt"
+#: Other people's programs, some 500 MB each: what names the Python that has them, and the folder of their tests.
+_PROGRAMS = {
+    "GPT4ALL_CLIENTS_PYTHON": Path("server", "api", "clients"),
+    "GPT4ALL_COMPATIBILITY_PYTHON": Path("compatibility"),
+}
 
 
-def clients() -> Path:
-    """The Python that has programs which speak with OpenAI's interface, some 500 MB of them."""
-    lines = _CLIENTS.read_text(encoding="utf-8").splitlines()
-    return cached_venv(cache_dir(), "clients", [line for line in lines if not line.startswith("#")])
+def programs(tests: Path) -> Path:
+    """The Python that has what the requirements in a folder of tests name."""
+    lines = (_ROOT / "tests" / tests / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return cached_venv(cache_dir(), tests.name, [line for line in lines if not line.startswith("#")])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [] if options.all else ["-m", "not slow"]
     os.environ["GPT4ALL_REFERENCE_DIR"] = str(reference)
     if options.all:
-        os.environ["GPT4ALL_CLIENTS_PYTHON"] = str(clients())
+        for variable, tests in _PROGRAMS.items():
+            os.environ[variable] = str(programs(tests))
     os.chdir(_ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *chosen, *words])
