@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpt4all.devices.gpu import byte_text
-from gpt4all.errors import InsufficientMemoryError, ModelLoadError
+from gpt4all.errors import GPT4AllError, InsufficientMemoryError, ModelLoadError
 
 if TYPE_CHECKING:
     from gpt4all._native.device_memory import MemoryNeed
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: What a model takes of each memory with so many layers on the GPU and so long a context.
 Measure = Callable[[int, int], "Sequence[MemoryNeed]"]
+#: What a model takes of main memory with a context so long, and so many of them.
+MeasureMain = Callable[[int, int], "MemoryNeed"]
 
 #: The engine rounds a context up to this many tokens.
 _CONTEXT_STEP = 256
@@ -69,7 +71,12 @@ def insufficient_memory(
 
 
 def too_little_main_memory(
-    need: MemoryNeed, rooms: Sequence[Room], mapped: int, n_ctx: int | None, n_parallel: int = 1
+    need: MemoryNeed,
+    rooms: Sequence[Room],
+    mapped: int,
+    n_ctx: int | None,
+    n_parallel: int = 1,
+    measure: MeasureMain | None = None,
 ) -> InsufficientMemoryError | None:
     """The error where main memory cannot hold a model.
 
@@ -79,21 +86,73 @@ def too_little_main_memory(
         mapped: bytes of its file that are mapped beside that.
         n_ctx: the context it was measured with.
         n_parallel: how many of them.
+        measure: measures what would fit; ``None`` leaves that out.
     """
     asked, less = _contexts(n_ctx, n_parallel), "n_ctx" if n_parallel == 1 else "n_parallel or n_ctx"
     for room in sorted(rooms, key=lambda room: room.free):
         weights = need.weights + (mapped if room.mapped_too else 0)
         required = weights + need.context + need.compute
         if required > room.free:
+            max_n_ctx, advice = None, ""
+            if measure is not None and n_ctx is not None:
+                fits = _MainMemoryFits(measure, rooms, mapped)
+                max_n_ctx = fits.longest(n_ctx, n_parallel)
+                advice = fits.advice(max_n_ctx, n_ctx, n_parallel)
             return InsufficientMemoryError(
                 f"too little main memory for {asked}: {room.where} leaves this process {byte_text(room.free)}, "
                 f"and {byte_text(required)} are needed ({byte_text(weights)} for weights, {byte_text(need.context)} "
                 f"for the context, {byte_text(need.compute)} for work buffers). A smaller {less}, kv_type='q8_0' or a "
-                "smaller model takes less",
+                f"smaller model takes less{advice}",
                 required=required,
                 free=room.free,
+                max_n_ctx=max_n_ctx,
             )
     return None
+
+
+class _MainMemoryFits:
+    """What would fit into main memory where something did not."""
+
+    def __init__(self, measure: MeasureMain, rooms: Sequence[Room], mapped: int) -> None:
+        self._measure = measure
+        self._rooms = rooms
+        self._mapped = mapped
+
+    def longest(self, n_ctx: int, n_parallel: int) -> int | None:
+        """The longest context of so many, ``None`` where there is none."""
+        with_least = self._slack(_SMALLEST_CONTEXT, n_parallel)
+        if with_least is None or with_least < 0:
+            return None
+        missing = self._slack(n_ctx, n_parallel)
+
+        def slack(count: int) -> int | None:
+            return self._slack(count * _CONTEXT_STEP, n_parallel)
+
+        steps = _largest(0, -(-n_ctx // _CONTEXT_STEP), with_least, missing, slack)
+        return steps * _CONTEXT_STEP or _SMALLEST_CONTEXT
+
+    def most(self, n_ctx: int, n_parallel: int) -> int:
+        """How many contexts that long, fewer than ``n_parallel``."""
+        with_one = self._slack(n_ctx, 1)
+        if with_one is None or with_one < 0:
+            return 0
+        missing = self._slack(n_ctx, n_parallel)
+        return _largest(1, n_parallel, with_one, missing, lambda count: self._slack(n_ctx, count))
+
+    def advice(self, longest: int | None, n_ctx: int, n_parallel: int) -> str:
+        most = self.most(n_ctx, n_parallel) if n_parallel > 1 else 0
+        fitting = [] if longest is None else [f"n_ctx={longest}" + (" with this n_parallel" if n_parallel > 1 else "")]
+        if most:
+            fitting.append(f"n_parallel={most} with this n_ctx")
+        return f". What would fit: {' or '.join(fitting)}" if fitting else ". No context would fit"
+
+    def _slack(self, n_ctx: int, n_parallel: int) -> int | None:
+        try:
+            need = self._measure(n_ctx, n_parallel)
+        except (GPT4AllError, MemoryError):
+            # Measuring takes memory itself.
+            return None
+        return min(room.free - need.total - (self._mapped if room.mapped_too else 0) for room in self._rooms)
 
 
 def context_too_long(

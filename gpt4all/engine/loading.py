@@ -14,7 +14,7 @@ from gpt4all.engine.at_exit import backends_in_use, end_thread_if_exiting
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.mapped_file import MappedFile
 from gpt4all.engine.workers import LEAVE_PATIENCE, Job, Worker
-from gpt4all.errors import CancellationError
+from gpt4all.errors import CancellationError, ModelLoadError
 from gpt4all.options import LoadOptions, ProgressCallback
 
 
@@ -120,7 +120,13 @@ def open_model(
     device = location.name(native.info)
     # A thread more than generations the engine computes would wait inside it, where no stream learns of that.
     n_parallel = options.n_parallel if native.info.can_generate and not native.info.is_single else 1
-    worker.start(n_parallel)
+    try:
+        worker.start(n_parallel)
+    except ModelLoadError:
+        if not options.is_parallel_auto:
+            raise
+        # The one that loaded is there, and others may be.
+        n_parallel = worker.n_threads()
     return LoadedModel(backend, native, worker, path, options.n_threads, device, mapped, n_parallel)
 
 

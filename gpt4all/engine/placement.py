@@ -11,6 +11,7 @@ from gpt4all.devices import selection
 from gpt4all.devices.gpu import Gpu, Probe
 from gpt4all.devices.memory_fit import (
     Measure,
+    MeasureMain,
     context_too_long,
     insufficient_memory,
     most_free,
@@ -158,15 +159,28 @@ class _MainMemory:
 
     def locate(self, backend: Backend) -> Location:
         """Runs on the thread that loads."""
-        rooms = main_memory.rooms()
+        # Those that compute, those that hand answers over and the one that schedules. A thread is only begun where
+        # there is room for several, and the C library takes some for each.
+        n_threads = self._options.n_threads + self._n_parallel + 6
+        rooms = main_memory.rooms(n_threads=n_threads)
         if self._fits_surely(rooms):
             return Location()
         need = backend.model_memory(self._path, self._options)[0]
         mapped = self._path.stat().st_size if self._options.use_mmap else 0
-        error = too_little_main_memory(need, rooms, mapped, self._n_ctx, self._n_parallel)
+        # Where the load goes on with fewer contexts, nobody waits for advice.
+        goes_on = self._options.is_parallel_auto and self._n_parallel > 1
+        error = too_little_main_memory(
+            need, rooms, mapped, self._n_ctx, self._n_parallel, None if goes_on else self._measure_with(backend)
+        )
         if error is not None:
             raise error
         return Location()
+
+    def _measure_with(self, backend: Backend) -> MeasureMain:
+        def measure(n_ctx: int, n_parallel: int) -> MemoryNeed:
+            return backend.model_memory(self._path, replace(self._options, n_ctx=n_ctx, n_parallel=n_parallel))[0]
+
+        return measure
 
     def _fits_surely(self, rooms: Sequence[Room]) -> bool:
         """Measuring reads the vocabulary once more, so what is small enough goes without."""

@@ -258,6 +258,10 @@ class Worker:
                 self._threads.remove(thread)
                 raise _no_thread(error) from None
 
+    def n_threads(self) -> int:
+        """How many have been started."""
+        return len(self._threads)
+
     def submit(self, job: Job) -> None:
         """Puts ``job`` at the end of the line."""
         job._worker = self

@@ -11,6 +11,8 @@ from gpt4all.machine import cgroups
 
 _ROOT = Path("/")
 #: By version of control groups: what a group may take, and what it has taken.
+#: Of a thread where there is no limit; the C libraries take as much, or less.
+_USUAL_STACK = 8 << 20
 _GROUP_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 
 
@@ -32,9 +34,12 @@ def free_memory() -> int | None:
     return min((room.free for room in rooms()), default=None)
 
 
-def rooms(root: Path = _ROOT) -> list[Room]:
-    """What the machine, each control group and the process's own limit leave; ``[]`` where none of it can be asked."""
-    return [*_machine(root), *_groups(root), *_address_space(root)] if sys.platform == "linux" else []
+def rooms(root: Path = _ROOT, *, n_threads: int = 0) -> list[Room]:
+    """What the machine, each control group and the process's own limit leave; ``[]`` where none of it can be asked.
+
+    Address space is what is left beside ``n_threads`` threads that are still to be started.
+    """
+    return [*_machine(root), *_groups(root), *_address_space(root, n_threads)] if sys.platform == "linux" else []
 
 
 def _machine(root: Path) -> Iterator[Room]:
@@ -57,7 +62,7 @@ def _groups(root: Path) -> Iterator[Room]:
         yield Room(max(free + cached, 0), "its control group")
 
 
-def _address_space(root: Path) -> Iterator[Room]:
+def _address_space(root: Path, n_threads: int) -> Iterator[Room]:
     import resource  # not on Windows
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -67,7 +72,10 @@ def _address_space(root: Path) -> Iterator[Room]:
         pages = int((root / "proc/self/statm").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return
-    yield Room(max(limit - pages * resource.getpagesize(), 0), "its limit of address space", mapped_too=True)
+    stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    stacks = n_threads * (_USUAL_STACK if stack == resource.RLIM_INFINITY else stack)
+    free = limit - pages * resource.getpagesize() - stacks
+    yield Room(max(free, 0), "its limit of address space", mapped_too=True)
 
 
 def _numbers(path: Path) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,12 +42,15 @@ def test_a_context_beyond_the_limit(model_file: Callable[[str], Path], n_ctx: in
     found = load(model_file("tiny-llama"), n_ctx, 1 << 30)
     assert found.startswith("True too little main memory")
     assert "its limit of address space leaves this process" in found
+    (longest,) = re.findall(r"What would fit: n_ctx=(\d+)", found)
+    assert load(model_file("tiny-llama"), int(longest) - 256, 1 << 30) == "loaded 1\n"
 
 
 def test_many_contexts_that_are_small_each(model_file: Callable[[str], Path]) -> None:
     found = load(model_file("smollm2"), 1024, 4 << 30, 256)
     assert found.startswith("True too little main memory for n_parallel=256 contexts of n_ctx=1024")
     assert "A smaller n_parallel or n_ctx" in found
+    assert re.search(r"What would fit: n_ctx=\d+ with this n_parallel or n_parallel=\d+ with this n_ctx", found)
 
 
 def test_what_fits_is_loaded(model_file: Callable[[str], Path]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gpt4all._native.device_memory import MemoryNeed
 from gpt4all.devices.memory_fit import too_little_main_memory
+from gpt4all.errors import ModelLoadError
 from gpt4all.machine.main_memory import Room, rooms
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells by these files")
@@ -88,3 +89,33 @@ def test_a_mapped_file_takes_address_space() -> None:
     error = too_little_main_memory(need(0, GIB), [room], 2 * GIB, 512)
     assert error is not None
     assert error.required == 4 * GIB
+
+
+@pytest.mark.parametrize(("n_parallel", "longest"), [(1, 1792), (4, 256)])
+def test_what_would_fit_of_main_memory(n_parallel: int, longest: int) -> None:
+    def measure(n_ctx: int, n_parallel: int) -> MemoryNeed:
+        return need(GIB, n_ctx * n_parallel * 1024 * 1024)
+
+    # Of the limit of address space, 1843 MiB are left beside weights, buffers and the mapped file.
+    rooms = [Room(8 * GIB, "it"), Room(4 * GIB, "its limit", mapped_too=True)]
+    error = too_little_main_memory(measure(5000, n_parallel), rooms, GIB // 5, 5000, n_parallel, measure)
+    assert error is not None
+    assert error.max_n_ctx == longest
+    if n_parallel == 1:
+        assert str(error).endswith(f"What would fit: n_ctx={longest}")
+    else:
+        assert str(error).endswith(f"What would fit: n_ctx={longest} with this n_parallel")
+    error = too_little_main_memory(measure(1500, 4), rooms, GIB // 5, 1500, 4, measure)
+    assert "or n_parallel=1 with this n_ctx" in str(error)
+
+
+def test_no_context_fits_into_main_memory() -> None:
+    def measure(n_ctx: int, n_parallel: int) -> MemoryNeed:
+        if n_ctx > 1000:
+            raise ModelLoadError("cannot be measured")
+        return need(9 * GIB)
+
+    error = too_little_main_memory(need(9 * GIB), [Room(GIB, "it")], 0, 512, 2, measure)
+    assert error is not None
+    assert error.max_n_ctx is None
+    assert str(error).endswith("No context would fit")
