@@ -107,6 +107,10 @@ def as_api_error(error: BaseException, path: str = "") -> ApiError:
     return ApiError(500, "the server failed; its log says why", code="internal_error")
 
 
+# json.dumps would make one for each chunk of a stream.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def as_text(value: object) -> str:
     """JSON as it goes over the wire."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(value)

@@ -126,30 +126,34 @@ class EventStream(Response):
                     await asyncio.wait_for(self._end(send, event(error.body())), _LAST_WORDS)
 
     async def _write(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        last_word = loop.time()
+
         async def write(text: str) -> None:
+            nonlocal last_word
+            last_word = loop.time()
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        await write(self._first)
+        async def stay_alive() -> None:
+            while True:
+                await asyncio.sleep(last_word + _KEEP_ALIVE - loop.time())
+                if loop.time() >= last_word + _KEEP_ALIVE:
+                    await write(": waiting\n\n")
+
+        beat = asyncio.create_task(stay_alive())
         try:
-            while (text := await self._next(write)) is not None:
+            await write(self._first)
+            async for text in self._rest:
                 await write(text)
         except Exception as error:
             await write(event(as_api_error(error, self._path).body()))
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
         await self._end(send)
 
     async def _end(self, send: Send, last: str = "") -> None:
         await send({"type": "http.response.body", "body": last.encode(), "more_body": False})
-
-    async def _next(self, write: Callable[[str], Awaitable[None]]) -> str | None:
-        coming = asyncio.ensure_future(anext(self._rest, None))
-        try:
-            while not (await asyncio.wait({coming}, timeout=_KEEP_ALIVE))[0]:
-                await write(": waiting\n\n")
-            return coming.result()
-        finally:
-            if not coming.done():
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
 
 
 def event(value: object, kind: str | None = None) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -99,6 +100,32 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     answer = asyncio.run(run())
     assert answer.status_code == 408
     assert b'"code":"timeout"' in answer.body
+
+
+def test_a_silent_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_KEEP_ALIVE", 0.01)
+
+    async def run() -> list[str]:
+        sent: list[str] = []
+        waited = asyncio.Event()
+
+        async def rest() -> AsyncGenerator[str, None]:
+            await waited.wait()
+            yield "second"
+
+        async def send(message: Message) -> None:
+            sent.append(message.get("body", b"").decode())
+            if sent.count(": waiting\n\n") == 2:
+                waited.set()
+
+        async def receive() -> Message:
+            return await asyncio.Future()
+
+        stream = http.EventStream("first", rest(), "/v1/completions", asyncio.Event())
+        await stream({"type": "http"}, receive, send)
+        return sent[1:]
+
+    assert asyncio.run(run()) == ["first", ": waiting\n\n", ": waiting\n\n", "second", ""]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"a": NaN}', b"\xff", b'{"a": 1e999}'])
