@@ -106,6 +106,19 @@ def test_read_and_searched_from_a_disk(site: Path, browser: Browser, dark: bool)
     context.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["index", "structured-output", "reference"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_barrier(site: Path, browser: Browser, dark: bool, name: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python (extra dev)")
+    page = browser.new_page(color_scheme="dark" if dark else "light")
+    page.goto((site / f"{name}.html").as_uri())
+    found = axe.Axe().run(page).response["violations"]
+    # The theme gives each button that copies a landmark of its own.
+    assert [kind["id"] for kind in found if kind["id"] != "landmark-unique"] == []
+    page.close()
+
+
 def test_what_is_wrong_with_links(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<a href="b.html#there"></a><a href="b.html#gone"></a><a href="c.html"></a>')
     (tmp_path / "b.html").write_text('<h1 id="there"></h1><a href="https://example.org"></a><a href="#"></a>')
