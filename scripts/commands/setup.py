@@ -20,7 +20,7 @@ from nativebuild.venvs import ensure_venv, pip_install
 __all__ = ["EXTRAS", "main", "set_up"]
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("dev", "docs", "test", "test-models")
+EXTRAS = ("corpora", "dev", "docs", "test", "test-models")
 _INCLUDED = {"dev": {"docs", "test", "test-models"}}
 _VENV = ROOT / ".venv"
 _STAMP = _VENV / "gpt4all-setup.json"

@@ -69,15 +69,16 @@ def test_the_fast_tests_are_run_unless_others_are_asked_for(
     def execv(program: str, words: list[str]) -> None:
         assert Path.cwd() == ROOT
         assert os.environ["GPT4ALL_REFERENCE_DIR"] == "/reference"
-        assert os.environ["GPT4ALL_CLIENTS_PYTHON"] == ("/clients" if "--all" in arguments else "")
+        assert os.environ["GPT4ALL_CLIENTS_PYTHON"] == ("/server/api/clients" if "--all" in arguments else "")
         raise SystemExit(words)
 
     monkeypatch.setattr(test_command, "ensure", lambda name: None)
     monkeypatch.setattr(test_command, "build_reference", lambda: Path("/reference"))
-    monkeypatch.setattr(test_command, "clients", lambda: Path("/clients"))
+    monkeypatch.setattr(test_command, "programs", lambda tests: Path("/", tests))
     monkeypatch.setattr(os, "execv", execv)
     monkeypatch.setenv("GPT4ALL_REFERENCE_DIR", "")
     monkeypatch.setenv("GPT4ALL_CLIENTS_PYTHON", "")
+    monkeypatch.setenv("GPT4ALL_COMPATIBILITY_PYTHON", "")
     monkeypatch.chdir(ROOT / "tests")
     with pytest.raises(SystemExit) as become:
         test_command.main(arguments)
