@@ -63,40 +63,50 @@ def notes(file: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.is_file() else []
 
 
-def test_a_chat_asks_for_each_call(terminal: OpenTerminal, model: Path, file: Path) -> None:
+def begin(terminal: OpenTerminal, model: Path) -> Terminal:
     talk = terminal("chat", model, "--temp", "0", "--no-history")
     talk.wait_for("Ctrl-D leaves.")
-    talk.type("/tools\r")
-    talk.wait_for("(no tools;")
-    talk.type(f"/tools {file}\r")
-    talk.wait_for("write_down(text, size)  Writes a text down.")
+    talk.wait_for(">")
+    return talk
+
+
+def say(talk: Terminal, line: str, answer: str) -> None:
+    """Types a line, and waits for the answer and for the prompt: what is typed before that may be lost."""
+    talk.type(f"{line}\r")
+    talk.wait_for(answer)
+    talk.wait_for("\n>")
+
+
+def test_a_chat_asks_for_each_call(terminal: OpenTerminal, model: Path, file: Path) -> None:
+    talk = begin(terminal, model)
+    say(talk, "/tools", "(no tools;")
+    say(talk, f"/tools {file}", "write_down(text, size)  Writes a text down.")
     talk.type("Write.\r")
     for text, answer in (("one", "y"), ("two", "n"), ("three", "what"), (None, "always")):
         talk.wait_for(f'write_down(text="{text}")' if text else "write_down(")
         talk.wait_for("[a]lways: ")
         talk.type(f"{answer}\r")
     talk.wait_for("Fine now.")
+    talk.wait_for("\n>")
     assert notes(file) == ["one", "three"]
     talk.type("And more.\r")
     talk.wait_for('[write_down(text="four")]')
     talk.wait_for("Well then.")
+    talk.wait_for("\n>")
     assert notes(file) == ["one", "three", "four"]
-    talk.type("/tools off\r")
-    talk.wait_for("(no tools)")
-    talk.type("And now?\r")
-    talk.wait_for("Nothing to call.")
+    say(talk, "/tools off", "(no tools)")
+    say(talk, "And now?", "Nothing to call.")
     talk.type("\x04")
     assert talk.end() == 0
 
 
 def test_ctrl_c_while_it_asks(terminal: OpenTerminal, model: Path, file: Path) -> None:
-    talk = terminal("chat", model, "--temp", "0", "--no-history")
-    talk.wait_for("Ctrl-D leaves.")
-    talk.type(f"/tools {file}\r")
-    talk.wait_for("write_down(")
+    talk = begin(terminal, model)
+    say(talk, f"/tools {file}", "write_down(")
     talk.type("Write.\r")
     talk.wait_for("[a]lways: ")
     talk.interrupt("(stopped)")
+    talk.wait_for("\n>")
     talk.type("\x04")
     assert talk.end() == 0
     assert notes(file) == []
