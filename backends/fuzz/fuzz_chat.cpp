@@ -2,7 +2,8 @@
 // to them that may call a tool.
 //
 // Input: flags, the template, its arguments (JSON), with TOOLS the text of an
-// answer, then the roles and contents of messages in turn, or the messages as JSON.
+// answer and with OWN_TOOLS the tools as JSON, then the roles and contents of
+// messages in turn, or the messages as JSON.
 #include "fuzz.h"
 
 #include <algorithm>
@@ -16,7 +17,8 @@ enum : uint8_t {
     GENERATION_PROMPT = 4,
     OWN_TEMPLATE = 8,
     TOOLS = 16,
-    REQUIRED = 32
+    REQUIRED = 32,
+    OWN_TOOLS = 64
 };
 
 // Ends every message. Where it turns up outside of what came from messages,
@@ -95,11 +97,15 @@ void read_answer(const gpt4all_chat *chat, const std::string &answer) {
     }
 }
 
-void prepare(const gpt4all_model *model, const char *source, const char *messages, const char *arguments, bool required,
-             const std::string &answer) {
-    const std::string tools = std::string("{\"choice\":\"") + (required ? "required" : "auto") +
-                              "\",\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\"}},"
-                              "\"grammar\":\"root ::= \\\"{}\\\"\",\"properties\":{}}]}";
+const char *const USUAL_TOOLS =
+    R"([{"function":{"name":"f","parameters":{"type":"object"}},"grammar":"root ::= \"{}\"","properties":{}}])";
+
+std::string usual_tools(bool required) {
+    return std::string("{\"choice\":\"") + (required ? "required" : "auto") + "\",\"tools\":" + USUAL_TOOLS + "}";
+}
+
+void prepare(const gpt4all_model *model, const char *source, const char *messages, const char *arguments,
+             const std::string &tools, const std::string &answer) {
     gpt4all_chat *chat = nullptr;
     std::vector<Part> parts;
     const gpt4all_status status =
@@ -118,6 +124,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     const uint8_t flags = input.byte();
     const std::string source = input.text(), arguments = input.text();
     const std::string answer = (flags & TOOLS) != 0 ? input.text() : "";
+    const std::string own_tools = (flags & OWN_TOOLS) != 0 ? input.text() : "";
     const std::string messages = (flags & RAW_MESSAGES) != 0 ? input.text() : read_messages(input);
     std::vector<Part> parts;
     const double start = processor_seconds();
@@ -133,7 +140,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, std::size_t size) {
     check_parts(model, parts, signs_are_messages);
     if ((flags & TOOLS) != 0) {
         prepare(model, (flags & OWN_TEMPLATE) != 0 ? nullptr : source.c_str(), messages.c_str(),
-                (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr, (flags & REQUIRED) != 0, answer);
+                (flags & WITH_ARGUMENTS) != 0 ? arguments.c_str() : nullptr,
+                (flags & OWN_TOOLS) != 0 ? own_tools : usual_tools((flags & REQUIRED) != 0), answer);
     }
     return 0;
 }

@@ -12,6 +12,7 @@ CORPUS = _ROOT / "tests" / "corpus"
 FINDINGS = _ROOT / "build" / "fuzz"
 #: Entry points of the shim, each with a program in ``backends/fuzz``.
 TARGETS = {
+    "answers": "gpt4all_chat_parse: answers in the forms of llama.cpp's templates, cut somewhere",
     "chat": "gpt4all_chat_render, gpt4all_chat_prepare, gpt4all_chat_parse: templates, conversations, answers",
     "generate": "gpt4all_generate: options, grammars, stops, cancelling, one call after another",
     "grammar": "the grammar engine by itself, on made-up vocabularies: reading, masking, choosing, cancelling",

@@ -16,7 +16,12 @@ from testmodels.registry import tiny_models
 from robustness.corpora import TARGETS, corpus_files
 from robustness.sanitizers import ROOT, program_environment, python_environment, read_reports
 
-_ABI_SUITE = ("tests/native/test_abi.py", "tests/native/test_chat_abi.py", "tests/native/test_requests.py")
+_ABI_SUITE = (
+    "tests/native/test_abi.py",
+    "tests/native/test_chat_abi.py",
+    "tests/native/test_requests.py",
+    "tests/native/test_tools_abi.py",
+)
 #: With the engine as it is built for this sanitizer.
 _FAULT_SUITE = ("tests/native/test_faults.py", "tests/native/test_faults_python.py")
 #: Tests of the package that only need tiny models.

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import testmodels
+from nativebuild.fetch import llama_cpp_source
 from nativebuild.report import BuildError
 from nativebuild.sanitized import Sanitized
 
@@ -25,6 +26,7 @@ def program_environment() -> dict[str, str]:
         **os.environ,
         "UBSAN_OPTIONS": _UBSAN,
         "GPT4ALL_FUZZ_MODELS": str(testmodels.ensure("tiny-llama").parent),
+        "GPT4ALL_FUZZ_TEMPLATES": str(llama_cpp_source() / "models" / "templates"),
     }
 
 

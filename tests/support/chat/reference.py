@@ -16,7 +16,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 from nativebuild.fetch import llama_cpp_source
 
 OWN_TEMPLATES = Path(__file__).resolve().parents[2] / "data" / "chat_templates"
@@ -59,25 +59,34 @@ def _refuse(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
-    )
+def _environment(sandbox: type[SandboxedEnvironment]) -> SandboxedEnvironment:
+    environment = sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda text: datetime.now().strftime(text)
     return environment
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = _environment(ImmutableSandboxedEnvironment)
+_MUTABLE = _environment(SandboxedEnvironment)
 
 
 def render(
-    template: str, messages: Sequence[Mapping[str, Any]], *, bos: str = "", eos: str = "", **variables: Any
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    bos: str = "",
+    eos: str = "",
+    mutable: bool = False,
+    **variables: Any,
 ) -> str:
-    """The conversation as jinja2 renders it; ``jinja2.TemplateError`` where it cannot."""
+    """The conversation as jinja2 renders it; ``jinja2.TemplateError`` where it cannot.
+
+    ``mutable``: templates may change lists, which Python programs mostly forbid.
+    """
     known = {"tools": None, "documents": None, "add_generation_prompt": True, "bos_token": bos, "eos_token": eos}
-    return _ENVIRONMENT.from_string(template).render(messages=messages, **{**known, **variables})
+    environment = _MUTABLE if mutable else _ENVIRONMENT
+    return environment.from_string(template).render(messages=messages, **{**known, **variables})
 
 
 def user(content: Any) -> Message:
