@@ -229,6 +229,9 @@ bool writes_by_kind(const std::string &source, common_chat_format kind) {
            source.find("<|end_of_msg|>") != std::string::npos || source.find("List of tools: ") != std::string::npos;
 }
 
+// Of Functionary 3.2, which may always write to all before it calls.
+bool writes_to_all(const std::string &source) { return source.find(">>>all") != std::string::npos; }
+
 struct Attempt {
     std::vector<RenderedPart> prompt;
     AnswerFormat format;
@@ -315,6 +318,7 @@ bool begins_as_prompt_ends(const AnswerFormat &format, const llama_vocab *vocab,
 std::optional<PreparedChat> prepare_native(const EngineTemplate &engine, const ChatTemplate &chat_template,
                                            const RenderInput &input, const ToolChoice &choice, const int32_t *cancel) {
     if (!engine.tmpl.caps.supports_tool_calls || !(choice.none || engine.tmpl.caps.supports_tools)) return {};
+    if (choice.required && writes_to_all(chat_template.source())) return {};
     try {
         Attempt made = attempt(chat_template, input, choice, true, cancel, [&](autoparser::generation_params &params) {
             auto special = common_chat_try_specialized_template(engine.tmpl, chat_template.source(), params);
@@ -323,8 +327,10 @@ std::optional<PreparedChat> prepare_native(const EngineTemplate &engine, const C
         if (!made.holds) return {};
         made.format.name = choice.none ? "text" : "native";
         return PreparedChat{std::move(made.prompt), std::move(made.format)};
-    } catch (const Error &) {
-        throw;
+    } catch (const Error &error) {
+        // Rendered without tools, it may go well.
+        if (error.status() != GPT4ALL_ERROR_TEMPLATE) throw;
+        return {};
     } catch (const std::bad_alloc &) {
         throw;
     } catch (const std::exception &) {
