@@ -38,6 +38,8 @@ OPTIONS = {
     "min_p": 0.0,
     "repeat_penalty": 1.0,
     "repeat_last_n": 0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
     "stop": (),
     "logit_bias": (),
     "grammar": None,
