@@ -77,28 +77,27 @@ public:
         }
     }
 
-    // The longest beginning that is in the format.
+    // All of it, or about the longest beginning that is in the format: the same one, however much follows.
     Reading read_beginning() {
-        Reading best = read(text_.size());
-        for (std::size_t low = 0, high = text_.size(); !best.fits && high > 0;) {
-            const std::size_t middle = character_before(low + (high - low) / 2, low);
-            Reading reading = read(middle);
-            if (!reading.fits) {
-                if (middle == low) break;
-                high = middle;
-            } else if (middle == low) {
-                best = std::move(reading);
-            } else {
-                low = middle;
-            }
+        Reading whole = read(text_.size());
+        if (whole.fits) return whole;
+        std::size_t step = 1, fitting = 0;
+        while (step <= text_.size() / 2) step *= 2;
+        for (; step > 0; step /= 2) {
+            if (step > text_.size() - fitting) continue;
+            const std::size_t length = character_before(fitting + step, fitting);
+            if (length > fitting && read(length).fits) fitting = length;
         }
-        return best;
+        return read(fitting);
     }
 
 private:
     // Where the character at `place` begins, but not before `least`.
     std::size_t character_before(std::size_t place, std::size_t least) const {
-        while (place > least && is_continuation(static_cast<unsigned char>(text_[place]))) place--;
+        const auto is_inside = [&](std::size_t i) {
+            return i < text_.size() && is_continuation(static_cast<unsigned char>(text_[i]));
+        };
+        while (place > least && is_inside(place)) place--;
         return place;
     }
 
