@@ -12,6 +12,7 @@ import asyncio
 import doctest
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ def test_example(name: str, smollm2: GPT4All, embedder: Embed4All) -> None:
     "page",
     [pytest.param(page, marks=[] if page.name == "README.md" else pytest.mark.slow, id=page.name) for page in pages()],
 )
+@pytest.mark.skipif(sys.platform == "win32", reason="the pages' commands are for a POSIX shell")
 def test_page(page: Page, stand_ins: dict[str, Path], catalogue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     host = catalogue.removesuffix("/models/models3.json")
     monkeypatch.setenv("HF_ENDPOINT", host)

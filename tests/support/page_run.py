@@ -94,6 +94,8 @@ class _Run:
         except Exception as error:
             self._error = error
             output.write("".join(traceback.format_exception_only(error)))
+            if sys.version_info < (3, 11):  # which shows no notes
+                output.write("\n".join(getattr(error, "__notes__", [])))
         self._written = self._out(output.getvalue())
 
     def _compare(self, place: str, block: Block) -> None:
