@@ -54,7 +54,7 @@ class Session:
 
     def answer(self, message: str) -> None:
         """Writes the answer to a message; Ctrl-C keeps what has come of it."""
-        from gpt4all.cli.terminal import AnswerWriter, write_aside
+        from gpt4all.cli.terminal import AnswerWriter, echo, write_aside
 
         writer = AnswerWriter()
         thinking = False
@@ -69,7 +69,7 @@ class Session:
             arguments["reasoning_callback"] = show_thinking
         text = ""
         try:
-            with closing(self.chat.generate(message, streaming=True, **arguments)) as stream:
+            with echo(False), closing(self.chat.generate(message, streaming=True, **arguments)) as stream:
                 for piece in stream:
                     if thinking:
                         thinking = False

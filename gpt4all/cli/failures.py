@@ -20,7 +20,8 @@ READER_LEFT = 141
 
 #: What the package's messages call things, and what a command line does.
 _HERE = (
-    ("expected_md5 or expected_sha256", "--md5 or --sha256"),
+    ("expected_md5", "--md5"),
+    ("expected_sha256", "--sha256"),
     ("call list_models() first", "run gpt4all models search first"),
     ("allow_download is False", "--offline keeps it from being fetched"),
     ("list_gpus()", "gpt4all doctor"),

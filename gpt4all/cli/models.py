@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from gpt4all import GPT4All
 
+    if options.model_path is not None and not os.path.isdir(options.model_path):
+        raise UsageError(f"--model-path {options.model_path} is not an existing directory")
     rows = [describe(model["path"], model) for model in GPT4All.list_local_models(options.model_path)]
     if options.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from gpt4all.cli.highlight import Highlighter
+
+if sys.platform != "win32":
+    import termios
 
 #: Control characters, all but line ends and tabs: with them a model's text could move the cursor, or worse.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
@@ -51,6 +54,29 @@ def write_aside(piece: str) -> None:
 def has_colours(stream: TextIO) -> bool:
     """Whether that is a terminal that shows them, and nobody has set ``NO_COLOR``."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+@contextlib.contextmanager
+def echo(on: bool) -> Iterator[None]:
+    """Whether the terminal shows what is typed meanwhile: in the midst of an answer it does not belong."""
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    # In lines, a Ctrl-D would be gone before the next prompt, which reads keys, could see it.
+    both = termios.ECHO | termios.ICANON
+    flags = before[3] | both if on else before[3] & ~both
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, [*before[:3], flags, *before[4:]])
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+
+
+def forget_typed(file: TextIO) -> None:
+    """Drops what was typed before a question came, and can be no answer to it."""
+    if sys.platform != "win32" and file.isatty():
+        termios.tcflush(file, termios.TCIFLUSH)
 
 
 def line_reader(words: list[str], *, keep_history: bool) -> Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt4all.cli.failures import UsageError
+from gpt4all.cli.terminal import echo, forget_typed
 
 if TYPE_CHECKING:
     from gpt4all import ToolCall
@@ -114,10 +116,9 @@ def _visible(value: Any) -> str:
 
 def _ask(question: str) -> str:
     """A line of the user's, also where a pipe has the prompt; nothing at the end."""
-    print(question, end="", file=sys.stderr, flush=True)
-    if sys.stdin.isatty():
-        return sys.stdin.readline()
-    with _open_terminal() as terminal:
+    with echo(True), contextlib.nullcontext(sys.stdin) if sys.stdin.isatty() else _open_terminal() as terminal:
+        forget_typed(terminal)
+        print(question, end="", file=sys.stderr, flush=True)
         return str(terminal.readline())
 
 

@@ -34,7 +34,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GPT4ALL_", "XDG_", "PYTEST"))}
     home = tmp_path / "home"
     home.mkdir()
-    return {**kept, "HOME": str(home), "TERM": "xterm", "GPT4ALL_MODEL_DIR": str(tmp_path / "models")}
+    own = {"HOME": str(home), "TERM": "xterm", "GPT4ALL_MODEL_DIR": str(tmp_path / "models")}
+    # prompt_toolkit asks a terminal where its cursor is, and nobody here answers.
+    return {**kept, **own, "PROMPT_TOOLKIT_NO_CPR": "1"}
 
 
 @pytest.fixture

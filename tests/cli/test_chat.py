@@ -22,8 +22,6 @@ def chat(
     request: pytest.FixtureRequest, terminal: OpenTerminal, environment: dict[str, str], tmp_path: Path
 ) -> OpenTerminal:
     """``chat(model, *words)`` begins one, and waits for the prompt."""
-    # Nobody here answers what a terminal would be asked.
-    environment["PROMPT_TOOLKIT_NO_CPR"] = "1"
     if request.param == "plain":
         # Found before the one that is installed.
         (tmp_path / "without").mkdir()
@@ -69,6 +67,27 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(chat: OpenTerminal, fake_mo
     talk.wait_for("\n>")
     say(talk, "And now?", " again")
     leave(talk)
+
+
+def test_what_is_typed_during_an_answer_is_the_next_message(chat: OpenTerminal, fake_model: FakeModel) -> None:
+    talk = chat(fake_model(" first", *[" more"] * 1000, " last", END, TURN, " again", END, delay_us=2000))
+    talk.type("Go\r")
+    talk.wait_for(" first more")
+    talk.type("the next\r")
+    assert "the next" not in talk.wait_for(" last")
+    talk.wait_for("the next")
+    talk.wait_for(" again")
+    talk.wait_for("\n>")
+    leave(talk)
+
+
+def test_ctrl_d_during_an_answer_leaves_after_it(chat: OpenTerminal, fake_model: FakeModel) -> None:
+    talk = chat(fake_model(" first", *[" more"] * 1000, " last", END, delay_us=2000))
+    talk.type("Go\r")
+    talk.wait_for(" first more")
+    talk.type("\x04")
+    talk.wait_for(" last")
+    assert talk.end() == 0
 
 
 def test_ctrl_c_at_the_prompt_takes_the_line_away(chat: OpenTerminal, fake_model: FakeModel) -> None:

@@ -112,6 +112,7 @@ def test_verify_and_delete(command: RunCommand, folder: Path) -> None:
     unknown = command("models", "verify", "mine.gguf")
     assert unknown.status == 2
     assert "give --md5 or --sha256" in unknown.err
+    assert "--md5 must be 32" in command("models", "verify", "mine.gguf", "--md5", "zz").err
     assert command("models", "verify", "mine.gguf", "--md5", "0" * 32).status == 1
     assert command("models", "verify", "mine.gguf", "--md5", "cc8fd4bbf0b0f15b0c6cc6ebd2eeee7e").status == 1
     refused = command("models", "delete", "mine.gguf")
@@ -123,7 +124,9 @@ def test_verify_and_delete(command: RunCommand, folder: Path) -> None:
     assert command("models", "delete", "mine.gguf", "--yes").status == 3
 
 
-@pytest.mark.parametrize("words", [(), ("mend",), ("info",), ("info", "no-such.gguf"), ("info", "..")])
+@pytest.mark.parametrize(
+    "words", [(), ("mend",), ("info",), ("info", "no-such.gguf"), ("info", ".."), ("list", "--model-path", "no-such")]
+)
 def test_mistakes(command: RunCommand, words: tuple[str, ...]) -> None:
     done = command("models", *words)
     assert done.status in (2, 3)
