@@ -24,6 +24,7 @@ enum Fault : int32_t {
     REMOVE_FAILS, // of positions
     SAVE_FAILS,   // of a sequence, as a copy
     LOAD_FAILS,   // of such a copy
+    REMOVE_TOO_MUCH,
     N_FAULTS,
 };
 
@@ -70,7 +71,9 @@ bool __real_llama_memory_seq_rm(llama_memory_t memory, llama_seq_id id, llama_po
 bool __wrap_llama_memory_seq_rm(llama_memory_t memory, llama_seq_id id, llama_pos first, llama_pos last) {
     // Whole sequences can always go.
     const bool part = first > 0 || last >= 0;
-    return !(part && hits(REMOVE_FAILS)) && __real_llama_memory_seq_rm(memory, id, first, last);
+    if (part && hits(REMOVE_FAILS)) return false;
+    if (first > 2 && hits(REMOVE_TOO_MUCH)) first -= 2;
+    return __real_llama_memory_seq_rm(memory, id, first, last);
 }
 
 std::size_t __real_llama_state_seq_get_data(struct llama_context *context, uint8_t *to, std::size_t size,

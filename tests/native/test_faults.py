@@ -160,7 +160,7 @@ def test_an_engine_that_gives_up_ends_all(library: FaultyLibrary, model: Model) 
     assert all("asked for by a test" in run.message for run in runs)
 
 
-@pytest.mark.parametrize("fault", [Fault.REMOVE_FAILS, Fault.SAVE_FAILS, Fault.LOAD_FAILS])
+@pytest.mark.parametrize("fault", [Fault.REMOVE_FAILS, Fault.SAVE_FAILS, Fault.LOAD_FAILS, Fault.REMOVE_TOO_MUCH])
 def test_a_memory_that_cannot_do_what_it_should_is_computed_again(
     library: FaultyLibrary, path: Path, alone: list[Run], fault: Fault
 ) -> None:

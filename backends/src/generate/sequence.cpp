@@ -58,6 +58,8 @@ bool Sequence::take_back(std::size_t n) {
     if (n == 0 || (n == held_.checkpoint && !restore_checkpoint())) return false;
     llama_memory_t memory = llama_get_memory(model_.context.get());
     if (!llama_memory_seq_rm(memory, id_, static_cast<llama_pos>(n), -1)) return false;
+    // Where the memory has lost more than was taken for known, all is computed again.
+    if (llama_memory_seq_pos_max(memory, id_) + 1 != static_cast<llama_pos>(n)) return false;
     held_.tokens.resize(n);
     held_.exact = std::min(held_.exact, n);
     if (held_.checkpoint > n) drop_checkpoint();

@@ -31,6 +31,7 @@ class Fault(IntEnum):
     REMOVE_FAILS = 7
     SAVE_FAILS = 8
     LOAD_FAILS = 9
+    REMOVE_TOO_MUCH = 10
 
 
 class FaultyLibrary(Library):
