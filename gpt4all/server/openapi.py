@@ -239,7 +239,7 @@ def description(settings: Settings) -> dict[str, Any]:
     for path, (summary, body) in _bodies(settings).items():
         done = _response("done")
         if "stream" in body["properties"]:
-            done["content"]["text/event-stream"] = {"schema": _TEXT}
+            done["content"]["text/event-stream"] = {}
         paths[path] = {
             "post": {
                 "summary": summary,
