@@ -114,6 +114,6 @@ list(FILTER GPT4ALL_CPU_TARGETS INCLUDE REGEX "^ggml-cpu")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   foreach(target ${GPT4ALL_CPU_TARGETS})
     target_compile_options(${target} PRIVATE
-      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include ${CMAKE_CURRENT_SOURCE_DIR}/cmake/amx_tile_config.h>")
+      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include \"${CMAKE_CURRENT_SOURCE_DIR}/cmake/amx_tile_config.h\">")
   endforeach()
 endif()

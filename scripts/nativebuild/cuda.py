@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _cublas_of_wheel(version: tuple[int, int]) -> dict[str, str]:
     name = "nvidia-cublas" if version >= (13, 0) else f"nvidia-cublas-cu{version[0]}"
     root = _unpack("cublas", [name], version)
     return {
-        "CMAKE_CUDA_FLAGS": f"-isystem {root / 'include'}",
+        "CMAKE_CUDA_FLAGS": f"-isystem {shlex.quote(str(root / 'include'))}",
         "CUDA_cublas_LIBRARY": str(root / "lib" / f"libcublas.so.{version[0]}"),
         "CUDA_cublasLt_LIBRARY": str(root / "lib" / f"libcublasLt.so.{version[0]}"),
     }
