@@ -65,7 +65,8 @@ if(UNIX AND NOT APPLE)
     endif()
   endif()
 endif()
-if(GPT4ALL_TARGET AND APPLE)
+if(GPT4ALL_TARGET AND NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  # Without this the cross compiler's linkers also keep what nobody uses, on Windows 3 MB of a wheel.
   add_link_options(-s)
 endif()
 
