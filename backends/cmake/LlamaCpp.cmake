@@ -104,6 +104,10 @@ if(GPT4ALL_ALL_CPU_VARIANTS)
     if(WIN32)
       set_target_properties(${target} PROPERTIES PREFIX "") # what ggml looks for, whatever the compiler's custom
     endif()
+    if(APPLE AND GPT4ALL_TARGET)
+      # The cross compiler makes a library of a bundle, and calls it by the place where it was built.
+      target_link_options(${target} PRIVATE "SHELL:-install_name @rpath/$<TARGET_FILE_NAME:${target}>")
+    endif()
     gpt4all_limit_exports(${target} exports_module.map)
     list(APPEND GPT4ALL_GGML_TARGETS ${target})
   endforeach()

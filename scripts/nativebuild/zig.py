@@ -56,11 +56,24 @@ _SCRIPTS = {
 
 # libc++ takes types of one name for one type only where they are one object. Each of our libraries has its own hidden
 # libc++, so that std::bad_alloc thrown in one would not be std::bad_alloc in another; GCC compares names.
-_TYPEINFO_BEFORE = """\
+_TYPEINFO = """\
 #        else
 #          define _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION 1
 """
-_TYPEINFO_AFTER = _TYPEINFO_BEFORE.replace("IMPLEMENTATION 1", "IMPLEMENTATION 2")
+# Clang declares operator new and delete for all the world, and zig's linker knows no list of what a library for macOS
+# may let out: the assembler hides them, else dyld would put one library's in the place of all others'.
+_END_OF_NEW = "// ------------------ END COPY ------------------\n"
+_PLACED = ("", "RKSt9nothrow_t", "St11align_val_t", "St11align_val_tRKSt9nothrow_t")
+_OPERATORS = (
+    *(f"_Zn{kind}m{rest}" for kind in "wa" for rest in _PLACED),
+    *(f"_Zd{kind}Pv{rest}" for kind in "la" for rest in (*_PLACED, "m", "mSt11align_val_t")),
+)
+_HIDDEN = "".join(f'__asm__(".private_extern _{name}");\n' for name in _OPERATORS)
+#: What is changed in libc++: the file, a text in it, and what stands there instead.
+_CHANGES = (
+    ("include/typeinfo", _TYPEINFO, _TYPEINFO.replace("IMPLEMENTATION 1", "IMPLEMENTATION 2")),
+    ("src/new.cpp", _END_OF_NEW, f"#ifdef __APPLE__\n{_HIDDEN}#endif\n"),
+)
 
 
 class ZigTools:
@@ -100,7 +113,7 @@ def zig_tools(target: Target) -> ZigTools:
 
 
 def _installed() -> Path:
-    """zig in an environment of its own, with the change to libc++ above."""
+    """zig in an environment of its own, with the changes to libc++ above."""
     if sys.platform == "win32":
         raise BuildError("wheels for other platforms are made on Linux or macOS")
     venv = cache_dir() / f"zig-{VERSION}-py{sys.version_info.major}.{sys.version_info.minor}"
@@ -112,12 +125,8 @@ def _installed() -> Path:
             package = _package(python)
         if package is None:
             raise BuildError(f"ziglang {VERSION} does not have the form that was expected")
-        typeinfo = package / "lib" / "libcxx" / "include" / "typeinfo"
-        text = typeinfo.read_text(encoding="utf-8")
-        if _TYPEINFO_AFTER not in text:
-            if text.count(_TYPEINFO_BEFORE) != 1:
-                raise BuildError(f"{typeinfo} has not the lines that are to be changed; was zig's version moved?")
-            typeinfo.write_text(text.replace(_TYPEINFO_BEFORE, _TYPEINFO_AFTER), encoding="utf-8")
+        for name, before, after in _CHANGES:
+            _change(package / "lib" / "libcxx" / name, before, after)
     return package / "zig"
 
 
@@ -125,3 +134,12 @@ def _package(python: Path) -> Path | None:
     venv = python.parent.parent
     found = next(iter(sorted(venv.glob("lib/python*/site-packages/ziglang"))), None)
     return found if found is not None and (found / "zig").exists() else None
+
+
+def _change(path: Path, before: str, after: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    if after in text:
+        return
+    if text.count(before) != 1:
+        raise BuildError(f"{path} has not the lines that are to be changed; was zig's version moved?")
+    path.write_text(text.replace(before, after), encoding="utf-8")

@@ -19,8 +19,9 @@ _WINDOWS = re.compile(r"(kernel32|advapi32|ntdll|bcrypt\w*|user32|shell32|ole32|
 _MACOS = re.compile(r"/usr/lib/lib(System\.B|c\+\+\.1|c\+\+abi|objc\.A)\.dylib|/System/Library/Frameworks/.+")
 # What ggml's own libraries let out to one another: C functions, nothing of C++.
 _ENGINE_SYMBOL = re.compile(r"(ggml|gguf|quantize|dequantize|iq2xs|iq3xs)_")
-# On Windows, where a name is looked for in one library and not in all, also the few C++ functions of its headers.
-_ENGINE_ON_WINDOWS = re.compile(rf"(_Z\d+)?{_ENGINE_SYMBOL.pattern}")
+# On Windows and macOS, where a name is looked for in one library and not in all, also the few C++ functions of its
+# headers.
+_ENGINE_OF_ONE_LIBRARY = re.compile(rf"(_Z\d+)?{_ENGINE_SYMBOL.pattern}")
 _BUILD_PATHS = re.compile(rb"/(?:home|root|tmp|build|work|Users)/[\w.@/+-]{3,80}")
 
 
@@ -43,15 +44,15 @@ def check_library(name: str, content: bytes, place: Place) -> Iterator[str]:
     if content.startswith(b"\x7fELF"):
         elf = read_elf(content, name)
         yield from _check_elf(name, elf, place)
-        yield from _check_exports(name, elf.exported, place)
+        yield from _check_exports(name, elf.exported, place, _ENGINE_SYMBOL)
     elif is_pe(content):
         pe = read_pe(content, name)
         yield from _check_pe(name, pe, place)
-        yield from _check_exports(name, pe.exported, place)
+        yield from _check_exports(name, pe.exported, place, _ENGINE_OF_ONE_LIBRARY)
     elif is_macho(content):
         mach = read_macho(content, name)
         yield from _check_macho(name, mach, place)
-        yield from _check_exports(name, mach.exported, place)
+        yield from _check_exports(name, mach.exported, place, _ENGINE_OF_ONE_LIBRARY)
     else:
         yield f"{name} is no library of a platform that is known"
 
@@ -93,14 +94,16 @@ def _check_macho(name: str, library: MachLibrary, place: Place) -> Iterator[str]
     for needed in library.needed:
         if needed.removeprefix("@rpath/") not in place.beside and not _MACOS.fullmatch(needed):
             yield f"{name} needs {needed}, which is neither in the wheel nor on every system"
+    if library.signed is False or (library.signed is None and library.machine == "arm64"):
+        yield f"{name} has no signature that fits, without which Apple's processors refuse it"
     if library.has_debug:
         yield f"{name} is not stripped"
 
 
-def _check_exports(name: str, exported: Set[str], place: Place) -> Iterator[str]:
+def _check_exports(name: str, exported: Set[str], place: Place, engine: re.Pattern[str]) -> Iterator[str]:
     if place.declared is None:
         for symbol_name in sorted(exported):
-            if not (_ENGINE_ON_WINDOWS if name.endswith(".dll") else _ENGINE_SYMBOL).match(symbol_name):
+            if not engine.match(symbol_name):
                 yield f"{name} exports {symbol_name}"
         return
     for missing in sorted(place.declared - exported):

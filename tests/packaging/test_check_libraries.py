@@ -62,6 +62,8 @@ def test_a_macos_library_that_is_sound() -> None:
         (build_macho(exports=sorted(DECLARED), needed=["/opt/lib/libomp.dylib"]), "needs /opt/lib/libomp.dylib"),
         (build_macho(exports=sorted(DECLARED), name="/opt/x.dylib"), "calls itself /opt/x.dylib"),
         (build_macho(exports=sorted(DECLARED), run_path="/opt"), "looks for libraries in '/opt'"),
+        (build_macho(exports=sorted(DECLARED), signed=False), "has no signature that fits"),
+        (build_macho(exports=sorted(DECLARED)).replace(b"\x0b", b"\x0c", 1), "has no signature that fits"),
     ],
 )
 def test_each_fault_of_a_macos_library(content: bytes, problem: str) -> None:
@@ -77,6 +79,13 @@ def test_a_module_lets_out_what_is_the_engines() -> None:
     assert found == "ggml.dll exports _ZNSt3__16vectorE"
     content = build_macho(name="", exports=["_ZNSt3__16vectorE"])
     assert problems("libggml-cpu-x64.so", content, module) == ["libggml-cpu-x64.so exports _ZNSt3__16vectorE"]
+    assert problems("libggml-cpu-x64.so", build_macho(name="", exports=exports), module) == []
+
+
+def test_what_nobody_signed_runs_on_macs_with_intel_alone() -> None:
+    content = build_macho(machine=0x01000007, exports=sorted(DECLARED), signed=False)
+    assert problems("libgpt4all-cpu.dylib", content) == []
+    assert read_macho(content).signed is None
 
 
 def test_what_is_no_library_is_named() -> None:
