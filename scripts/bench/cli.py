@@ -16,17 +16,19 @@ from nativebuild.report import say
 
 from bench.children import wait_until_quiet
 from bench.peers import Peers
+from bench.plots import write_plots
 from bench.report import as_json, figures_table, targets_table
-from bench.results import SUBJECTS, Results
+from bench.results import QUANTITIES, SUBJECTS, Results
 from bench.rows import ROWS
 from bench.run import Bench, Step
 from bench.subject import Subject, from_clone, from_wheel
 from bench.targets import judge
 
-__all__ = ["main"]
+__all__ = ["main", "too_wide"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NOISE_LIMIT = 0.1
+_SPREAD_LIMIT = 0.25
 _ATTEMPTS = 3
 
 _DESCRIPTION = """\
@@ -40,12 +42,16 @@ that makes llama-bench's own calls on the same libraries.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; the exit status is 1 when ``--check`` is given and a target was missed."""
+    """Measure; the exit status is 1 when ``--check`` is given and a target was missed, 2 when samples part too far."""
     options = _parser().parse_args(arguments)
     subject = from_wheel(options.wheel) if options.wheel else from_clone(options.backend_path)
     native = from_clone() if options.wheel else None
     bench = Bench(subject, Peers(), options.threads, native)
     results = _measure(bench, options)
+    if wide := too_wide(results, options.max_spread):
+        print("\nno report: samples of the same thing part too far; leave the machine alone, or take more rounds")
+        print("\n".join(wide))
+        return 2
     print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}")
     print(f"native build: {native.description}\n" if native else "")
     print(figures_table(results))
@@ -55,8 +61,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = as_json(results, _facts(subject, options))
     options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"\nsamples: {options.json}")
+    if options.plots is not None:
+        for plot in write_plots(results, options.plots):
+            print(f"picture: {plot}")
     missed = [verdict for verdict in judge(results) if verdict.missed]
     return 1 if options.check and missed else 0
+
+
+def too_wide(results: Results, limit: float) -> list[str]:
+    """Speeds whose samples part by more than the limit, each in a line."""
+    return [
+        f"{QUANTITIES[key].title}, {subject}: {spread:.0%}"
+        for key, by_subject in results.samples.items()
+        if QUANTITIES[key].more_is_better
+        for subject in by_subject
+        if (spread := results.spread(key, subject)) is not None and spread > limit
+    ]
 
 
 def _row_names(text: str) -> list[str]:
@@ -84,6 +104,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often everybody takes a turn (5)")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--json", type=Path, default=_ROOT / "build" / "bench.json", metavar="FILE")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw pictures, into this folder")
+    parser.add_argument(
+        "--max-spread",
+        type=float,
+        default=_SPREAD_LIMIT,
+        metavar="SHARE",
+        help="no report where the middle half of a speed's samples spans more of their median (%(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=_default_threads(), metavar="N", help="for every subject")
     parser.add_argument(
         "--max-wait", type=float, default=10, metavar="MINUTES", help="in all, for others to leave the machine alone"

@@ -9,13 +9,15 @@ from typing import Any
 __all__ = ["arguments", "batched_arguments", "batched_tokens_per_second", "tokens_per_second"]
 
 
-def arguments(program: Path, model: Path, *, threads: int, n_prompt: int, n_gen: int, repetitions: int) -> list[str]:
+def arguments(
+    program: Path, model: Path, *, threads: int, n_prompt: int, n_gen: int, n_batch: int, repetitions: int
+) -> list[str]:
     """A command for one test with this package's own settings: f16 KV cache, flash attention where it fits."""
     return [
         str(program),
         *("--model", str(model), "--threads", str(threads)),
         *("--n-prompt", str(n_prompt), "--n-gen", str(n_gen), "--repetitions", str(repetitions)),
-        *("--flash-attn", "auto", "--output", "json"),
+        *("--ubatch-size", str(n_batch), "--flash-attn", "auto", "--output", "json"),
     ]
 
 

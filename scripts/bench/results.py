@@ -20,12 +20,14 @@ __all__ = [
     "OURS",
     "OURS_ONE_THREAD",
     "QUANTITIES",
+    "SCALES",
     "SENTENCE_TRANSFORMERS",
     "SERVED_COUNTS",
     "SUBJECTS",
     "XLLAMACPP",
     "Quantity",
     "Results",
+    "Scale",
 ]
 
 OURS = "ours"
@@ -52,6 +54,25 @@ COUNTS = (1, 2, 4, 8, 16)
 SERVED_COUNTS = (1, 4, 8, 16)
 #: The models that many callers use, by their keys in quantities.
 MODELS_TOGETHER = {"smollm2": "SmolLM2", "gemma3": "Gemma 3"}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a speed is measured against."""
+
+    title: str
+    axis: str
+    values: tuple[int, ...]
+
+
+#: The last prompt leaves room for the answer in a context of 8,192 tokens.
+SCALES = {
+    "prompt": Scale("prompt", "tokens of the prompt", (16, 64, 256, 1024, 2048, 8128)),
+    "batch": Scale("prompt of 512 tokens", "tokens computed at once", (32, 128, 512)),
+    "answer": Scale("generation", "tokens of the answer", (16, 128, 512, 2048)),
+    "threads": Scale("generation", "threads", (1, 2, 4, 8)),
+    "model": Scale("generation", "millions of parameters", (135, 270, 1100)),
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,12 @@ def _together() -> Iterator[Quantity]:
     yield Quantity("busy.prompt", "busy machine, prompt of 512 tokens", "tokens/s", True, "best")
 
 
+def _scaling() -> Iterator[Quantity]:
+    for name, scale in SCALES.items():
+        for value in scale.values:
+            yield Quantity(f"scale.{name}.{value}", f"{scale.title}, {scale.axis} {value}", "tokens/s", True, "best")
+
+
 QUANTITIES = {
     quantity.key: quantity
     for quantity in (
@@ -112,6 +139,7 @@ QUANTITIES = {
         Quantity("embed", "embeddings, 256 mixed texts in one call", "texts/s", True, "best"),
         Quantity("embed.single", "embeddings, one by one", "texts/s", True, "best"),
         *_together(),
+        *_scaling(),
         Quantity("stress.generate", "growth over the last half of the generate calls", "%", False, "worst"),
         Quantity("stress.load", "growth over the last half of the load/close cycles", "%", False, "worst"),
     )
@@ -142,6 +170,14 @@ class Results:
         """Ours divided by the peer's."""
         ours, theirs = self.value(key), self.value(key, peer)
         return None if ours is None or not theirs else ours / theirs
+
+    def spread(self, key: str, subject: str) -> float | None:
+        """How far the middle half of the samples reaches, as a share of their median; ``None`` for fewer than three."""
+        samples = self.samples.get(key, {}).get(subject, [])
+        if len(samples) < 3:
+            return None
+        low, middle, high = statistics.quantiles(samples, n=4)
+        return (high - low) / abs(middle) if middle else None
 
     def subjects(self) -> list[str]:
         """Those measured, ours first, in the order they are compared in."""

@@ -20,6 +20,7 @@ from bench.results import (
     SENTENCE_TRANSFORMERS,
 )
 from bench.run import N_NEW, Bench, Row, Step, Values
+from bench.scaling import scaling
 from bench.together import ROWS_TOGETHER
 
 __all__ = ["ROWS"]
@@ -141,5 +142,6 @@ ROWS: dict[str, Row] = {
     "token-overhead": _token_overhead,
     "embed": _embed,
     **ROWS_TOGETHER,
+    "scaling": scaling,
     "stress": _stress,
 }

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from nativebuild.venvs import child_environment
@@ -82,10 +83,25 @@ class Bench:
     def python_peer(self, spec: Mapping[str, Any]) -> tuple[Values, Child]:
         return run_driver(self.peers.llama_cpp_python, "llama_cpp_python", spec, child_environment())
 
-    def llama_bench(self, key: str, n_prompt: int, n_gen: int) -> tuple[Values, Child]:
+    def llama_bench(
+        self,
+        key: str,
+        n_prompt: int,
+        n_gen: int,
+        *,
+        model: Path | None = None,
+        threads: int | None = None,
+        n_batch: int = 512,
+        repetitions: int | None = None,
+    ) -> tuple[Values, Child]:
         sizes = {"n_prompt": n_prompt, "n_gen": n_gen}
         command = llama_bench.arguments(
-            self.peers.tools / "llama-bench", self.peers.model, threads=self.threads, repetitions=self.repeat, **sizes
+            self.peers.tools / "llama-bench",
+            model or self.peers.model,
+            threads=threads or self.threads,
+            n_batch=n_batch,
+            repetitions=repetitions or self.repeat,
+            **sizes,
         )
         child = run_child(command, child_environment())
         return {key: llama_bench.tokens_per_second(child.output, **sizes)}, child

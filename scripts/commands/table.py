@@ -50,7 +50,7 @@ GROUPS = {
         "gpu": Command("gpucheck.cli", "whether cuda or kompute works on this machine's GPU", ("test-models",)),
     },
     "measuring": {
-        "bench": Command("bench.cli", "this package beside its peers", ("test-models",)),
+        "bench": Command("bench.cli", "this package beside its peers", ("test-models", "bench")),
         "bench-peers": Command("bench.peers", "build and fetch the peers; bench does it where needed"),
         "bench-embeddings": Command("bench.embeddings", "how embedding scales with texts, lengths and threads", ()),
         "bench-vectors": Command("bench.vectors", "vectors beside those of sentence-transformers", ("test-models",)),

@@ -11,8 +11,10 @@ from typing import Any, cast
 import pytest
 from bench import llama_bench, rows, together
 from bench.children import Child, Spinners
+from bench.cli import too_wide
 from bench.drivers.mixed_load import mixed_load, percentile
 from bench.peers import Peers
+from bench.plots import write_plots
 from bench.report import as_json, figures_table, number, targets_table
 from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, NATIVE, OURS, QUANTITIES, Quantity, Results
 from bench.run import Bench
@@ -172,6 +174,25 @@ def test_json_keeps_the_samples(results: Results) -> None:
     assert {"quantity": "import", "target": "≤ 60 ms", "measured": 44.0, "verdict": "ok"} in report["targets"]
 
 
+def test_samples_that_part_too_far_are_named(results: Results) -> None:
+    assert results.spread("generation.greedy", OURS) is None
+    results.add(OURS, {"generation.greedy": [90.0, 98.0]})
+    results.add(LLAMA_BENCH, {"generation.greedy": [100.0, 150.0, 60.0]})
+    assert results.spread("generation.greedy", OURS) == pytest.approx(8 / 94)
+    assert too_wide(results, 0.25) == ["generation, greedy, llama.cpp: 55%"]
+    assert too_wide(results, 0.6) == []
+
+
+def test_pictures_are_drawn_of_what_was_measured(results: Results, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    results.add(OURS, {"scale.prompt.16": [700.0, 710.0], "scale.prompt.1024": [800.0]})
+    results.add(LLAMA_BENCH, {"scale.prompt.16": [690.0]})
+    results.add(OURS, {"many.smollm2.1": [200.0], "many.smollm2.4": [400.0, 500.0]})
+    written = write_plots(results, tmp_path / "new")
+    assert [path.name for path in written] == ["prompt.png", "many-smollm2.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [(0.0, "0"), (0.456, "0.46"), (12.34, "12.3"), (1234.5, "1234"), (-0.25, "-0.25")]
 )
@@ -180,11 +201,14 @@ def test_number(value: float, expected: str) -> None:
 
 
 def test_llama_bench_command() -> None:
-    command = llama_bench.arguments(Path("bench"), Path("m.gguf"), threads=3, n_prompt=0, n_gen=128, repetitions=2)
+    command = llama_bench.arguments(
+        Path("bench"), Path("m.gguf"), threads=3, n_prompt=0, n_gen=128, n_batch=64, repetitions=2
+    )
     assert command[0] == "bench"
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options["--threads"] == "3"
     assert (options["--n-prompt"], options["--n-gen"]) == ("0", "128")
+    assert options["--ubatch-size"] == "64"
     assert options["--output"] == "json"
 
 

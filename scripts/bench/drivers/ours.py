@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import statistics
@@ -49,6 +50,8 @@ def generation(spec: Spec) -> Values:
     """From the first piece to the end of the stream: one decoded token fewer than there are."""
     model = _load(spec)
     options: Any = {"temp": 0} if spec["greedy"] else {}
+    if "end_tokens" in spec:
+        options |= {"stop": [], "logit_bias": dict.fromkeys(spec["end_tokens"], -math.inf)}
 
     def one(index: int) -> float:
         for seed in range(index, index + 100, 10):
@@ -71,7 +74,10 @@ def prompt(spec: Spec) -> Values:
 
     def one(index: int) -> float:
         started = time.perf_counter()
-        first, _, _ = first_and_last(model.generate(spec["prompts"][index], max_tokens=1, temp=0, streaming=True))
+        stream = model.generate(
+            spec["prompts"][index], max_tokens=1, temp=0, streaming=True, n_batch=spec.get("n_batch", 512)
+        )
+        first, _, _ = first_and_last(stream)
         outcome = model.last_generation
         if outcome is None or outcome.prompt_tokens - outcome.cached_tokens != spec["n_prompt"]:
             raise ValueError("the prompt was not computed as a whole")
