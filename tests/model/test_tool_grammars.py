@@ -114,3 +114,18 @@ def test_drawn_calls_in_all_forms(model: NativeModel, name: str) -> None:
     assert len(paths) > 60
     for path in paths:
         check(model, path.read_text(encoding="utf-8"), name, range(4))
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("family", KINDS)
+def test_a_megabyte_of_anything_has_a_reading(model: NativeModel, family: str, partial: bool) -> None:
+    """Reading has a bound of steps for each byte, and of depth."""
+    tools = [tool.definition() for tool in read_tools([{"function": {"name": "f", "parameters": SCHEMAS["numbers"]}}])]
+    template = (template_directory() / f"{family}.jinja").read_text(encoding="utf-8")
+    described = {"tools": tools, "choice": "auto", "parallel": True}
+    _, chat = model.prepare_chat([{"role": "user", "content": "Go."}], described, template)
+    trigger = (chat.describe()["triggers"] or ["<|channel|>"])[0]
+    call = trigger + '{"name": "f", "arguments": {"days": '
+    for text in ("a", "<", trigger, trigger[:-1], call, call + "[" * 100_000, call + '"\\u00e9'):
+        read = chat.parse(text * (1_000_000 // len(text)), partial=partial)
+        assert not any(call["complete"] for call in read["tool_calls"])
