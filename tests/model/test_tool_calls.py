@@ -8,11 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
 
 from gpt4all._native.backend import NativeModel, load_backend
 from gpt4all._native.callbacks import CancelFlag
 from gpt4all.grammars.json_schema import schema_grammar
+from gpt4all.tools.toolbox import read_tools
 from tests.support.chat.reference import template_directory
 from tests.support.load_options import load_options
 
@@ -128,6 +130,35 @@ def test_what_a_model_calls_of_its_own_accord_is_of_the_schema(model: NativeMode
     for call in read["tool_calls"]:
         if call["complete"]:
             check(call)
+
+
+PLAN = {
+    "type": "object",
+    "properties": {
+        "days": {"type": "integer", "minimum": 1, "maximum": 30},
+        "warm": {"type": "boolean"},
+        "place": {"type": "object", "properties": {"x": {"enum": [1, 2]}}, "required": ["x"]},
+        "share": {"enum": [0.5, 1.5]},
+    },
+    "required": ["days", "warm", "place"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Qwen3-Coder", "GLM-4.6", "openbmb-MiniCPM5-1B", "ByteDance-Seed-OSS", "inclusionai-ling-3.0-flash"),
+        *("Apertus-8B-Instruct", "meetkai-functionary-medium-v3.1", "GigaChat3.1-10B-A1.8B"),
+    ],
+)
+def test_each_form_holds_to_numbers_and_objects(model: NativeModel, name: str) -> None:
+    template = (template_directory() / f"{name}.jinja").read_text(encoding="utf-8")
+    [planned] = read_tools([{"function": {"name": "plan", "description": "Plans a trip.", "parameters": PLAN}}])
+    [call] = answer(model, "required", 1, template, [planned.definition()])["tool_calls"]
+    assert (call["name"], call["complete"]) == ("plan", True)
+    jsonschema.validate(json.loads(call["arguments"]), PLAN)
 
 
 #: Calls begin with a token of its own, which a bias can ask for.
