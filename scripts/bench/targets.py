@@ -68,7 +68,8 @@ def _together() -> Iterator[Target]:
         for count in COUNTS:
             yield Target(f"many.{key}.{count}", True, 0.95, LLAMA_BENCH)
         for count in SERVED_COUNTS:
-            yield Target(f"served.{key}.{count}", True, 1, LLAMA_SERVER)
+            for peer in (LLAMA_SERVER, XLLAMACPP):
+                yield Target(f"served.{key}.{count}", True, 1, peer)
         for peer in (LLAMA_SERVER, XLLAMACPP):
             for figure in ("total", "first", "first.p95"):
                 yield Target(f"mixed.{key}.{figure}", False, 1, peer)

@@ -145,6 +145,7 @@ def _served(bench: Bench) -> Iterator[Step]:
                 "served",
                 key=f"served.{model.key}.{count}",
                 n_parallel=count,
+                n_batch=N_BATCH,
                 requests=[{"at": 0, "prompt": prompt, "n_new": N_NEW} for prompt in prompts[:count]],
                 request={
                     "model": model.path.stem,
@@ -155,6 +156,7 @@ def _served(bench: Bench) -> Iterator[Step]:
             )
             yield Step(OURS, partial(_our_server, bench, spec))
             yield Step(LLAMA_SERVER, partial(_llama_server, bench, spec))
+            yield Step(XLLAMACPP, partial(_xllamacpp, bench, spec))
 
 
 def _question(bench: Bench) -> Iterator[Step]:

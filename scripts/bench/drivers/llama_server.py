@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from bench.drivers.common import Spec, Values, main
-from bench.drivers.mixed_load import mixed_load
+from bench.drivers.mixed_load import mixed_load, throughput
 
 _HOST = "127.0.0.1"
 _PATIENCE = 120
@@ -58,9 +58,7 @@ def served(spec: Spec) -> Values:
                     raise ValueError(f"the server answered with status {response.status}")
                 return int(usage["completion_tokens"])
 
-        values = mixed_load(spec["key"], spec["requests"], ask)
-        n_tokens = sum(request["n_new"] for request in spec["requests"])
-        return {spec["key"]: [n_tokens / seconds for seconds in values[f"{spec['key']}.total"]]}
+        return throughput(spec["key"], spec["requests"], ask)
 
 
 @contextmanager

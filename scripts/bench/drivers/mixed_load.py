@@ -59,6 +59,12 @@ def mixed_load(key: str, requests: Sequence[Mapping[str, Any]], ask: Ask) -> Val
     }
 
 
+def throughput(key: str, requests: Sequence[Mapping[str, Any]], ask: Ask) -> Values:
+    """Tokens per second of all requests together, from the first arrival to the last token."""
+    (seconds,) = mixed_load(key, requests, ask)[f"{key}.total"]
+    return {key: [sum(request["n_new"] for request in requests) / seconds]}
+
+
 def percentile(ascending: Sequence[float], share: float) -> float:
     """The least value that at least this share of all does not exceed."""
     return ascending[max(0, math.ceil(share * len(ascending)) - 1)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.drivers.common import Spec, Values, main
-from bench.drivers.mixed_load import mixed_load
+from bench.drivers.mixed_load import Ask, mixed_load, throughput
 
 
 def _load(spec: Spec) -> Any:
@@ -26,6 +26,15 @@ def _load(spec: Spec) -> Any:
 
 
 def mixed(spec: Spec) -> Values:
+    return mixed_load(spec["key"], spec["requests"], _ask(spec))
+
+
+def served(spec: Spec) -> Values:
+    """Tokens per second of callers that ask at the same time, without HTTP between."""
+    return throughput(spec["key"], spec["requests"], _ask(spec))
+
+
+def _ask(spec: Spec) -> Ask:
     server = _load(spec)
 
     def ask(prompt: str, n_new: int, on_first: Callable[[], None]) -> int:
@@ -44,8 +53,8 @@ def mixed(spec: Spec) -> Values:
             raise ValueError(f"xllamacpp gave no answer: {chunks[-1:]}")
         return int(chunks[-1]["usage"]["completion_tokens"])
 
-    return mixed_load(spec["key"], spec["requests"], ask)
+    return ask
 
 
 if __name__ == "__main__":
-    sys.exit(main({"mixed": mixed}))
+    sys.exit(main({"mixed": mixed, "served": served}))
