@@ -73,6 +73,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/api/text.cpp
   src/base/guard.cpp
   src/base/log.cpp
+  src/base/waiting.cpp
   src/chat/answer_format.cpp
   src/chat/answer_reader.cpp
   src/chat/common_support.cpp
@@ -91,6 +92,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/engine/memory_need.cpp
   src/engine/placement.cpp
   src/engine/start.cpp
+  src/engine/thread_count.cpp
   src/engine/thread_pool.cpp
   src/generate/logprobs.cpp
   src/generate/options.cpp

@@ -110,6 +110,7 @@ def _together() -> Iterator[Quantity]:
         yield Quantity(f"idle.{key}", f"{name}, 15 more sequences, idle", "MB", False, "median")
     yield Quantity("busy.generation", "busy machine, generation", "tokens/s", True, "best")
     yield Quantity("busy.prompt", "busy machine, prompt of 512 tokens", "tokens/s", True, "best")
+    yield Quantity("busy.embed", "busy machine, sentences one by one", "texts/s", True, "best")
 
 
 def _scaling() -> Iterator[Quantity]:

@@ -78,6 +78,7 @@ def _together() -> Iterator[Target]:
         yield Target(f"idle.{key}", False, 1.03, COMPUTED)
     yield Target("busy.generation", True, 0.7, OURS_ONE_THREAD)
     yield Target("busy.prompt", True, 0.7, OURS_ONE_THREAD)
+    yield Target("busy.embed", True, 0.7, OURS_ONE_THREAD)
 
 
 #: Where a wheel is measured beside the native build.

@@ -185,7 +185,8 @@ def _busy(bench: Bench) -> Iterator[Step]:
     generation = bench.spec("generation", key="busy.generation", greedy=True, n_tokens=N_BUSY)
     prompts = bench.prompts([N_BATCH] * bench.repeat)
     prompt = bench.spec("prompt", key="busy.prompt", n_prompt=N_BATCH, prompts=prompts)
-    for spec in (generation, prompt):
+    texts = bench.spec("embed_each", key="busy.embed", model=str(test_model("minilm")), n_texts=N_BUSY)
+    for spec in (generation, prompt, texts):
         yield Step(OURS, partial(amid_others, {**spec, "threads": None}))
         yield Step(OURS_ONE_THREAD, partial(amid_others, {**spec, "threads": 1}))
 

@@ -103,6 +103,7 @@ void Embedder::set_threads(int32_t n_threads) {
     lanes_.clear();
     pool_ = std::move(fresh);
     n_threads_ = n_threads;
+    threads_together_ = ThreadCount(n_threads);
 }
 
 int64_t Embedder::bytes_on_gpus() const {
@@ -147,9 +148,8 @@ void Embedder::run_together(Queue &queue, std::size_t n_batches) {
     try {
         EmbedLane &only = lane(0);
         only.fit(queue.work.batches.front().n_tokens);
-        only.use_threads(pool_.get(), n_threads_);
         while (const EmbedBatch *batch = queue.take(n_batches)) {
-            if (!only.compute(*batch, queue.work)) return;
+            if (!compute_together(*batch, queue.work)) return;
             queue.count_done();
         }
     } catch (const EngineAbort &) {
@@ -157,6 +157,20 @@ void Embedder::run_together(Queue &queue, std::size_t n_batches) {
     } catch (...) {
         queue.fail(false);
     }
+}
+
+// With as many threads as do well.
+bool Embedder::compute_together(const EmbedBatch &batch, const EmbedWork &work) {
+    const auto compute = [&](int32_t n_threads) {
+        lane(0).use_threads(pool_.get(), n_threads);
+        return lane(0).compute(batch, work);
+    };
+    if (pool_ != nullptr) return compute_with(pool_.get(), threads_together_, compute);
+    const int64_t start = nanoseconds_now();
+    const bool done = compute(threads_together_.next(start));
+    const int64_t end = nanoseconds_now();
+    if (encoder_ != nullptr) threads_together_.computed(end, end - start, lane(0).computing());
+    return done;
 }
 
 void Embedder::run_side_by_side(Queue &queue, std::size_t n_lanes) {

@@ -36,12 +36,14 @@ private:
     static bool stopped(void *embedder);
     EmbedLane &lane(std::size_t index);
     void run_together(Queue &queue, std::size_t n_batches);
+    bool compute_together(const EmbedBatch &batch, const EmbedWork &work);
     void run_side_by_side(Queue &queue, std::size_t n_lanes);
 
     llama_model *weights_;
     EmbedSettings settings_;
     std::unique_ptr<BertEncoder> encoder_;
     int32_t n_threads_ = 0;
+    ThreadCount threads_together_{1};
     // Polled by the engine between graph nodes.
     const int32_t *cancel_ = nullptr;
     std::atomic<bool> stop_{false};

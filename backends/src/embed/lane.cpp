@@ -104,9 +104,10 @@ bool EmbedLane::encode(const EmbedBatch &batch, const EmbedWork &work) {
     }
     const auto stopped = [this] { return stops_(stops_data_); };
     BertTeam team(n_threads_);
-    if (!encoder_->embed(tokens.data(), lengths.data(), lengths.size(), rows.data(), scratch_, team, stopped)) {
-        return false;
-    }
+    const bool done =
+        encoder_->embed(tokens.data(), lengths.data(), lengths.size(), rows.data(), scratch_, team, stopped);
+    computing_ = team.finish();
+    if (!done) return false;
     for (float *row : rows) copy_row(row, row, static_cast<int32_t>(width), work.normalize);
     return true;
 }

@@ -51,6 +51,9 @@ public:
     // Writes the rows of the batch. False when it was stopped.
     bool compute(const EmbedBatch &batch, const EmbedWork &work);
 
+    // Nanoseconds that an encoder's threads computed for the last batch, summed up.
+    int64_t computing() const { return computing_; }
+
     // Threads of `pool`, or the calling one alone where it is NULL.
     void use_threads(ggml_threadpool *pool, int32_t n_threads);
 
@@ -68,6 +71,7 @@ private:
     const BertEncoder *encoder_;
     BertEncoder::Scratch scratch_;
     std::size_t n_threads_ = 1;
+    int64_t computing_ = 0;
     ggml_abort_callback stops_;
     void *stops_data_;
     Context context_;

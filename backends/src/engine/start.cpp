@@ -82,7 +82,7 @@ void prepare() {
     check_cpu();
     const std::string module = "built-in";
 #endif
-    guard_computations();
+    hook_computations();
     llama_backend_init();
     cpu_module = with_instruction_sets(module);
 }

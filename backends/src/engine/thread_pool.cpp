@@ -1,14 +1,21 @@
 #include "engine/thread_pool.h"
 
 #include "base/guard.h"
+#include "base/waiting.h"
 
 #include "ggml-backend.h"
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 
 namespace gpt4all {
 namespace {
+
+// See backends/patches/10-thread-pool.patch.
+using SetWaiting = void (*)(int n_spins, int64_t spin_ns, void (*sleep)(void *word, int value),
+                            void (*wake)(void *word), int64_t (*cpu_time)());
+using GetUsage = void (*)(const ggml_threadpool *pool, int64_t *wall, int64_t *computing);
 
 // The CPU part of ggml may be a module, so its functions are looked up.
 template <class Function> Function cpu_function(const char *name) {
@@ -56,8 +63,20 @@ void FreeThreadPool::operator()(ggml_threadpool *pool) const {
     cpu_function<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool);
 }
 
-void guard_computations() {
+PoolUsage usage_of(const ggml_threadpool *pool) {
+    PoolUsage usage = {0, 0};
+    cpu_function<GetUsage>("ggml_threadpool_get_usage")(pool, &usage.wall, &usage.computing);
+    return usage;
+}
+
+int64_t nanoseconds_now() {
+    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void hook_computations() {
     cpu_function<decltype(&ggml_cpu_set_guard)>("ggml_cpu_set_guard")(run_guarded, leave_computation);
+    cpu_function<SetWaiting>("ggml_cpu_set_waiting")(spin_count(), SPIN_NANOSECONDS, sleep_while, wake_all,
+                                                     cpu_nanoseconds);
 }
 
 } // namespace gpt4all

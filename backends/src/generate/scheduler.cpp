@@ -199,10 +199,8 @@ void Scheduler::encode_prompt(Request &request) {
         return;
     }
     ErrorCapture errors;
-    model_.pool_used = true;
     shares_ = {{&request, 0, -1}};
-    const int32_t status =
-        llama_encode(model_.context.get(), llama_batch_get_one(prompt.data(), static_cast<int32_t>(prompt.size())));
+    const int32_t status = model_.encode(llama_batch_get_one(prompt.data(), static_cast<int32_t>(prompt.size())));
     shares_.clear();
     if (status != 0) {
         request.sequence()->forget();
@@ -286,8 +284,7 @@ void Scheduler::add_to_batch(Share &share) {
 void Scheduler::compute_batch() {
     ErrorCapture errors;
     last_row_ = -1;
-    model_.pool_used = true;
-    const int32_t status = llama_decode(model_.context.get(), batch_.view());
+    const int32_t status = model_.decode(batch_.view());
     if (status != 0) {
         repair();
         // All of the batch, that is, which ends with the next step.

@@ -129,6 +129,21 @@ void Model::set_threads(int32_t n_threads, int32_t n_threads_batch) {
     llama_set_n_threads(context.get(), n_threads, n_threads_batch);
     pool = std::move(fresh);
     pool_used = false;
+    token_threads_ = ThreadCount(n_threads);
+    prompt_threads_ = ThreadCount(n_threads_batch);
+}
+
+int32_t Model::decode(const llama_batch &batch) { return compute(llama_decode, batch); }
+
+int32_t Model::encode(const llama_batch &batch) { return compute(llama_encode, batch); }
+
+int32_t Model::compute(int32_t (*function)(llama_context *, llama_batch), const llama_batch &batch) {
+    ThreadCount &threads = batch.n_tokens > n_sequences ? prompt_threads_ : token_threads_;
+    pool_used = true;
+    return compute_with(pool.get(), threads, [&](int32_t n_threads) {
+        llama_set_n_threads(context.get(), n_threads, n_threads);
+        return function(context.get(), batch);
+    });
 }
 
 GrammarVocabulary &Model::words_for_grammars() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/owned.h"
+#include "engine/thread_count.h"
 #include "engine/thread_pool.h"
 #include "model/facts.h"
 
@@ -32,6 +33,10 @@ struct Model {
     bool can_shift() const { return has_trait(GPT4ALL_TRAIT_CAN_SHIFT); }
     bool has_trait(int32_t trait) const { return (facts.traits & trait) != 0; }
     void set_threads(int32_t n_threads, int32_t n_threads_batch);
+
+    // As llama_decode and llama_encode, with as many threads as do well.
+    int32_t decode(const llama_batch &batch);
+    int32_t encode(const llama_batch &batch);
 
     // Gives up the contexts, used no more, where what the engine was doing with them is unknown.
     void abandon();
@@ -68,6 +73,11 @@ private:
     std::mutex grammar_vocabulary_mutex_;
     std::unique_ptr<GrammarVocabulary> grammar_vocabulary_;
 
+    // Of single tokens and of prompts, which are worth more threads.
+    ThreadCount token_threads_{1};
+    ThreadCount prompt_threads_{1};
+
+    int32_t compute(int32_t (*function)(llama_context *, llama_batch), const llama_batch &batch);
     void load_weights(const char *path, const gpt4all_load_options &options);
     void make_context(const char *path, const gpt4all_load_options &options);
     void make_embedder(const gpt4all_load_options &options);

@@ -91,6 +91,22 @@ def embed(spec: Spec) -> Values:
         return embed_values(spec, model.embed)
 
 
+def embed_each(spec: Spec) -> Values:
+    """Short sentences, a call for each; the first ones until the number of threads is known."""
+    with Embed4All(spec["model"], n_threads=spec["threads"]) as model:
+
+        def one(index: int) -> float:
+            started = time.perf_counter()
+            for number in range(spec["n_texts"]):
+                model.embed(
+                    f"In round {index} sentence {number} tells of a castle by the sea and of its people in winter"
+                )
+            return float(spec["n_texts"]) / (time.perf_counter() - started)
+
+        one(-1)
+        return {spec["key"]: repeated(spec, one)}
+
+
 def load(spec: Spec) -> Values:
     started = time.perf_counter()
     model = _load(spec)
@@ -248,6 +264,7 @@ if __name__ == "__main__":
             {
                 "prompts": prompts,
                 "embed": embed,
+                "embed_each": embed_each,
                 "generation": generation,
                 "prompt": prompt,
                 "load": load,

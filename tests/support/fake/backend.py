@@ -31,6 +31,7 @@ TEXT_STREAM = NATIVE / "generate" / "text_stream.cpp"
 EXPORTS = ROOT / "backends" / "exports.map"
 C_TEST = ROOT / "backends" / "tests" / "test_abi.c"
 GRAMMAR_MASKS = ROOT / "backends" / "tests" / "grammar_masks.cpp"
+THREAD_COUNTS = ROOT / "backends" / "tests" / "thread_counts.cpp"
 FAIL_MALLOC = ROOT / "backends" / "tests" / "fail_malloc.c"
 INCLUDE = ROOT / "backends" / "include"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic")
@@ -142,6 +143,20 @@ def build_grammar_masks(program: Path) -> Path:
     sources = [*(NATIVE / "grammar").glob("*.cpp"), NATIVE / "tokens" / "vocabulary.cpp"]
     folders = (f"-I{NATIVE}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
     _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *folders, *map(str, sources), "-lstdc++", "-lm")
+    return program
+
+
+def build_thread_counts(program: Path) -> Path:
+    """Compile ``backends/tests/thread_counts.cpp`` with what it tests; returns the program."""
+    _compile(
+        THREAD_COUNTS,
+        program,
+        "-std=c++17",
+        f"-I{NATIVE}",
+        str(NATIVE / "engine" / "thread_count.cpp"),
+        "-lstdc++",
+        "-lm",
+    )
     return program
 
 

@@ -9,8 +9,8 @@
 
 namespace gpt4all {
 
-// A step of a sentence takes microseconds, so its threads wait for the next one
-// by polling, and exist only as long as the pass: nothing polls between calls.
+// A step of a sentence takes microseconds, so its threads spin for a moment before they sleep until the next one, and
+// exist only as long as the pass: nothing spins between calls.
 class BertTeam {
 public:
     // Of `n_threads` with the calling one, or as many as the system gives.
@@ -20,6 +20,9 @@ public:
     BertTeam &operator=(const BertTeam &) = delete;
 
     std::size_t size() const { return threads_.size() + 1; }
+
+    // Ends the other threads. Returns the nanoseconds that all have had processors and did not wait for each other.
+    int64_t finish();
 
     // Calls task(index, member) once for every index below `n`, in any order and
     // on any member, and returns when all calls have. A task must not throw.
@@ -45,6 +48,9 @@ private:
     // Does one task, if any is left.
     bool work(std::size_t member);
     void serve(std::size_t member);
+    // Until `done()`, which another member makes true and then calls wake().
+    template <class Done> void wait(const Done &done);
+    void wake();
 
     std::vector<std::thread> threads_;
     Job job_ = {};
@@ -54,6 +60,10 @@ private:
     std::atomic<uint64_t> tickets_{0};
     std::atomic<int64_t> undone_{0};
     std::atomic<bool> over_{false};
+    std::atomic<int32_t> n_sleeping_{0};
+    std::atomic<int32_t> n_woken_{0}; // what they sleep on
+    int32_t n_spins_;
+    std::atomic<int64_t> computing_{0};
 };
 
 } // namespace gpt4all
