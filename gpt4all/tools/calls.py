@@ -122,7 +122,7 @@ class ToolUse:
 
     def _answer(self, call: ToolCall) -> Generator[Callable[[], Any], Any, ToolCall]:
         if call.error is not None:
-            return dataclasses.replace(call, result=f"Error: {call.error}")
+            return dataclasses.replace(call, result=_as_text(f"Error: {call.error}"))
         if self.callback is not None:
             verdict = yield functools.partial(self.callback, call)
             if isinstance(verdict, ToolCall):
@@ -135,12 +135,13 @@ class ToolUse:
         if signature is None:
             return call
         try:
-            value = yield signature.call_with(call.arguments)
+            # What it returned may still fail where it is written out.
+            result = result_text((yield signature.call_with(call.arguments)))
         except ToolError:
             raise
         except Exception as error:
-            return dataclasses.replace(call, result=f"Error: {type(error).__name__}: {error}")
-        return dataclasses.replace(call, result=result_text(value))
+            result = _error_text(error)
+        return dataclasses.replace(call, result=result)
 
     def _replaced(self, call: ToolCall, wanted: ToolCall) -> ToolCall:
         tool = self.toolbox.get(wanted.name)
@@ -150,7 +151,7 @@ class ToolUse:
             arguments = tool.check(wanted.arguments)
         except ValueError as error:
             raise ValueError(f"tool_callback gave a call of {wanted.name!r}: {error}") from None
-        text = json.dumps(arguments, ensure_ascii=False)
+        text = _as_text(json.dumps(arguments, ensure_ascii=False))
         return ToolCall(call.id, wanted.name, arguments, text)
 
     def _tool(self, call: ToolCall) -> Tool:
@@ -189,7 +190,20 @@ def result_text(value: object) -> str:
             value = json.dumps(value, ensure_ascii=False, default=_plain)
         except (TypeError, ValueError, RecursionError):
             value = str(value)
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return _as_text(value)
+
+
+def _error_text(error: Exception) -> str:
+    try:
+        said = str(error)
+    except Exception as failure:
+        said = f"(its text cannot be had: {type(failure).__name__})"
+    return _as_text(f"Error: {type(error).__name__}: {said}")
+
+
+def _as_text(text: str) -> str:
+    """Without halves of characters, which names of files may have and no engine takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _plain(value: Any) -> Any:

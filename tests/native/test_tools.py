@@ -231,6 +231,42 @@ def test_a_tool_that_fails(script: Script) -> None:
     assert subject.told == ["Error: KeyError: 1"]
 
 
+class TextlessError(Exception):
+    def __str__(self) -> str:
+        raise KeyError("text")
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        # A file's name that is no UTF-8, as os.listdir gives it.
+        (
+            FileNotFoundError(2, "No such file", "caf\udce9"),
+            "Error: FileNotFoundError: [Errno 2] No such file: 'caf\\udce9'",
+        ),
+        (ValueError("caf\udce9"), "Error: ValueError: caf?"),
+        (TextlessError(), "Error: TextlessError: (its text cannot be had: KeyError)"),
+    ],
+)
+def test_what_a_tool_raises_is_told_whatever_it_is(script: Script, raised: Exception, told: str) -> None:
+    def broken() -> None:
+        raise raised
+
+    subject = script(call("broken"), "Sorry.")
+    assert subject.model.generate("q", tools=[broken]) == "Sorry."
+    assert subject.told == [told]
+
+
+@pytest.mark.parametrize("value", [TextlessError(), [TextlessError()]])
+def test_a_result_that_cannot_be_written_out(script: Script, value: object) -> None:
+    def odd() -> object:
+        return value
+
+    subject = script(call("odd"), "Sorry.")
+    assert subject.model.generate("q", tools=[odd]) == "Sorry."
+    assert subject.told == ["Error: KeyError: 'text'"]
+
+
 @pytest.mark.parametrize("kind", [ToolError, type("Own", (ToolError,), {})])
 def test_a_tool_that_tells_the_caller(script: Script, kind: type[Exception]) -> None:
     def broken() -> None:
