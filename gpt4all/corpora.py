@@ -37,6 +37,8 @@ class _Job(Generic[_Model]):
         columns: tuple[str, str],
         n_threads: int | None,
         load_options: Mapping[str, Any],
+        arguments: dict[str, Any],
+        without: tuple[str, ...],
     ) -> None:
         self._column, self._output = columns
         check_text("column", self._column)
@@ -47,6 +49,10 @@ class _Job(Generic[_Model]):
         self._model_name = model_name
         self._n_threads = n_threads
         self._load_options = dict(load_options)
+        for name in without:
+            if name in arguments:
+                raise TypeError(f"{type(self).__name__} decides {name} itself; leave it out")
+        self._arguments = arguments
 
     def close(self) -> None:
         """Frees the model in this process, where it is loaded; another batch loads it again.
@@ -75,12 +81,21 @@ class _Job(Generic[_Model]):
         return os.getpid(), pickle.dumps(wanted)
 
     def _texts(self, batch: Mapping[str, Any]) -> list[str]:
+        if not hasattr(batch, "keys"):
+            raise TypeError(f"batch must have columns by name, as a dict or a data frame, not {type(batch).__name__}")
         try:
             column = batch[self._column]
         except KeyError:
             raise KeyError(f"the batch has no column {self._column!r}, but {', '.join(map(str, batch))}") from None
         # Arrays and series have the method, and with it plain strings instead of their own.
-        texts: list[str] = column.tolist() if hasattr(column, "tolist") else list(column)
+        rows = column.tolist() if hasattr(column, "tolist") else column
+        # A row and no batch, as datasets.map hands out without batched=True, and Ray's map: its letters would be texts.
+        if isinstance(rows, str) or not isinstance(rows, Iterable):
+            raise TypeError(
+                f"column {self._column!r} must have a text for each row, not be one {type(rows).__name__}: "
+                "a job takes batches (map_batches of Ray Data, batched=True of datasets)"
+            )
+        texts: list[str] = list(rows)
         for row, text in enumerate(texts):
             check_text(f"row {row} of column {self._column!r}", text)
         return texts
@@ -117,8 +132,8 @@ class EmbedTexts(_Job[Embed4All]):
         load: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
-        super().__init__(Embed4All, model_name, (column, output), n_threads, load or {})
-        self._arguments = arguments
+        without = ("text", "return_dict", "atlas")
+        super().__init__(Embed4All, model_name, (column, output), n_threads, load or {}, arguments, without)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of the batch and the vectors.
@@ -182,14 +197,15 @@ class GenerateTexts(_Job[GPT4All]):
         load: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
-        super().__init__(GPT4All, model_name, (column, output), n_threads, {"n_parallel": "auto", **(load or {})})
+        options = {"n_parallel": "auto", **(load or {})}
+        without = ("prompts", "as_completed")
+        super().__init__(GPT4All, model_name, (column, output), n_threads, options, arguments, without)
         self._chat = check_flag("chat", chat)
         if system_prompt is not None:
             check_text("system_prompt", system_prompt)
             if not chat:
                 raise ValueError("system_prompt needs chat=True: a text that is continued has none")
         self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-        self._arguments = arguments
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of the batch and the answers.

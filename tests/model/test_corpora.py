@@ -137,6 +137,17 @@ def test_what_is_wrong_is_named(embed: EmbedTexts, model_file: ModelFile) -> Non
         embed({"id": [1], "body": ["x"]})
     with pytest.raises(TypeError, match="row 1 of column 'text' must be a str, not NoneType"):
         embed({"text": ["x", None]})
+    for text in ("a row and no batch", np.array("the same"), 5):
+        with pytest.raises(
+            TypeError, match="column 'text' must have a text for each row, not be one (str|int): .*batched"
+        ):
+            embed({"text": text})
+    with pytest.raises(TypeError, match="batch must have columns by name.*not list"):
+        embed(["x"])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="EmbedTexts decides return_dict itself"):
+        EmbedTexts(return_dict=True)
+    with pytest.raises(TypeError, match="GenerateTexts decides as_completed itself"):
+        GenerateTexts("model.gguf", as_completed=True)
     with pytest.raises(ValueError, match="system_prompt needs chat=True"):
         GenerateTexts("model.gguf", chat=False, system_prompt="x")
     with pytest.raises(TypeError, match="column must be a str"):
