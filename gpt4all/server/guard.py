@@ -41,7 +41,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"] in _SHORT:
+        if scope["path"] in _SHORT or scope["path"].startswith("/models/"):
             scope = {**scope, "path": f"/v1{scope['path']}"}
         headers = Headers(scope=scope)
         origin = headers.get("origin")

@@ -79,7 +79,7 @@ async def _respond(service: Service, endpoint: Endpoint, request: Request) -> Re
         fields = Fields(_parse(body))
         if service.settings.log_requests:
             logger.info("%s %s", request.url.path, body.decode("utf-8", "replace"))
-        work = _first(endpoint(service, fields), request.url.path, service.ending)
+        work = _first(endpoint(service, fields), request.url.path, service)
         return await while_connected(request.receive, work, service.ending)
     except (asyncio.TimeoutError, TimeoutError):
         return _error(ApiError(408, f"the body did not come within {_BODY_SECONDS} seconds", code="timeout"))
@@ -89,7 +89,7 @@ async def _respond(service: Service, endpoint: Endpoint, request: Request) -> Re
         return _error(as_api_error(error, request.url.path))
 
 
-async def _first(answer: Awaitable[dict[str, Any] | Events], path: str, ending: asyncio.Event) -> Response:
+async def _first(answer: Awaitable[dict[str, Any] | Events], path: str, service: Service) -> Response:
     """The response; of a stream, with its first event: what fails before that is an error like any other."""
     result = await answer
     if isinstance(result, dict):
@@ -99,13 +99,13 @@ async def _first(answer: Awaitable[dict[str, Any] | Events], path: str, ending: 
     except BaseException:
         await result.aclose()
         raise
-    return EventStream(first, result, path, ending)
+    return EventStream(first, result, path, service.ending, service.settings.timeout + _LAST_WORDS)
 
 
 class EventStream(Response):
-    """Server-sent events, to their end or the client's."""
+    """Server-sent events, to their end or the client's; for so many seconds at most, as a client may not read."""
 
-    def __init__(self, first: str, rest: Events, path: str, ending: asyncio.Event) -> None:
+    def __init__(self, first: str, rest: Events, path: str, ending: asyncio.Event, seconds: float) -> None:
         super().__init__(
             media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         )
@@ -114,13 +114,15 @@ class EventStream(Response):
         self._rest = rest
         self._path = path
         self._ending = ending
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._rest):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             with contextlib.suppress(ClientLeftError, OSError, asyncio.TimeoutError):
                 try:
-                    await while_connected(receive, self._write(send), self._ending)
+                    work = while_connected(receive, self._write(send), self._ending)
+                    await asyncio.wait_for(work, self._seconds)
                 except ApiError as error:
                     # Whoever does not read is not waited for.
                     await asyncio.wait_for(self._end(send, event(error.body())), _LAST_WORDS)

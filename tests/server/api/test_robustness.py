@@ -121,7 +121,7 @@ def test_a_silent_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch)
         async def receive() -> Message:
             return await asyncio.Future()
 
-        stream = http.EventStream("first", rest(), "/v1/completions", asyncio.Event())
+        stream = http.EventStream("first", rest(), "/v1/completions", asyncio.Event(), 60)
         await stream({"type": "http"}, receive, send)
         return sent[1:]
 
@@ -166,16 +166,46 @@ def test_a_form_of_a_foreign_page_is_refused(server: Running) -> None:
     assert answer.status_code == 415
 
 
+def test_who_does_not_read_is_cut_off() -> None:
+    left = []
+
+    async def events() -> AsyncGenerator[str, None]:
+        try:
+            while True:
+                yield "data: x\n\n"
+        finally:
+            left.append("place")
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        rest = events()
+        first = await anext(rest)
+        await http.EventStream(first, rest, "/v1/completions", asyncio.Event(), 0.01)({}, receive, send)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert left == ["place"]
+
+
 def test_keys_origins_and_a_full_queue() -> None:
     options = ("--api-key", "sesame", "--allowed-origin", "https://app.example", "--parallel", "1", "--queue", "1")
     with running(*options, "--n-ctx", "1024", models=("smollm2",)) as server:
         assert httpx.get(f"{server.url}/v1/models").status_code == 401
         assert httpx.get(f"{server.url}/metrics").status_code == 401
         assert httpx.get(f"{server.url}/models").status_code == 401
+        assert httpx.get(f"{server.url}/models/{server.chat}").status_code == 401
         refused = httpx.get(f"{server.url}/v1/models", headers={"Authorization": "Bearer simsalabim"})
         assert refused.json()["error"]["code"] == "invalid_api_key"
         assert refused.headers["www-authenticate"] == "Bearer"
         assert [model.id for model in server.client("sesame").models.list()] == [server.chat]
+        one = httpx.get(f"{server.url}/models/{server.chat}", headers={"Authorization": "Bearer sesame"})
+        assert one.json()["id"] == server.chat
         assert httpx.get(f"{server.url}/health").status_code == 200
         assert httpx.get(f"{server.url}/").status_code == 200
 
