@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _tool_arguments(options: argparse.Namespace) -> dict[str, Any]:
     if options.tools is None:
+        if options.yes:
+            raise UsageError("--yes is for --tools FILE, which names the functions to call")
         return {}
     for name in ("raw", "grammar", "schema"):
         if getattr(options, name):

@@ -85,7 +85,9 @@ def check_can_ask() -> None:
 def _functions(path: Path) -> list[Callable[..., Any]]:
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.suffix == ".py" else None
+    # A name of its own: calendar.py would take the place of the standard library's.
+    name = f"gpt4all_tools_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path) if path.suffix == ".py" else None
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is no Python file (.py)")
     module = importlib.util.module_from_spec(spec)
@@ -99,13 +101,14 @@ def _functions(path: Path) -> list[Callable[..., Any]]:
     except (Exception, SystemExit) as error:
         raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}") from None
     names = getattr(module, "__all__", None)
-    if names is not None:
-        return [getattr(module, name) for name in names]
-    own = inspect.getmembers(module, lambda found: inspect.isfunction(found) and found.__module__ == spec.name)
-    functions = [function for name, function in own if not name.startswith("_")]
-    if not functions:
-        raise UsageError(f"{path} has no function whose name does not begin with _")
-    return functions
+    if names is None:
+        own = inspect.getmembers(module, lambda found: inspect.isfunction(found) and found.__module__ == spec.name)
+        names = [name for name, _ in own if not name.startswith("_")]
+    elif missing := [name for name in names if not hasattr(module, name)]:
+        raise UsageError(f"{path} has no {', '.join(missing)}, which its __all__ names")
+    if not names:
+        raise UsageError(f"{path} has no function whose name does not begin with _, or an empty __all__")
+    return [getattr(module, name) for name in names]
 
 
 def _visible(value: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gpt4all.cli.tools import UserTools
 from tests.cli.conftest import RunCommand
 from tests.support.chat.scripted import write_scripted_model
 from tests.support.command_line import Terminal
@@ -136,6 +138,8 @@ def test_ask_without_a_terminal(command: RunCommand, model: Path, file: Path) ->
         ("def f(:", "cannot be run: SyntaxError"),
         ("raise SystemExit(0)", "cannot be run: SystemExit"),
         ("x = 1", "has no function"),
+        ("__all__ = []", "has no function"),
+        ("__all__ = ['gone']", "has no gone, which its __all__ names"),
         ("def f(x: 'Missing') -> None: ...", "tools[0] ('f')"),
         (None, "No such file"),
     ],
@@ -149,8 +153,18 @@ def test_files_that_are_no_tools(command: RunCommand, tmp_path: Path, text: str 
     assert "Traceback" not in ended.err
 
 
+def test_a_file_takes_no_modules_place(tmp_path: Path) -> None:
+    file = tmp_path / "calendar.py"
+    file.write_text("def today() -> str:\n    return 'Monday'\n", encoding="utf-8")
+    assert UserTools(str(file)).lines() == ["today()"]
+    assert importlib.import_module("calendar").isleap(2024)
+
+
 def test_options_that_exclude_tools(command: RunCommand, model: Path, file: Path) -> None:
     for option in (["--raw"], ["--schema", "{}"]):
         ended = command("ask", model, "Hi", "--tools", file, "--yes", *option)
         assert ended.status == 2
         assert "cannot be combined" in ended.err
+    ended = command("ask", model, "Hi", "--yes")
+    assert ended.status == 2
+    assert "--yes is for --tools" in ended.err
