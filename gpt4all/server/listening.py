@@ -47,7 +47,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        for listening in sockets or ():
+        for listening in (sockets or ()) if self.started else ():
             host, port = listening.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             print(f"listening on http://{shown}:{port}", file=sys.stderr, flush=True)
@@ -111,11 +111,11 @@ def serve(models: dict[str, Served], settings: Settings) -> bool:
     server.run(_bound(settings.host, settings.port))
     if server.interrupted:
         raise KeyboardInterrupt
-    return server.has_finished
+    return server.started and server.has_finished
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets for all addresses that the host has."""
+    """Sockets for all addresses that the host has, but for those of networks that are off, as ::1 in a container."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -123,16 +123,23 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     with contextlib.ExitStack() as closing:
         sockets = []
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            listening = closing.enter_context(socket.socket(family, kind, protocol))
-            if os.name == "posix":
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening = None
             try:
+                listening = closing.enter_context(socket.socket(family, kind, protocol))
+                if os.name == "posix":
+                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 listening.bind(address)
+                sockets.append(listening)
             except OSError as error:
-                raise ListenError(_why_not(host, port, error)) from None
-            sockets.append(listening)
+                problem = ListenError(_why_not(host, port, error))
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise problem from None
+                if listening is not None:
+                    listening.close()
+        if not sockets:
+            raise problem
         closing.pop_all()
         return sockets
 

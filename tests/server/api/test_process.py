@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import pytest
 import testmodels
 
+from gpt4all.server.listening import ListenError, _bound
 from tests.support.http.served import LONG, Running, begin, in_progress, running, until
 
 pytestmark = pytest.mark.model
@@ -101,6 +103,18 @@ def test_who_does_not_read_is_not_waited_for() -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) in (0, 5)
         assert "Traceback" not in said(server)
+
+
+def test_an_address_that_is_off_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ::1 of localhost in most containers."""
+    found = [socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0] for host in ("192.0.2.1", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    (listening,) = _bound("localhost", 0)
+    with listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+    del found[1]
+    with pytest.raises(ListenError, match="cannot listen on port 0 of --host localhost"):
+        _bound("localhost", 0)
 
 
 def test_only_loopback_without_a_key() -> None:
