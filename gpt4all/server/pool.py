@@ -142,7 +142,8 @@ class ModelPool:
             fitting = [served for served in self.models.values() if embeds in (None, served.embeds)]
             if fitting:
                 return fitting[0]
-            raise ApiError(404, "there is no such model here", param="model", code="model_not_found")
+            does = "makes embeddings" if embeds else "generates text"
+            raise ApiError(404, f"there is no model here that {does}", param="model", code="model_not_found")
         if not isinstance(name, str):
             raise ApiError(400, "model must be a string", param="model", code="invalid_value")
         served = self.models.get(name) or self.models.get(name.removesuffix(".gguf"))

@@ -114,7 +114,7 @@ class Draft:
         return self.items[-1]
 
     def _finished(self, outcome: Outcome, model: Model) -> dict[str, Any]:
-        cut = outcome.finish_reason == "length"
+        status = _status(outcome)
         thoughts = "".join(item.text for item in self.items if item.kind == "reasoning")
         counted = {
             "input_tokens": outcome.prompt_tokens,
@@ -123,8 +123,8 @@ class Draft:
             "output_tokens_details": {"reasoning_tokens": len(model_of(model).tokenize(thoughts)) if thoughts else 0},
             "total_tokens": outcome.prompt_tokens + outcome.completion_tokens,
         }
-        details = {"reason": "max_output_tokens"} if cut else None
-        return self.state("incomplete" if cut else "completed", usage=counted, incomplete_details=details)
+        details = None if status == "completed" else {"reason": "max_output_tokens"}
+        return self.state(status, usage=counted, incomplete_details=details)
 
     def event(self, kind: str, **more: Any) -> str:
         """A line of the stream, with its number."""
@@ -138,7 +138,7 @@ class Draft:
                 last = self._add("message")
                 yield from self._begin(last)
             last.logprobs += one.logprobs if last.kind == "message" else []
-            yield from self._end(last)
+            yield from self._end(last, _status(one.outcome))
             response = self._finished(one.outcome, model)
             yield self.event(f"response.{response['status']}", response=response)
             return
@@ -167,7 +167,7 @@ class Draft:
         item.logprobs += logprobs
         return self.event("response.output_text.delta", **_at(item), delta=text, logprobs=logprobs)
 
-    def _end(self, item: Item) -> Iterator[str]:
+    def _end(self, item: Item, status: str = "completed") -> Iterator[str]:
         done = f"response.{_CONTENT[item.kind]}.done"
         if item.kind == "function_call":
             yield self.event(done, **_at(item), name=item.name, arguments=item.text)
@@ -175,11 +175,15 @@ class Draft:
             more = {"logprobs": item.logprobs} if item.kind == "message" else {}
             yield self.event(done, **_at(item), text=item.text, **more)
             yield self.event("response.content_part.done", **_at(item), part=item.part())
-        yield self.event("response.output_item.done", output_index=item.place, item=item.body("completed"))
+        yield self.event("response.output_item.done", output_index=item.place, item=item.body(status))
 
 
 #: What events call the text of an item.
 _CONTENT = {"reasoning": "reasoning_text", "message": "output_text", "function_call": "function_call_arguments"}
+
+
+def _status(outcome: Outcome) -> str:
+    return "incomplete" if outcome.finish_reason == "length" else "completed"
 
 
 def _at(item: Item) -> dict[str, Any]:

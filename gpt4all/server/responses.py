@@ -69,7 +69,10 @@ def _messages(value: object) -> list[dict[str, Any]]:
             if not kept or kept[-1].get("role") != "assistant":
                 kept.append({"role": "assistant", "content": None})
             # Those of one round are one message's.
-            kept[-1] = {**kept[-1], "tool_calls": [*kept[-1].get("tool_calls", ()), _called(item, f"input[{index}]")]}
+            kept[-1] = {
+                **kept[-1],
+                "tool_calls": [*(kept[-1].get("tool_calls") or ()), _called(item, f"input[{index}]")],
+            }
         elif kind == "function_call_output":
             result = Fields(item, f"input[{index}].")
             kept.append(

@@ -42,6 +42,7 @@ def test_responses(server: Running, client: OpenAI) -> None:
     assert whole.incomplete_details.reason == "max_output_tokens"
     assert whole.usage is not None
     assert whole.usage.output_tokens == 8
+    assert [item.status for item in whole.output] == ["incomplete"]  # type: ignore[union-attr]
     kinds, text = [], ""
     for event in client.responses.create(
         model=server.chat, input="What is the capital of France?", temperature=0, max_output_tokens=8, stream=True
@@ -49,6 +50,8 @@ def test_responses(server: Running, client: OpenAI) -> None:
         kinds.append(event.type)
         if event.type == "response.output_text.delta":
             text += event.delta
+        elif event.type == "response.output_item.done":
+            assert event.item.status == "incomplete"  # type: ignore[union-attr]
         assert event.sequence_number == len(kinds) - 1
     assert text == whole.output_text
     assert kinds[:4] == [
