@@ -8,7 +8,7 @@ _BOLD, _CODE, _QUIET = "1", "36", "2"
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6} ")
 #: What may become one of them with the next characters.
-_UNDECIDED = re.compile(r" {0,3}(`{0,2}|~{0,2}|#{1,6})")
+_UNDECIDED = re.compile(r" {0,3}(`*|~*|#{1,6})")
 _INLINE = re.compile(r"\n|\*+|`+|[^\n*`]+")
 
 

@@ -76,6 +76,14 @@ def test_styles(words: str, style: str) -> None:
     assert styled(ANSWER, words) == {style}
 
 
+def test_a_longer_fence_has_shorter_ones_in_it() -> None:
+    text = "````markdown\n```\nx\n```\nstill\n````\nout\n"
+    whole = styles([text])
+    assert styles(list(text)) == whole
+    assert [style for character, style in whole if character in "xou"][-2:] == ["", ""]
+    assert styled(text, "still") == {"36"}
+
+
 def test_nothing_waits_for_longer_than_it_must() -> None:
     highlighter = Highlighter()
     assert highlighter.feed("A word") == "A word"
