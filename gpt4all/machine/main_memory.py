@@ -10,9 +10,9 @@ from pathlib import Path
 from gpt4all.machine import cgroups
 
 _ROOT = Path("/")
-#: By version of control groups: what a group may take, and what it has taken.
 #: Of a thread where there is no limit; the C libraries take as much, or less.
 _USUAL_STACK = 8 << 20
+#: By version of control groups: what a group may take, and what it has taken.
 _GROUP_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 
 
