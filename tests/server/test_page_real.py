@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import testmodels
 
 from tests.server.test_page import idle, last_answer, message_box
+from tests.support.http.served import LONG, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
@@ -75,6 +77,15 @@ def ask(page: Page, question: str) -> Request:
     return sent.value
 
 
+def endless(request: Request) -> str:
+    return json.dumps({**json.loads(request.post_data or ""), "logit_bias": LONG["logit_bias"]})
+
+
+def metric(page: Page, address: str, name: str) -> float:
+    lines = page.request.get(f"{address}metrics").text().splitlines()
+    return float(next(line.split()[-1] for line in lines if line.startswith(f"gpt4all_{name} ")))
+
+
 def test_a_conversation_from_the_keyboard(page: Page, address: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python (extra dev)")
     assert page.get_by_label("Model").locator("option").all_inner_texts() == ["SmolLM2", "Second"]
@@ -107,14 +118,18 @@ def test_model_and_system_prompt_reach_the_server(page: Page) -> None:
 
 
 def test_stop_stops_the_engine(page: Page, address: str) -> None:
+    # Without the tokens that would end it, the answer fills the context.
+    page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=endless(route.request)))
+    before = metric(page, address, "completion_tokens_total")
     ask(page, "Tell me a very long story about the sea, a ship and a cat.")
     page.locator("article.assistant").last.locator(".text p").wait_for()
-    assert 'answers_in_progress{model="SmolLM2"} 1' in page.request.get(f"{address}metrics").text()
+    assert metric(page, address, 'answers_in_progress{model="SmolLM2"}') == 1
     page.keyboard.press("Escape")
     page.locator("article.assistant .note", has_text="Stopped").wait_for()
     idle(page)
-    while 'answers_in_progress{model="SmolLM2"} 0' not in page.request.get(f"{address}metrics").text():
-        pass
+    until(lambda: metric(page, address, 'answers_in_progress{model="SmolLM2"}') == 0)
+    assert metric(page, address, "completion_tokens_total") - before < 900
+    page.unroute("**/v1/chat/completions")
     # The next one is answered.
     ask(page, "Thank you!")
     page.locator("article.assistant").last.locator(".note", has_text="token").wait_for()
