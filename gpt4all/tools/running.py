@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: What is to be called next; its result, or what it raises, is sent or thrown back.
 Steps = Generator[Callable[[], Any], Any, bool]
@@ -27,7 +32,7 @@ def carry_out(steps: Steps) -> bool:
 
 
 async def carry_out_async(steps: Steps) -> bool:
-    """Awaits async functions, and makes other calls on a thread of their own."""
+    """Awaits async functions, and makes each other call on a thread of its own."""
     import asyncio
 
     try:
@@ -35,7 +40,7 @@ async def carry_out_async(steps: Steps) -> bool:
         while True:
             try:
                 is_async = _is_async(todo)
-                value = todo() if is_async else await asyncio.to_thread(todo)
+                value = todo() if is_async else _outcome(await asyncio.wrap_future(_on_a_thread(todo)))
                 if inspect.isawaitable(value):
                     value = await value
             except BaseException as error:
@@ -57,8 +62,6 @@ def _waited_for(todo: Callable[[], Any]) -> Any:
     if not inspect.isawaitable(value):
         return value
     import asyncio
-    import contextvars
-    from concurrent.futures import ThreadPoolExecutor
 
     async def wait() -> Any:
         return await value
@@ -68,5 +71,33 @@ def _waited_for(todo: Callable[[], Any]) -> Any:
     except RuntimeError:
         return asyncio.run(wait())
     # In a coroutine that calls generate() and not agenerate(): its loop stands still meanwhile.
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(contextvars.copy_context().run, asyncio.run, wait()).result()
+    return _outcome(_on_a_thread(lambda: asyncio.run(wait())).result())
+
+
+def _on_a_thread(todo: Callable[[], Any]) -> Future[tuple[Any, BaseException | None]]:
+    """Calls it; gives what it returns, and what it raises instead, which no future takes where it is a StopIteration.
+
+    The pools of asyncio and concurrent.futures wait for their threads when they end, and a function that hangs
+    would keep a program for ever that Ctrl-C was to end.
+    """
+    from concurrent.futures import Future
+
+    future: Future[tuple[Any, BaseException | None]] = Future()
+    future.set_running_or_notify_cancel()
+    context = contextvars.copy_context()
+
+    def call() -> None:
+        try:
+            future.set_result((context.run(todo), None))
+        except BaseException as error:
+            future.set_result((None, error))
+
+    threading.Thread(target=call, name="gpt4all-tool", daemon=True).start()
+    return future
+
+
+def _outcome(of_thread: tuple[Any, BaseException | None]) -> Any:
+    value, error = of_thread
+    if error is not None:
+        raise error
+    return value

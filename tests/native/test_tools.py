@@ -438,6 +438,45 @@ def test_a_task_that_is_cancelled_in_a_tool(script: Script) -> None:
     assert ended == [True]
 
 
+def test_a_function_that_hangs_does_not_keep_a_cancelled_task(script: Script) -> None:
+    subject = script(call("hang"), "Never.")
+    begun, release, left = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        # With an end, for this test to fail and not to hang where it is waited for.
+        release.wait(20)
+        left.set()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(_text(subject.model.agenerate("q", tools=[hang])))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert not left.is_set()
+    release.set()
+    assert left.wait(20)
+
+
+def test_a_function_that_raises_stop_iteration(script: Script) -> None:
+    """As next() does where it finds nothing; no future of asyncio takes it."""
+
+    def find() -> int:
+        return next(iter([]))
+
+    subject = script(call("find"), "Sorry.")
+
+    async def main() -> str:
+        return await asyncio.wait_for(_text(subject.model.agenerate("q", tools=[find])), 20)
+
+    assert asyncio.run(main()) == "Sorry."
+    assert subject.told == ["Error: StopIteration: "]
+
+
 async def _text(generation: Any) -> str:
     return str(await generation)
 
