@@ -24,7 +24,7 @@ from tests.support.documents import Block, Page
 __all__ = ["run_page"]
 
 _PORT = ":4891"
-#: Written by the shell after each command of a block.
+#: Written by the shell around the exit status of each command of a block.
 _END = "\x1e"
 
 
@@ -111,7 +111,8 @@ class _Run:
             self._stack.enter_context(self._in_the_background(place, block, self._in(command), shown))
             return
         script = "\n".join(
-            f"{self._in(command)}\nstatus=$?; printf '{_END}'; (exit $status)" for command, _ in commands
+            f"{self._in(command)}\nstatus=$?; printf '{_END}%s{_END}' $status; (exit $status)"
+            for command, _ in commands
         )
         done = subprocess.run(
             ["bash", "-c", script],
@@ -122,8 +123,10 @@ class _Run:
             timeout=DEADLINE,
         )
         outputs = self._out(done.stdout.decode()).split(_END)
-        for (command, shown), got in zip(commands, outputs, strict=False):
-            if not block.shows(shown, got):
+        assert len(outputs) == 2 * len(commands) + 1, f"{place}: the shell ended after\n{outputs[-1]}"
+        for (command, shown), got, status in zip(commands, outputs[::2], outputs[1::2], strict=False):
+            # What fails, has to be shown to.
+            if not block.shows(shown, got) or (status != "0" and "error: " not in shown):
                 raise AssertionError(f"{place} shows for {command}\n{shown}\nbut this is written:\n{got}")
         self._written = ""
 
