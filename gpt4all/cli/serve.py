@@ -79,11 +79,11 @@ def run(options: argparse.Namespace) -> int:
         queue=int(_within("--queue", options.queue, 0)),
         max_memory=None
         if options.max_memory is None
-        else int(_within("--max-memory", options.max_memory, 0) * (1 << 30)),
+        else int(_within("--max-memory", options.max_memory, 0, 1 << 30) * (1 << 30)),
         unload_after=_within("--unload-after", options.unload_after, 0),
         timeout=_within("--timeout", options.timeout, 1),
         grace=_within("--grace", options.grace, 0),
-        max_body=int(_within("--max-body", options.max_body, 0.001) * (1 << 20)),
+        max_body=int(_within("--max-body", options.max_body, 0.001, 1 << 20) * (1 << 20)),
         log_requests=options.log_requests,
     )
     models = find_models(options.models, settings)

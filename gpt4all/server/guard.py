@@ -78,8 +78,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is None or origin in self._settings.allowed_origins:
             return None
-        parts = urlsplit(origin)
-        if parts.scheme in ("http", "https") and parts.netloc == headers.get("host"):
+        host = headers.get("host", "")
+        if origin in (f"http://{host}", f"https://{host}"):
             return None
         return ApiError(
             403,

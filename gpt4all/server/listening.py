@@ -118,8 +118,8 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     """Sockets for all addresses that the host has, but for those of networks that are off, as ::1 in a container."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ListenError(f"--host {host} is no address of this machine: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"--host {host} is no address of this machine: {error}") from None
     with contextlib.ExitStack() as closing:
         sockets = []
         for family, kind, protocol, _, address in dict.fromkeys(found):

@@ -129,6 +129,8 @@ def test_only_loopback_without_a_key() -> None:
         ("--port", "-3"),
         ("--grace", "inf"),
         ("--max-memory", "-1"),
+        ("--max-memory", "1e308"),
+        ("--max-body", "1e308"),
         ("--parallel", "0"),
         ("--parallel", "100000"),
     ],
@@ -148,6 +150,7 @@ def test_numbers_that_make_no_sense(option: str, value: str) -> None:
         ("--n-ctx", "3", "must be at least 8"),
         ("--host", "192.0.2.1", "192.0.2.1"),
         ("--host", "nowhere.invalid", "is no address of this machine"),
+        ("--host", "a..b", "is no address of this machine"),
         ("--model-path", "/no/such/folder", "is not an existing directory"),
     ],
 )

@@ -151,6 +151,7 @@ def test_half_a_surrogate_pair_is_refused(server: Running) -> None:
         ({"Host": "localhost.evil.example"}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Origin": "https://localhost:1", "Host": "localhost:2"}, 403),
         ({"Origin": "http://localhost:7", "Host": "localhost:7"}, 200),
     ],
