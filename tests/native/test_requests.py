@@ -181,11 +181,14 @@ def test_a_costly_grammar_holds_nobody_up(pair: tuple[Model, Model]) -> None:
     with start_costly(one) as request:
         alone = request.finish()
     assert (alone.status, len(alone.calls)) == (abi.OK, 20)
-    with several.start(prompt, max_tokens=20) as plain, start_costly(several) as costly:
-        assert plain.finish().calls == expected
-        # Both would be as far if a step waited for the grammar.
-        assert len(costly.read(0).calls) < 15
-        assert costly.finish().calls == alone.calls
+    furthest = []
+    for _ in range(3):  # it goes on while this thread may be waiting for a processor
+        with several.start(prompt, max_tokens=20) as plain, start_costly(several) as costly:
+            assert plain.finish().calls == expected
+            furthest.append(len(costly.read(0).calls))
+            assert costly.finish().calls == alone.calls
+    # Both would be as far, each time, if a step waited for the grammar.
+    assert min(furthest) < 15
     # It can be stopped between its pieces of work as well.
     with start_costly(several) as costly:
         costly.read()
