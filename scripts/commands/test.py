@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,5 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.all:
         for variable, tests in _PROGRAMS.items():
             os.environ[variable] = str(programs(tests))
+    # A shell's background jobs begin with it ignored, and so would all that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir(_ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *chosen, *words])
