@@ -82,6 +82,8 @@ def complete(
                     begin(number, call)
                     continue
             except Exception as ended:
+                # A next round that could not be submitted, since the model was closed meanwhile, never ends.
+                under_way.pop(number, None)
                 error = ended.with_traceback(None)
             if bar is not None:
                 bar.update()

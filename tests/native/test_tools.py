@@ -516,6 +516,18 @@ def test_many_prompts(script: Script) -> None:
     assert outcome.tool_calls[0].result == "3"
 
 
+def test_many_prompts_whose_model_is_closed_by_a_tool(script: Script) -> None:
+    subject = script(call("leave"), "Never.")
+
+    def leave() -> None:
+        subject.model.close()
+
+    (completion,) = subject.model.generate_many(["q"], tools=[leave])
+    assert isinstance(completion.error, ValueError)
+    assert "the model is closed" in str(completion.error)
+    assert completion.outcome is None
+
+
 def test_none_offers_no_tool(loaded: LoadFake) -> None:
     model = loaded("x", END, chat_template=JINJA)
     assert model.generate("q", tools=[DICT], tool_choice="none") == "x"
