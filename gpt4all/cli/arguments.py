@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,21 +125,14 @@ def open_model(options: argparse.Namespace, **more: Any) -> GPT4All:
 def fetch(model: str, arguments: dict[str, Any]) -> GGUFHeader:
     """What the model's file says. It is fetched where it is missing, but not for arguments that are refused then."""
     from gpt4all import GPT4All, ModelNotFoundError, gguf
-    from gpt4all.devices.request import parse_device
-    from gpt4all.engine.placement import Placement
-    from gpt4all.options import LoadOptions
+    from gpt4all.engine.placement import check_load
 
-    others = ("device", "model_path", "allow_download", "verbose")
-    request = parse_device(arguments["device"])
-    with warnings.catch_warnings():  # they come again with the load
-        warnings.simplefilter("ignore")
-        load = LoadOptions.create(**{name: value for name, value in arguments.items() if name not in others})
     try:
         found = GPT4All.retrieve_model(model, arguments["model_path"], allow_download=False)
     except ModelNotFoundError:
         if not arguments["allow_download"]:
             raise
-        Placement(request, load)
+        check_load(arguments)
         found = GPT4All.retrieve_model(model, arguments["model_path"])
     return gguf.preflight(Path(found["path"]))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from gpt4all.devices.memory_fit import (
     too_large,
     too_little_main_memory,
 )
-from gpt4all.devices.request import DeviceRequest, Platform
+from gpt4all.devices.request import DeviceRequest, Platform, parse_device
 from gpt4all.devices.selection import Candidate
 from gpt4all.engine.loading import Location, open_model
 from gpt4all.errors import (
@@ -132,6 +133,23 @@ class Placement:
             return open_model("cpu", path, options, _MainMemory(path, options, n_ctx_train).locate)
         locator = _Locator(self._request, candidate, path, options, n_ctx_train)
         return open_model(candidate.backend, path, options, locator.locate)
+
+
+def check_load(arguments: Mapping[str, Any]) -> None:
+    """Finds out what no model could be loaded with, before anything is fetched or anybody asks.
+
+    Args:
+        arguments: keyword arguments of ``GPT4All``.
+
+    Raises:
+        BackendLoadError, DeviceError, ValueError, TypeError: what ``GPT4All`` raises for them.
+    """
+    others = ("device", "model_path", "allow_download", "verbose")
+    request = parse_device(arguments.get("device"))
+    with warnings.catch_warnings():  # they come again with the load
+        warnings.simplefilter("ignore")
+        options = LoadOptions.create(**{name: value for name, value in arguments.items() if name not in others})
+    Placement(request, options)
 
 
 def memory_needed(path: Path, **options: Any) -> int:

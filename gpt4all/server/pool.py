@@ -9,18 +9,15 @@ import asyncio
 import contextlib
 import logging
 import time
-import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpt4all import gguf
-from gpt4all.devices.request import parse_device
 from gpt4all.embed4all import Embed4All
 from gpt4all.errors import GPT4AllError, InsufficientMemoryError
 from gpt4all.gpt4all import GPT4All
-from gpt4all.options import LoadOptions
 from gpt4all.server.failures import ApiError
 from gpt4all.server.settings import Settings
 
@@ -66,7 +63,9 @@ def find_models(names: Sequence[str], settings: Settings) -> dict[str, Served]:
     Raises:
         FileNotFoundError, GPT4AllError: one that is named is not there, or is no model.
     """
-    _check_load(settings)
+    from gpt4all.engine.placement import check_load
+
+    check_load({**settings.load, "n_parallel": settings.n_parallel})
     where = {key: settings.load[key] for key in ("model_path", "allow_download") if key in settings.load}
     found: dict[str, Served] = {}
     if names:
@@ -85,18 +84,6 @@ def find_models(names: Sequence[str], settings: Settings) -> dict[str, Served]:
             continue
         found.setdefault(served.name, served)
     return found
-
-
-def _check_load(settings: Settings) -> None:
-    """Finds out what no model could be loaded with, before anything is fetched or anybody asks."""
-    from gpt4all.engine.placement import Placement
-
-    others = ("device", "model_path", "allow_download", "verbose")
-    options = {name: value for name, value in settings.load.items() if name not in others}
-    with warnings.catch_warnings():  # they come with each load
-        warnings.simplefilter("ignore")
-        load = LoadOptions.create(**options, n_parallel=settings.n_parallel)
-    Placement(parse_device(settings.load.get("device")), load)
 
 
 def _served(path: Path, reference: str, settings: Settings) -> Served:

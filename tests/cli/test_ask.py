@@ -78,6 +78,7 @@ def test_a_schema_cut_off_is_no_success(command: RunCommand, fake_model: FakeMod
         (("ask", "no-such-model.gguf", "Hi", "--schema", '{"type": "text"}'), 2, "there is no type 'text'"),
         (("ask", "no-such-model.gguf", "Hi", "--json", "--logprobs", "100"), 2, "logprobs must be from 0 to 20"),
         (("ask", "MODEL", "Hi", "--raw", "--system", "x"), 2, "--raw"),
+        (("ask", "MODEL", "Hi", "--logprobs", "2"), 2, "--logprobs needs --json"),
         (("aks",), 2, "did you mean ask?"),
     ],
 )
