@@ -37,6 +37,7 @@ class _Server(uvicorn.Server):
         self._ending = ending
         self._grace = grace
         self._signals: list[int] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.has_finished = True
 
     @property
@@ -56,7 +57,8 @@ class _Server(uvicorn.Server):
         self._signals.append(sig)
         self.should_exit = True
         if len(self._signals) == 2:
-            self._loop.call_soon_threadsafe(self._end)
+            if self._loop is not None:  # else nothing runs yet, and it ends as soon as it has begun
+                self._loop.call_soon_threadsafe(self._end)
         elif len(self._signals) > 2:  # something hangs
             os._exit(128 + sig)
 
@@ -67,7 +69,7 @@ class _Server(uvicorn.Server):
         self._ending.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        timer = self._loop.call_later(self._grace, self._end)
+        timer = asyncio.get_running_loop().call_later(self._grace, self._end)
         await super().shutdown(sockets)
         timer.cancel()
 
@@ -115,7 +117,10 @@ def serve(models: dict[str, Served], settings: Settings) -> bool:
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets for all addresses that the host has, but for those of networks that are off, as ::1 in a container."""
+    """Sockets for all addresses that the host has, but for those of networks that are off, as ::1 in a container.
+
+    All have the same port, also where any free one will do.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -130,7 +135,8 @@ def _bound(host: str, port: int) -> list[socket.socket]:
                     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                listening.bind(address)
+                listening.bind((address[0], port, *address[2:]))
+                port = listening.getsockname()[1]
                 sockets.append(listening)
             except OSError as error:
                 problem = ListenError(_why_not(host, port, error))

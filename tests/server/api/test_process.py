@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 import testmodels
+import uvicorn
 
-from gpt4all.server.listening import ListenError, _bound
+from gpt4all.server.listening import ListenError, _bound, _Server
 from tests.support.http.served import LONG, Running, begin, in_progress, running, until
 
 pytestmark = pytest.mark.model
@@ -115,6 +117,23 @@ def test_an_address_that_is_off_is_left_out(monkeypatch: pytest.MonkeyPatch) -> 
     del found[1]
     with pytest.raises(ListenError, match="cannot listen on port 0 of --host localhost"):
         _bound("localhost", 0)
+
+
+def test_all_addresses_of_a_host_have_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0] for host in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    first, second = _bound("localhost", 0)
+    with first, second:
+        assert first.getsockname()[1] == second.getsockname()[1] != 0
+        assert [first.getsockname()[0], second.getsockname()[0]] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_ctrl_c_twice_before_anything_runs() -> None:
+    server = _Server(uvicorn.Config("none"), asyncio.Event(), 0)
+    for _ in range(2):
+        server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit
+    assert not server.interrupted
 
 
 def test_only_loopback_without_a_key() -> None:
