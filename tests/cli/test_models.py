@@ -14,6 +14,7 @@ import testmodels
 from tests.cli.conftest import RunCommand
 from tests.support.command_line import DEADLINE, command_line
 from tests.support.fake.backend import END, FakeModel, write_fake_model
+from tests.support.http.served import until
 from tests.support.http.server import HttpServer, Reply
 
 
@@ -94,9 +95,8 @@ def test_a_download_goes_on_where_it_broke_off(command: RunCommand, folder: Path
         words = command_line("models", "download", "m.gguf")
         with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as running:
             part = folder / "m.gguf.part"
+            until(lambda: running.poll() is not None or (part.exists() and part.stat().st_size >= 1 << 18))
             assert running.poll() is None
-            while not (part.exists() and part.stat().st_size >= 1 << 18):
-                assert running.poll() is None
             running.send_signal(signal.SIGINT)
             out, err = running.communicate(timeout=DEADLINE)
         assert (running.returncode, out, err) == (130, b"", b"")

@@ -46,8 +46,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    while "listening on " not in (text := log.read_text()):
-        assert process.poll() is None, text
+    until(lambda: "listening on " in log.read_text() or process.poll() is not None)
+    text = log.read_text()
+    assert "listening on " in text, text
     return text.partition("listening on ")[2].split()[0] + "/"
 
 
