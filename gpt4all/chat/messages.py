@@ -25,18 +25,21 @@ _MAX_NESTING = 50
 SYSTEM_ROLES = ("system", "developer")
 
 
-def check_messages(messages: object, name: str = "messages") -> list[Message]:
+def check_messages(messages: object, name: str = "messages", names: Sequence[str] | None = None) -> list[Message]:
     """A copy of a conversation if it is a list of messages as OpenAI's interface has them.
 
+    Args:
+        names: what to call each of them, where the caller has them elsewhere than at their index in ``name``.
+
     Raises:
-        ValueError, TypeError: it is none; the message says which of ``name`` is wrong, by its index.
+        ValueError, TypeError: it is none; the message says which of ``name`` is wrong.
     """
     if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
         raise TypeError(f"{name} must be a list of dicts, not {type(messages).__name__}")
     checked: list[Message] = []
     asked: set[str] = set()
     for index, message in enumerate(messages):
-        where = f"{name}[{index}]"
+        where = f"{name}[{index}]" if names is None else names[index]
         checked.append(_checked(message, where))
         asked.update(call["id"] for call in checked[-1].get("tool_calls", ()) if "id" in call)
         answered = checked[-1].get("tool_call_id")
@@ -46,7 +49,7 @@ def check_messages(messages: object, name: str = "messages") -> list[Message]:
     return checked
 
 
-def check_prompt(messages: object, name: str = "messages") -> list[Message]:
+def check_prompt(messages: object, name: str = "messages", names: Sequence[str] | None = None) -> list[Message]:
     """The same for messages to be answered.
 
     Raises:
@@ -54,11 +57,12 @@ def check_prompt(messages: object, name: str = "messages") -> list[Message]:
     """
     if not isinstance(messages, (list, tuple)):
         raise TypeError(f"{name} must be a str or a list of messages, not {type(messages).__name__}")
-    checked = check_messages(messages, name)
+    checked = check_messages(messages, name, names)
     if not checked:
         raise ValueError(f"{name} has no message, so there is nothing to answer")
     if checked[-1]["role"] not in ("user", "tool"):
-        raise ValueError(f"{name}[{len(checked) - 1}], the last message, is neither the user's nor a tool's answer")
+        where = f"{name}[{len(checked) - 1}]" if names is None else names[-1]
+        raise ValueError(f"{where}, the last message, is neither the user's nor a tool's answer")
     return checked
 
 
@@ -162,13 +166,17 @@ def _checked_call(call: object, where: str) -> dict[str, Any]:
     if "name" not in function:
         raise ValueError(f"{where}['function'] has no 'name'")
     check_text(f"{where}['function']['name']", function["name"])
-    text = _arguments_text(function.get("arguments", "{}"), f"{where}['function']['arguments']")
+    text = arguments_text(function.get("arguments", "{}"), f"{where}['function']['arguments']")
     identity = {"id": check_text(f"{where}['id']", call["id"])} if call.get("id") is not None else {}
     return {**identity, "type": "function", "function": {"name": function["name"], "arguments": text}}
 
 
-def _arguments_text(arguments: object, where: str) -> str:
-    """As JSON, which is how they are stored."""
+def arguments_text(arguments: object, where: str) -> str:
+    """A call's arguments as JSON, which is how they are stored.
+
+    Raises:
+        ValueError, TypeError: they are none; the message begins with ``where``.
+    """
     try:
         if isinstance(arguments, Mapping):
             return check_text(where, json.dumps(arguments, ensure_ascii=False, allow_nan=False))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -108,7 +110,9 @@ async def chat_completions(service: Service, fields: Fields) -> dict[str, Any] |
         return {
             **_head("chat.completion", served),
             "choices": [_choice(index, answer) for index, answer in enumerate(found)],
-            "usage": usage([answer.outcome for answer in found], reasoning_tokens(model, found)),
+            "usage": usage(
+                [answer.outcome for answer in found], await reasoning_tokens(model, (one.reasoning for one in found))
+            ),
         }
 
 
@@ -146,7 +150,7 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
 
     outcomes: list[Outcome] = []
     begun: set[int] = set()
-    thoughts: list[str] = []
+    thoughts: defaultdict[int, list[str]] = defaultdict(list)
     async with (
         service.pool.lease(served, n) as model,
         contextlib.aclosing(_events(service, served, conversation, n, model)) as stream,
@@ -159,10 +163,11 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
                 outcomes.append(one.outcome)
                 yield chunk(one.index, {}, logprobs=_logprobs(one), finish_reason=one.outcome.finish_reason)
             else:
-                thoughts += [one.text] if one.kind == "reasoning" else []
+                if one.kind == "reasoning":
+                    thoughts[one.index].append(one.text)
                 yield chunk(one.index, _delta(one), logprobs=_logprobs(one))
         if with_usage:
-            counted = usage(outcomes, len(model_of(model).tokenize("".join(thoughts))))
+            counted = usage(outcomes, await reasoning_tokens(model, map("".join, thoughts.values())))
             yield event({**head, "choices": [], "usage": counted})
     yield DONE
 
@@ -216,9 +221,11 @@ def model_of(model: Model) -> GPT4All:
     return model
 
 
-def reasoning_tokens(model: Model, found: Sequence[Answer]) -> int:
-    """Tokens of what was thought."""
-    return sum(len(model_of(model).tokenize(answer.reasoning)) for answer in found if answer.reasoning)
+async def reasoning_tokens(model: Model, thoughts: Iterable[str]) -> int:
+    """Tokens of what was thought in each answer; much of it takes a while, in which others are told theirs."""
+    texts = [text for text in thoughts if text]
+    tokenize = model_of(model).tokenize
+    return await asyncio.to_thread(lambda: sum(len(tokenize(text)) for text in texts)) if texts else 0
 
 
 def usage(outcomes: Sequence[Outcome], thought: int = 0) -> dict[str, Any]:

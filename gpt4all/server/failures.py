@@ -35,6 +35,10 @@ _HERE = (
 )
 
 
+#: Where in a field something is: ``[1]['a key'].name``.
+_WITHIN = re.compile(r"""(?:\[(?:\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]|\.\w+)*""", re.DOTALL)
+
+
 class ApiError(Exception):
     """An answer other than 200.
 
@@ -99,7 +103,7 @@ def as_api_error(error: BaseException, path: str = "") -> ApiError:
         field = {**_FIELDS, "ids": prompt, "prompt": prompt, "text": prompt}.get(name)
         if field is None:
             return ApiError(400, text, code="invalid_value")
-        within = rest.split(" ", 1)[0].rstrip(":,") if rest.startswith("[") and field in ("messages", "input") else ""
+        within = _WITHIN.match(rest)[0] if field in ("messages", "input") else ""  # type: ignore[index]
         return ApiError(400, f"{field}{rest}", param=f"{field}{within}", code="invalid_value")
     logger.error("a request failed", exc_info=error)
     if isinstance(error, errors.GPT4AllError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gpt4all.chat.messages import Message, check_prompt
@@ -10,15 +11,21 @@ from gpt4all.server.failures import bad
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
-def read_messages(value: object, name: str) -> list[Message]:
+def read_messages(value: object, name: str, names: Sequence[str] | None = None) -> list[Message]:
     """A conversation whose last message is to be answered.
+
+    Args:
+        name: the field of the request.
+        names: what the request has at each message's place, where that is not ``name`` with its index.
 
     Raises:
         ApiError, ValueError, TypeError: it is none; the message names what of it is wrong.
     """
     if not isinstance(value, list):
         raise bad(name, "must be an array of messages")
-    return check_prompt([_plain(item, f"{name}[{index}]") for index, item in enumerate(value)], name)
+    if names is None:
+        names = [f"{name}[{index}]" for index in range(len(value))]
+    return check_prompt([_plain(item, where) for item, where in zip(value, names, strict=True)], name, names)
 
 
 def _plain(item: Any, name: str) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpt4all._native.outcome import Outcome, TokenLogprob, ToolCallDelta
-from gpt4all.server.chat import model_of
+from gpt4all.server.chat import reasoning_tokens
 from gpt4all.server.fields import Fields
 from gpt4all.server.generating import Answer, Event
 from gpt4all.server.http import event
@@ -92,35 +92,36 @@ class Draft:
         }
 
     def state(self, status: str, **more: Any) -> dict[str, Any]:
-        """The response."""
+        """The response. What had ended is complete in one that was cut off, too: all but the last."""
         done = "completed" if status == "completed" else "incomplete"
-        return {**self._head, "status": status, "output": [item.body(done) for item in self.items], **more}
+        output = [item.body(done if item is self.items[-1] else "completed") for item in self.items]
+        return {**self._head, "status": status, "output": output, **more}
 
-    def whole(self, answer: Answer, model: Model) -> dict[str, Any]:
+    async def whole(self, answer: Answer, model: Model) -> dict[str, Any]:
         """The response to a request without a stream."""
         outcome = answer.outcome
         if answer.reasoning:
             self._add("reasoning").text = answer.reasoning
-        if answer.text or not outcome.tool_calls:
+        if answer.text or not (answer.reasoning or outcome.tool_calls):
             message = self._add("message")
             message.text = answer.text
             message.logprobs = [] if outcome.logprobs is None else outcome.logprobs["content"]
         for call in outcome.tool_calls:
             self._add("function_call", call.id, call.name).text = call.arguments_text
-        return self._finished(outcome, model)
+        return await self._finished(outcome, model)
 
     def _add(self, kind: str, call_id: str = "", name: str = "") -> Item:
         self.items.append(Item(kind, len(self.items), call_id, name))
         return self.items[-1]
 
-    def _finished(self, outcome: Outcome, model: Model) -> dict[str, Any]:
+    async def _finished(self, outcome: Outcome, model: Model) -> dict[str, Any]:
         status = _status(outcome)
-        thoughts = "".join(item.text for item in self.items if item.kind == "reasoning")
+        thoughts = [item.text for item in self.items if item.kind == "reasoning"]
         counted = {
             "input_tokens": outcome.prompt_tokens,
             "input_tokens_details": {"cached_tokens": outcome.cached_tokens},
             "output_tokens": outcome.completion_tokens,
-            "output_tokens_details": {"reasoning_tokens": len(model_of(model).tokenize(thoughts)) if thoughts else 0},
+            "output_tokens_details": {"reasoning_tokens": await reasoning_tokens(model, thoughts)},
             "total_tokens": outcome.prompt_tokens + outcome.completion_tokens,
         }
         details = None if status == "completed" else {"reason": "max_output_tokens"}
@@ -130,18 +131,21 @@ class Draft:
         """A line of the stream, with its number."""
         return event({"type": kind, "sequence_number": next(self._numbers), **more}, kind)
 
-    def told(self, one: Event, model: Model) -> Iterator[str]:
-        """Takes the next piece of the answer, or its end, and gives the lines that tell of it."""
+    async def ended(self, one: Event, model: Model) -> list[str]:
+        """Takes the end of the answer, and gives the lines that tell of it."""
+        assert one.outcome is not None
+        lines: list[str] = []
+        if not self.items:
+            lines += self._begin(self._add("message"))
+        last = self.items[-1]
+        last.logprobs += one.logprobs if last.kind == "message" else []
+        lines += self._end(last, _status(one.outcome))
+        response = await self._finished(one.outcome, model)
+        return [*lines, self.event(f"response.{response['status']}", response=response)]
+
+    def told(self, one: Event) -> Iterator[str]:
+        """Takes the next piece of the answer, and gives the lines that tell of it."""
         last = self.items[-1] if self.items else None
-        if one.outcome is not None:
-            if last is None:
-                last = self._add("message")
-                yield from self._begin(last)
-            last.logprobs += one.logprobs if last.kind == "message" else []
-            yield from self._end(last, _status(one.outcome))
-            response = self._finished(one.outcome, model)
-            yield self.event(f"response.{response['status']}", response=response)
-            return
         if last is None or _starts_another(last, one):
             if last is not None:
                 yield from self._end(last)

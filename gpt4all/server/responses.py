@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from gpt4all.chat.messages import arguments_text
 from gpt4all.options import MAX_TOP_LOGPROBS
 from gpt4all.server.chat import Conversation, served_generator, template_args, tool_arguments
 from gpt4all.server.failures import as_api_error, bad
@@ -26,7 +27,7 @@ async def responses(service: Service, fields: Fields) -> dict[str, Any] | Events
         return _stream(service, served, conversation, draft)
     async with service.pool.lease(served) as model:
         (answer,) = await answers(events([conversation.start(model, 0)], 1, service.settings.timeout, service.metrics))
-        return draft.whole(answer, model)
+        return await draft.whole(answer, model)
 
 
 def _read(fields: Fields) -> Conversation:
@@ -61,33 +62,38 @@ def _messages(value: object) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise bad("input", "must be a string or an array of items")
     kept: list[Any] = []
+    #: Which item each is, or begins with.
+    names: list[str] = []
+
+    def keep(message: Any, name: str) -> None:
+        kept.append(message)
+        names.append(name)
+
     for index, item in enumerate(value):
+        name = f"input[{index}]"
         kind = item.get("type", "message") if isinstance(item, dict) else None
         if kind == "message":
-            kept.append(item)
+            keep(item, name)
         elif kind == "function_call":
             if not kept or kept[-1].get("role") != "assistant":
-                kept.append({"role": "assistant", "content": None})
+                keep({"role": "assistant", "content": None}, name)
             # Those of one round are one message's.
-            kept[-1] = {
-                **kept[-1],
-                "tool_calls": [*(kept[-1].get("tool_calls") or ()), _called(item, f"input[{index}]")],
-            }
+            kept[-1] = {**kept[-1], "tool_calls": [*(kept[-1].get("tool_calls") or ()), _called(item, name)]}
         elif kind == "function_call_output":
-            result = Fields(item, f"input[{index}].")
-            kept.append(
-                {"role": "tool", "tool_call_id": result.required("call_id"), "content": result.required("output")}
-            )
+            result = Fields(item, f"{name}.")
+            answered, output = result.required("call_id"), result.required("output")
+            keep({"role": "tool", "tool_call_id": answered, "content": output}, name)
         elif kind != "reasoning":  # what was thought is not sent back
-            raise bad(f"input[{index}].type", "must be message, function_call, function_call_output or reasoning")
-    return read_messages(kept, "input")
+            raise bad(f"{name}.type", "must be message, function_call, function_call_output or reasoning")
+    return read_messages(kept, "input", names)
 
 
 def _called(item: dict[str, Any], name: str) -> dict[str, Any]:
     fields = Fields(item, f"{name}.")
     for field in ("call_id", "name", "arguments"):
         fields.required(field)
-    function = {"name": fields.text("name"), "arguments": fields.text("arguments")}
+    arguments = arguments_text(fields.text("arguments"), f"{name}.arguments")
+    function = {"name": fields.text("name"), "arguments": arguments}
     return {"id": fields.text("call_id"), "type": "function", "function": function}
 
 
@@ -133,7 +139,7 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
             try:
                 one: Event | None = first
                 while one is not None:
-                    for line in draft.told(one, model):
+                    for line in draft.told(one) if one.outcome is None else await draft.ended(one, model):
                         yield line
                     one = await anext(stream, None)
             except Exception as error:

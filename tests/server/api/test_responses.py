@@ -27,6 +27,10 @@ WEATHER: Any = {
     },
 }
 
+USER: Any = {"role": "user", "content": "x"}
+THOUGHT: Any = {"type": "reasoning", "id": "rs_1", "summary": []}
+CALL: Any = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}
+
 
 class Capital(BaseModel):
     city: str
@@ -142,6 +146,10 @@ def test_log_probabilities(server: Running, client: OpenAI) -> None:
         ("include", {"include": ["file_search_call.results"]}),
         ("input[0].type", {"input": [{"type": "item_reference", "id": "x"}]}),
         ("input[0].arguments", {"input": [{"type": "function_call", "call_id": "1", "name": "f"}]}),
+        ("input[2].arguments", {"input": [USER, CALL, {**CALL, "arguments": "{"}]}),
+        ("input[3].role", {"input": [THOUGHT, CALL, CALL, {"role": "x", "content": "y"}]}),
+        ("input[1]['content']", {"input": [THOUGHT, {"role": "user", "content": 1}]}),
+        ("input[2]", {"input": [THOUGHT, USER, {"role": "assistant", "content": "y"}]}),
         ("input[0].call_id", {"input": [{"type": "function_call_output", "output": "x"}]}),
         ("input", {"input": {}}),
         ("conversation", {"conversation": "c"}),

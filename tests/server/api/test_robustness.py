@@ -17,6 +17,7 @@ from starlette.types import Message
 
 from gpt4all.server import http
 from gpt4all.server.completions import completions
+from gpt4all.server.failures import as_api_error
 from gpt4all.server.metrics import Metrics
 from gpt4all.server.pool import ModelPool
 from gpt4all.server.settings import Settings
@@ -132,6 +133,12 @@ def test_a_silent_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch)
 def test_bodies_that_are_no_objects(server: Running, body: bytes) -> None:
     answer = httpx.post(f"{server.url}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+def test_a_key_with_a_space_is_named_whole() -> None:
+    for where in ("messages[1]['a key']", "messages[0]['it\\'s]'][2]", 'messages[0]["it\'s a"]', "messages[3]"):
+        for end in (" is wrong", ", the last message, is wrong", "'s key is wrong"):
+            assert as_api_error(ValueError(where + end)).param == where
 
 
 def test_half_a_surrogate_pair_is_refused(server: Running) -> None:

@@ -76,6 +76,21 @@ def test_thinking_in_a_response(scripted: Running) -> None:
     assert final.output_text == whole.output_text
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_only_the_last_of_a_response_that_was_cut_off_is_incomplete(scripted: Running, stream: bool) -> None:
+    asked: Any = {"model": "thinker", "input": "2 + 2?", "temperature": 0}
+    client: Any = scripted.client()
+    all_of_it = client.responses.create(**asked).usage.output_tokens
+    for n_tokens, expected in (
+        (all_of_it - 1, [("reasoning", "completed"), ("message", "incomplete")]),
+        (2, [("reasoning", "incomplete")]),
+    ):
+        answer = client.responses.create(**asked, max_output_tokens=n_tokens, stream=stream)
+        final = list(answer)[-1].response if stream else answer
+        assert final.status == "incomplete"
+        assert [(item.type, item.status) for item in final.output] == expected
+
+
 def test_a_text_and_several_calls(scripted: Running) -> None:
     client: Any = scripted.client()
     asked: Any = {"model": "caller", "messages": MESSAGES, "tools": [{"type": "function", "function": ADD}]}
