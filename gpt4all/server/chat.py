@@ -55,7 +55,12 @@ class Conversation:
                 arguments["logprobs_callback"] = partial(tell, "logprobs")
             if arguments.get("tools"):
                 arguments["tool_delta_callback"] = partial(tell, "call")
-            return chat.agenerate([last], reasoning_callback=partial(tell, "reasoning"), **arguments)
+            return chat.agenerate(
+                [last],
+                callback=lambda _, piece: not piece or tell("text", piece),
+                reasoning_callback=partial(tell, "reasoning"),
+                **arguments,
+            )
 
         return begin
 

@@ -14,8 +14,8 @@ from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.server.failures import ApiError
 from gpt4all.server.metrics import Metrics
 
-#: Takes, on the model's thread, what comes beside the text: its kind, and thinking, a piece of a call, or how likely
-#: the next token was.
+#: Takes, on the model's thread, what is to keep its order: its kind, and text, thinking, a piece of a call, or how
+#: likely the next token was.
 Tell = Callable[["Kind", "str | ToolCallDelta | TokenLogprob"], bool]
 #: Begins an answer.
 Start = Callable[[Tell], AsyncGeneration]
@@ -68,10 +68,15 @@ async def events(
     untold: list[deque[TokenLogprob]] = [deque() for _ in starts]
 
     async def run(index: int, start: Start) -> None:
+        #: Pieces of text that came in order with thinking and calls.
+        told: deque[str] = deque()
+
         def tell(kind: Kind, news: str | ToolCallDelta | TokenLogprob) -> bool:
             if isinstance(news, dict):
                 untold[index].append(news)
                 return True
+            if kind == "text":
+                told.append(str(news))
             event = Event(index, kind, news) if isinstance(news, str) else Event(index, kind, call=news)
             # A loop that is closed has no reader.
             with contextlib.suppress(RuntimeError):
@@ -82,7 +87,10 @@ async def events(
             answer = start(tell)
             try:
                 async for piece in answer:
-                    queue.put_nowait(Event(index, "text", piece))
+                    if told and told[0] == piece:
+                        told.popleft()
+                    else:
+                        queue.put_nowait(Event(index, "text", piece))
             finally:
                 await answer.aclose()
                 if answer.outcome is not None:
