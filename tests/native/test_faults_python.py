@@ -83,7 +83,9 @@ def test_a_batch_that_fails_under_a_stream(library: FaultyLibrary, model: GPT4Al
     library.fail(Fault.COMPUTE_FAILS)
     with pytest.raises(GenerationError):
         pieces += stream
-    assert "".join(pieces).startswith(expected[:3])
+    # It may have failed right after the first piece.
+    text = "".join(pieces)
+    assert expected.startswith(text[: len(expected)])
     assert answer(model, PROMPTS[0]) == expected
 
 
