@@ -20,8 +20,8 @@ from nativebuild.venvs import ensure_venv, pip_install
 __all__ = ["EXTRAS", "main", "set_up"]
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("corpora", "dev", "docs", "test", "test-models")
-_INCLUDED = {"dev": {"docs", "test", "test-models"}}
+EXTRAS = ("bench", "corpora", "dev", "docs", "test", "test-models")
+_INCLUDED = {"dev": {"bench", "docs", "test", "test-models"}}
 _VENV = ROOT / ".venv"
 _STAMP = _VENV / "gpt4all-setup.json"
 

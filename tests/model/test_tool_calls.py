@@ -171,11 +171,20 @@ TRIGGERED = """{% if tools %}<|im_start|>system
 {% endif %}""".replace("\\\n", "")
 
 
-@pytest.mark.parametrize(("seed", "bias", "text_first"), [(0, 100.0, False), (1, 100.0, False), (1, 12.0, True)])
-def test_after_the_trigger_the_grammar_holds(model: NativeModel, seed: int, bias: float, text_first: bool) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_after_the_trigger_the_grammar_holds(model: NativeModel, seed: int) -> None:
     [begin] = model.tokenize("<jupyter_code>", add_special=False, parse_special=True)
-    read = answer(model, "auto", seed, TRIGGERED, logit_bias=((begin, bias),))
-    assert bool(read["content"]) == text_first
+    read = answer(model, "auto", seed, TRIGGERED, logit_bias=((begin, 100.0),))
+    assert not read["content"]
+    [call] = read["tool_calls"]
+    check(call)
+
+
+def test_after_text_and_the_trigger_the_grammar_holds(model: NativeModel) -> None:
+    [begin] = model.tokenize("<jupyter_code>", add_special=False, parse_special=True)
+    # What is drawn where depends on the processor, and on what the context holds.
+    drawn = (answer(model, "auto", seed, TRIGGERED, logit_bias=((begin, 12.0),)) for seed in range(30))
+    read = next(read for read in drawn if read["content"] and read["tool_calls"])
     [call] = read["tool_calls"]
     check(call)
 
