@@ -119,10 +119,14 @@ def _debian_pip_wheel() -> Path | None:
 
 def pip_install(python: Path, requirements: Sequence[str], *, doing: str) -> None:
     """Install into the environment of that Python, or say why not."""
-    result = run_quietly([python, "-m", "pip", "install", *requirements], env=child_environment(), doing=doing)
+    _install([python, "-m", "pip", "install", *requirements], f"pip could not install {' '.join(requirements)}", doing)
+
+
+def _install(command: Sequence[str | Path], failure: str, doing: str) -> None:
+    result = run_quietly(command, env=child_environment(), doing=doing)
     if result.returncode != 0:
         raise BuildError(
-            f"pip could not install {' '.join(requirements)}",
+            failure,
             advice="Is the network up, and the Python package index reachable?",
             details=_last_lines(result.stdout),
         )
@@ -151,16 +155,12 @@ def cached_venv(folder: Path, name: str, requirements: Sequence[str]) -> Path:
             # pip takes minutes for what uv fetches side by side.
             tools = venv_program(tools_venv(), "python")
             pip_install(tools, ["uv"], doing="fetching uv")
-            install = [*map(str, (venv_program(tools.parent.parent, "uv"), "pip", "install", "--python", python))]
-            result = run_quietly(
-                [*install, "-r", listed], env=child_environment(), doing=f"installing packages into {root.name}"
+            uv = venv_program(tools.parent.parent, "uv")
+            _install(
+                [uv, "pip", "install", "--python", python, "-r", listed],
+                f"uv could not install what {name} needs",
+                f"installing packages into {root.name}",
             )
-            if result.returncode != 0:
-                raise BuildError(
-                    f"uv could not install what {name} needs",
-                    advice="Is the network up, and the Python package index reachable?",
-                    details=_last_lines(result.stdout),
-                )
             done.write_text("{}", encoding="utf-8")
     return venv_program(root, "python")
 
