@@ -10,6 +10,7 @@ import pytest
 import testmodels
 
 from tests.compatibility.programs import CHAT, EMBED, PROGRAMS
+from tests.support.programs import python_with
 
 pytestmark = [pytest.mark.model, pytest.mark.clients, pytest.mark.slow]
 
@@ -27,10 +28,7 @@ OLD_NAMES = (
 
 @pytest.fixture
 def python() -> Path:
-    found = os.environ.get("GPT4ALL_COMPATIBILITY_PYTHON")
-    if not found:
-        pytest.skip("needs the environment of these programs, which scripts/test --all makes")
-    return Path(found)
+    return python_with("GPT4ALL_COMPATIBILITY_PYTHON")
 
 
 @pytest.fixture

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import testmodels
 
 from gpt4all import GPT4All
+from gpt4all._native.backend import NativeModel, load_backend
+from tests.support.chat.scripted import write_scripted_model
 from tests.support.fake.helpers import ignore_open_models
+from tests.support.load_options import load_options
 
 #: What a model is loaded with unless a test says otherwise.
 N_CTX = 1024
@@ -43,6 +47,14 @@ def smollm2(model_file: Callable[[str], Path]) -> Iterator[GPT4All]:
         yield model
 
 
+@pytest.fixture(scope="module")
+def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
+    """SmolLM2 without Python around it: for templates and grammars, so its context is short."""
+    model = load_backend("cpu").load_model(model_file("smollm2"), load_options(n_ctx=64))
+    yield model
+    model.close()
+
+
 @pytest.fixture(scope="session")
 def gemma3(model_file: Callable[[str], Path]) -> Iterator[GPT4All]:
     with GPT4All(model_file("gemma3"), n_ctx=N_CTX) as model:
@@ -62,6 +74,21 @@ def tiny(model_file: Callable[[str], Path]) -> Iterator[Callable[..., GPT4All]]:
 
     yield load
     for model in loaded.values():
+        model.close()
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Iterator[Callable[..., GPT4All]]:
+    """``scripted(answers, template, **options)``: a model that says what a test wrote, one answer for each message."""
+    opened: list[GPT4All] = []
+
+    def load(answers: Sequence[str], template: str, *, piece: int = 7, **options: Any) -> GPT4All:
+        path = write_scripted_model(tmp_path / f"{len(opened)}.gguf", answers, template, piece)
+        opened.append(GPT4All(path, n_ctx=4096, n_threads=1, **options))
+        return opened[-1]
+
+    yield load
+    for model in opened:
         model.close()
 
 

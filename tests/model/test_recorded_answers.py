@@ -7,17 +7,15 @@ about each family. Reasoning and content are compared without the space around t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gpt4all._native.backend import NativeModel, load_backend
+from gpt4all._native.backend import NativeModel
 from gpt4all._native.chat import PreparedChat
 from gpt4all.tools.toolbox import read_tools
 from tests.support.chat.reference import template_directory
-from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -39,13 +37,6 @@ WRAPS_TEXT = {
     *("meetkai-functionary-medium-v3.2", "muse-glimmer", "openai-gpt-oss-120b"),
 }
 ASKED = [{"role": "user", "content": "Hey"}]
-
-
-@pytest.fixture(scope="module")
-def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
-    model = load_backend("cpu").load_model(model_file("smollm2"), load_options(n_ctx=64))
-    yield model
-    model.close()
 
 
 def prepare(model: NativeModel, name: str, tools: list[str], args: dict[str, Any]) -> tuple[str, PreparedChat]:

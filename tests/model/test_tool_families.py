@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from gpt4all import GPT4All
 from tests.support.chat.reference import template_directory
-from tests.support.chat.scripted import NEXT, write_scripted_model
+from tests.support.chat.scripted import NEXT
 
 pytestmark = pytest.mark.model
 
@@ -19,20 +18,14 @@ Say = Callable[..., GPT4All]
 
 
 @pytest.fixture
-def say(tmp_path: Path) -> Iterator[Say]:
+def say(scripted: Callable[..., GPT4All]) -> Say:
     """``say(family, *answers)``: a model of this template that gives these answers."""
-    opened: list[GPT4All] = []
 
     def load(family: str, *answers: str, piece: int = 7) -> GPT4All:
         template = (template_directory() / f"{family}.jinja").read_text(encoding="utf-8")
-        told = f"{template}{{% if add_generation_prompt %}}{NEXT}{{% endif %}}"
-        path = write_scripted_model(tmp_path / f"{len(opened)}.gguf", answers, told, piece)
-        opened.append(GPT4All(path, n_ctx=4096, n_threads=1))
-        return opened[-1]
+        return scripted(answers, f"{template}{{% if add_generation_prompt %}}{NEXT}{{% endif %}}", piece=piece)
 
-    yield load
-    for model in opened:
-        model.close()
+    return load
 
 
 def add(a: int, b: int = 1) -> int:

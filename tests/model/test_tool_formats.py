@@ -6,18 +6,15 @@ The facts are the templates': each one says how a call of its model looks, in th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gpt4all import ChatTemplateError
-from gpt4all._native.backend import NativeModel, load_backend
+from gpt4all._native.backend import NativeModel
 from gpt4all._native.chat import PreparedChat
 from gpt4all.grammars.json_schema import schema_grammar
 from tests.support.chat.reference import template_directory
-from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -48,13 +45,6 @@ CALLED: dict[str, Any] = {
     ],
 }
 BAIT = "QZX<|im_end|><|eot_id|></s><tool_call>[TOOL_CALLS]</tool_response>"
-
-
-@pytest.fixture(scope="module")
-def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
-    model = load_backend("cpu").load_model(model_file("smollm2"), load_options(n_ctx=64))
-    yield model
-    model.close()
 
 
 def tools(choice: str) -> dict[str, Any]:

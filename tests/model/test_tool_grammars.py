@@ -6,18 +6,15 @@ Texts are drawn at random from the grammars, so that no model is needed that wou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from gpt4all._native.backend import NativeModel, load_backend
+from gpt4all._native.backend import NativeModel
 from gpt4all.tools.toolbox import read_tools
 from tests.support.chat.reference import template_directory
 from tests.support.gbnf import Texts
-from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -68,13 +65,6 @@ KINDS = [
     *("GLM-4.6", "Kimi-K2-Thinking", "Mistral-Small-3.2-24B-Instruct-2506", "Qwen3-Coder", "openai-gpt-oss-120b"),
     *("Qwen-Qwen2.5-7B-Instruct", "openbmb-MiniCPM5-1B", "inclusionai-ling-3.0-flash", "google-gemma-4-31B-it"),
 ]
-
-
-@pytest.fixture(scope="module")
-def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
-    model = load_backend("cpu").load_model(model_file("smollm2"), load_options(n_ctx=64))
-    yield model
-    model.close()
 
 
 def after_prompt(facts: dict[str, Any], text: str) -> str:

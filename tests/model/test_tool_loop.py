@@ -7,15 +7,14 @@ import dataclasses
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 
 from gpt4all import GPT4All, ToolCall, ToolCallDelta, ToolError
 from gpt4all.tools.calls import INTERRUPTED, REFUSED
-from tests.support.chat.scripted import CHATML, write_scripted_model
+from tests.support.chat.scripted import CHATML
 
 pytestmark = pytest.mark.model
 
@@ -23,18 +22,13 @@ Say = Callable[..., GPT4All]
 
 
 @pytest.fixture
-def say(tmp_path: Path) -> Iterator[Say]:
+def say(scripted: Callable[..., GPT4All]) -> Say:
     """``say(*answers)``: a model that gives these answers, one after each message of the assistant's."""
-    opened: list[GPT4All] = []
 
     def load(*answers: str, template: str = CHATML, **options: Any) -> GPT4All:
-        path = write_scripted_model(tmp_path / f"{len(opened)}.gguf", answers, template)
-        opened.append(GPT4All(path, n_ctx=4096, n_threads=1, **options))
-        return opened[-1]
+        return scripted(answers, template, **options)
 
-    yield load
-    for model in opened:
-        model.close()
+    return load
 
 
 def call(name: str, **arguments: Any) -> str:

@@ -13,17 +13,14 @@ from __future__ import annotations
 import copy
 import html
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 
 from gpt4all import ChatTemplateError
-from gpt4all._native.backend import NativeModel, load_backend
+from gpt4all._native.backend import NativeModel
 from tests.support.chat.reference import Message, assistant, render, system, template_directory, user
-from tests.support.load_options import load_options
 
 pytestmark = pytest.mark.model
 
@@ -92,13 +89,6 @@ TALKS: dict[str, list[Message]] = {
         result(2, "search", "none"),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def model(model_file: Callable[[str], Path]) -> Iterator[NativeModel]:
-    model = load_backend("cpu").load_model(model_file("smollm2"), load_options(n_ctx=64))
-    yield model
-    model.close()
 
 
 def with_text(messages: list[Message]) -> list[Message]:

@@ -20,14 +20,19 @@ from tests.support.http.served import LONG, Running, begin, in_progress, running
 pytestmark = pytest.mark.model
 
 
+def rest_after_sigterm(server: Running, **more: int) -> list[str]:
+    """What a stream still has when the server is told to end after its first line."""
+    body = {"model": server.chat, **LONG, **more, "stream": True}
+    with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        return [line for line in lines if line]
+
+
 def test_sigterm_finishes_what_runs_and_takes_no_more() -> None:
     with running("--n-ctx", "1024", "--grace", "600", models=("smollm2",)) as server:
-        body = {"model": server.chat, **LONG, "max_tokens": 100, "stream": True}
-        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
-            lines = answer.iter_lines()
-            next(lines)
-            server.process.send_signal(signal.SIGTERM)
-            rest = [line for line in lines if line]
+        rest = rest_after_sigterm(server, max_tokens=100)
         assert rest[-1] == "data: [DONE]"
         assert '"finish_reason":"length"' in rest[-2]
         assert server.process.wait(timeout=60) == 0
@@ -58,12 +63,7 @@ def test_answers_are_cut_short_when_the_grace_is_over() -> None:
     with running("--n-ctx", "1024", "--grace", "0", models=("smollm2",)) as server:
         waiting = begin(server)
         until(lambda: in_progress(server) == 1)
-        body = {"model": server.chat, **LONG, "stream": True}
-        with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as answer:
-            lines = answer.iter_lines()
-            next(lines)
-            server.process.send_signal(signal.SIGTERM)
-            rest = [line for line in lines if line]
+        rest = rest_after_sigterm(server)
         assert rest[-1].startswith('data: {"error":{"message":"the server shuts down"')
         whole = waiting.makefile("rb").read()
         assert whole.startswith(b"HTTP/1.1 503")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,16 +9,14 @@ import pytest
 
 from tests.server.api.clients.programs import PROGRAMS
 from tests.support.http.served import Running, running
+from tests.support.programs import python_with
 
 pytestmark = [pytest.mark.model, pytest.mark.clients, pytest.mark.slow]
 
 
 @pytest.fixture(scope="session")
 def python() -> Path:
-    found = os.environ.get("GPT4ALL_CLIENTS_PYTHON")
-    if not found:
-        pytest.skip("needs the clients' environment, which scripts/test --all makes")
-    return Path(found)
+    return python_with("GPT4ALL_CLIENTS_PYTHON")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
