@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,6 +96,7 @@ class Embed4All:
         device: str | None = None,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown(Embed4All.__init__, kwargs, list(inspect.signature(GPT4All).parameters))
         if model_name is None:
             model_name = DEFAULT_EMBEDDING_MODEL
         self.gpt4all = GPT4All(model_name, n_threads=n_threads, device=device, **kwargs)

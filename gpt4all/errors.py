@@ -140,6 +140,7 @@ class ContextWindowExceededError(GPT4AllError, ValueError):
         prompt_tokens: length of the prompt in tokens.
         limit: the most tokens a prompt may have with this ``n_ctx``.
         n_ctx: the context size that the model is loaded with.
+        tool: the tool whose result is the longest, where the prompt came with results; else ``None``.
 
     Example:
         >>> try:
@@ -149,17 +150,21 @@ class ContextWindowExceededError(GPT4AllError, ValueError):
         True
     """
 
-    def __init__(self, prompt_tokens: int, limit: int, n_ctx: int) -> None:
+    def __init__(self, prompt_tokens: int, limit: int, n_ctx: int, tool: str | None = None) -> None:
         self.prompt_tokens = prompt_tokens
         self.limit = limit
         self.n_ctx = n_ctx
+        self.tool = tool
+        cause, remedy = ("", "shorten the prompt")
+        if tool is not None:
+            cause, remedy = (f"with the result of the tool {tool!r} ", "have the tool return less")
         super().__init__(
-            f"the prompt has {prompt_tokens} tokens, but a context of n_ctx={n_ctx} takes at most {limit}; "
-            "shorten the prompt or load the model with a larger n_ctx"
+            f"{cause}the prompt has {prompt_tokens} tokens, but a context of n_ctx={n_ctx} takes at most {limit}; "
+            f"{remedy} or load the model with a larger n_ctx"
         )
 
-    def __reduce__(self) -> tuple[type[ContextWindowExceededError], tuple[int, int, int]]:
-        return type(self), (self.prompt_tokens, self.limit, self.n_ctx)
+    def __reduce__(self) -> tuple[type[ContextWindowExceededError], tuple[int, int, int, str | None]]:
+        return type(self), (self.prompt_tokens, self.limit, self.n_ctx, self.tool)
 
 
 class ChatTemplateError(GPT4AllError, ValueError):

@@ -93,7 +93,7 @@ class PromptBuilder:
         index = first_that_fits(_bytes_from(rest, starts), size, limit)
         tokens, ending, prepared = texts[index]
         if len(tokens) > limit:
-            raise ContextWindowExceededError(len(tokens), limit, self._model.info.n_ctx)
+            raise ContextWindowExceededError(len(tokens), limit, self._model.info.n_ctx, longest_result(rest, added))
         keep = self._keep(system, tokens)
         return ChatPrompt(tokens or [self._model.begin_token()], keep, ending, starts[index], prepared)
 
@@ -168,6 +168,18 @@ def first_that_fits(lengths: Sequence[int], size: Callable[[int], int], limit: i
 def _bytes_from(messages: list[Message], starts: list[int]) -> list[int]:
     sums = list(itertools.accumulate(map(size_of, reversed(messages))))
     return [sums[len(messages) - 1 - start] for start in starts]
+
+
+def longest_result(messages: list[Message], added: list[Message]) -> str | None:
+    """The tool whose result is the longest of those ``added`` at the end of ``messages``; ``None`` without any."""
+    results = [message for message in added if message["role"] == "tool"]
+    if not results:
+        return None
+    longest = max(results, key=size_of)
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    # Messages of the caller's own may have neither.
+    names = [call["function"]["name"] for call in calls if call.get("id") == longest.get("tool_call_id")]
+    return longest.get("name") or (names[-1] if names else None)
 
 
 def turn_starts(messages: list[Message]) -> list[int]:

@@ -26,7 +26,7 @@ from gpt4all.engine import at_exit, wordpiece
 from gpt4all.engine.at_exit import end_thread_if_exiting
 from gpt4all.engine.mapped_file import MappedFile
 from gpt4all.engine.runs import EmbeddingRun, Output, Run, Work
-from gpt4all.engine.workers import CLOSED, FORKED, Call, Job, Worker
+from gpt4all.engine.workers import CLOSED, CLOSED_MEANWHILE, FORKED, Call, Job, Worker
 from gpt4all.errors import CancellationError, ContextWindowExceededError, GenerationError, UnsupportedModelError
 from gpt4all.options import (
     GenerationOptions,
@@ -242,6 +242,10 @@ class LoadedModel:
         cancel = CancelFlag()
 
         def make_call(output: Output) -> Outcome:
+            if self._closed:
+                end_thread_if_exiting()
+                # While it waited in the line.
+                raise CancellationError(CLOSED_MEANWHILE)
             self._begin_computing()
             return work(output, cancel)
 

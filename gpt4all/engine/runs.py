@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from gpt4all.engine.at_exit import end_thread_if_exiting
-from gpt4all.engine.workers import Job
+from gpt4all.engine.workers import CLOSED_MEANWHILE, Job
 from gpt4all.errors import CancellationError
 
 if TYPE_CHECKING:
@@ -86,6 +86,10 @@ class Run(Job):
         self._model_closes = True
         super().model_closes()
 
+    def refuse(self, error: BaseException) -> None:
+        # Of a model that was closed; no thread at all is another matter.
+        super().refuse(CancellationError(CLOSED_MEANWHILE) if isinstance(error, ValueError) else error)
+
     def cancel(self) -> None:
         self._cancel.set()
         super().cancel()
@@ -130,7 +134,7 @@ class Run(Job):
         if self._cancel.is_set():
             end_thread_if_exiting()
         if self._cut_short:
-            raise CancellationError("the model was closed during this call, so the answer is not complete")
+            raise CancellationError(CLOSED_MEANWHILE)
         self._raise_error()
 
     def _work(self) -> None:

@@ -46,6 +46,7 @@ FORKED = (
     "load it in the child, or start workers with multiprocessing's 'spawn' method"
 )
 CLOSED = "the model is closed; load it again"
+CLOSED_MEANWHILE = "the model was closed during this call, so the answer is not complete"
 
 T = TypeVar("T")
 

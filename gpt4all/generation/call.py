@@ -18,7 +18,8 @@ from gpt4all.chat.messages import Message
 from gpt4all.checks import check_callback, check_flag
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output, Run
-from gpt4all.engine.workers import interrupt_again
+from gpt4all.engine.workers import CLOSED_MEANWHILE, interrupt_again
+from gpt4all.errors import CancellationError
 from gpt4all.generation.exchange import ChatExchange, Exchange, PromptExchange
 from gpt4all.notices import warn_caller
 from gpt4all.options import (
@@ -207,7 +208,13 @@ class Call:
 
     def submit(self, run: Run) -> None:
         """Puts it in the line, without waiting."""
-        self._model.submit(run)
+        try:
+            self._model.submit(run)
+        except ValueError:
+            if not self._outcomes:
+                raise
+            # While a tool ran.
+            raise CancellationError(CLOSED_MEANWHILE) from None
 
     def _finish(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)

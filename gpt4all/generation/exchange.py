@@ -72,9 +72,10 @@ class ChatExchange:
     One rule says what stays in the history. A call that ends by itself leaves
     messages and answer. One that its caller ends (``break``, ``close()``,
     ``False``, Ctrl-C, a cancelled task) leaves the messages and the answer as
-    far as the caller has seen it, if it had begun. An exception of the
-    engine or of a callback leaves nothing. Rounds of tools are parts of one
-    turn: calls and results come between the messages and the answer.
+    far as the caller has seen it, if it had begun. An error leaves nothing,
+    unless calls have been carried out: then messages, calls and results stay.
+    Rounds of tools are parts of one turn: calls and results come between the
+    messages and the answer.
 
     The worker and the caller may both come to a decision. Whoever is first
     makes the entry; of an entry that is there, the caller may cut the answer.
@@ -105,6 +106,8 @@ class ChatExchange:
         self._told = 0
         #: Calls that are carried out now and have no result yet.
         self._unanswered: list[ToolCall] = []
+        #: Whether a call has a result.
+        self._has_results = False
         self._go_on = True
         # What the exchange belongs to, once it has begun.
         self._history: Conversation | None = None
@@ -152,6 +155,7 @@ class ChatExchange:
     def answer(self, call: ToolCall) -> None:
         """Adds the result of a call."""
         self._added = [*self._added, call.reply(call.result or "")]
+        self._has_results = True
         self._unanswered = [other for other in self._unanswered if other.id != call.id]
 
     def end_with_calls(self, *, interrupted: bool) -> None:
@@ -159,8 +163,11 @@ class ChatExchange:
         self._add([call.reply(INTERRUPTED) for call in self._unanswered] if interrupted else [])
 
     def fail(self) -> None:
-        """Nothing of the turn stays."""
-        self._entry.setdefault("entry", None)
+        """Nothing of the turn stays but what calls have done, which cannot be undone."""
+        if self._has_results:
+            self.end_with_calls(interrupted=True)
+        else:
+            self._entry.setdefault("entry", None)
 
     def _commit(self) -> None:
         text = "".join(self._answer)

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gpt4all._native.outcome import Outcome
+from gpt4all.errors import CancellationError
 
 if TYPE_CHECKING:
     from gpt4all.engine.runs import Run
@@ -37,12 +38,12 @@ class Completion:
 
 
 def complete(
-    calls: Iterable[Call], window: int, *, total: int | None, progress: bool
+    calls: Iterable[Call | CancellationError], window: int, *, total: int | None, progress: bool
 ) -> Generator[tuple[int, Completion], None, None]:
     """Makes the calls, ``window`` of them in the line at a time; gives each one's place and answer as it is done.
 
     Args:
-        calls: read as the work goes on.
+        calls: read as the work goes on; an error in place of a call that the model was closed before.
         window: how many may be in the line.
         total: how many there will be, ``None`` where that is not known.
         progress: shows a bar on stderr.
@@ -70,7 +71,12 @@ def complete(
                 except StopIteration:
                     more = False
                     break
-                begin(number, call)
+                if isinstance(call, CancellationError):
+                    if bar is not None:
+                        bar.update()
+                    yield number, Completion("", None, call)
+                else:
+                    begin(number, call)
             if not under_way:
                 continue
             number = wait_for(done, pid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from gpt4all._native.outcome import Outcome
@@ -11,6 +11,7 @@ from gpt4all.chat.history import ChatSession
 from gpt4all.chat.messages import Message, Prompt, check_prompt
 from gpt4all.chat.methods import ChatMethods
 from gpt4all.checks import check_flag, check_text, refuse_unknown, unknown_hidden
+from gpt4all.errors import CancellationError
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.generation.chat import Chat
 from gpt4all.generation.many import Completion
@@ -333,7 +334,7 @@ class GenerationMethods(ChatMethods):
             ' 4'
         """
         taken = [name for name in GenerateArguments.__annotations__ if not name.endswith("callback")]
-        refuse_unknown(GenerationMethods.generate_many, arguments, ("prompts", *taken, "progress"))
+        refuse_unknown(GenerationMethods.generate_many, arguments, ("prompts", "as_completed", "progress", *taken))
         if self._current_chat() is not None:
             raise ValueError("generate_many() cannot be called in a chat session; give it lists of messages instead")
         if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
@@ -341,12 +342,28 @@ class GenerationMethods(ChatMethods):
         from gpt4all.generation.many import complete, in_order
 
         total = len(prompts) if isinstance(prompts, Sized) else None
-        calls = (self._call_of_many(place, prompt, arguments) for place, prompt in enumerate(prompts))
+        calls = self._calls_of_many(prompts, arguments)
         # One more than are computed: there is always a next one.
         completions = complete(
             calls, self._loaded.n_parallel + 1, total=total, progress=check_flag("progress", progress)
         )
         return completions if check_flag("as_completed", as_completed) else in_order(completions)
+
+    def _calls_of_many(
+        self, prompts: Iterable[object], arguments: GenerateArguments
+    ) -> Iterator[Call | CancellationError]:
+        from gpt4all.engine.workers import CLOSED_MEANWHILE
+
+        for place, prompt in enumerate(prompts):
+            call: Call | CancellationError
+            try:
+                call = self._call_of_many(place, prompt, arguments)
+            except ValueError:
+                if place == 0 or not self._loaded.closed:
+                    raise
+                # What has been answered is not lost.
+                call = CancellationError(CLOSED_MEANWHILE)
+            yield call
 
     def _call_of_many(self, place: int, prompt: object, arguments: GenerateArguments) -> Call:
         if isinstance(prompt, str):

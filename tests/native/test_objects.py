@@ -80,6 +80,12 @@ def test_generate_knows_other_names(loaded: LoadFake, name: str, hint: str) -> N
     asyncio.run(call())
 
 
+def test_generate_many_lists_all_that_it_takes(loaded: LoadFake) -> None:
+    wrong: Any = {"zz": 1}
+    with pytest.raises(TypeError, match="it takes prompts, as_completed, progress, max_tokens, "):
+        loaded("a", END).generate_many(["x"], **wrong)
+
+
 def test_one_message_is_no_prompt(loaded: LoadFake) -> None:
     prompt: Any = {"role": "user", "content": "x"}
     with pytest.raises(TypeError, match="prompt must be a str or a list of messages, not dict"):
@@ -112,6 +118,9 @@ def test_the_constructors_know_other_names(fake_model: FakeModel) -> None:
             wrong: Any = {name: 1}
             with pytest.raises(TypeError, match=hint):
                 kind(path, **wrong)
+        wrong = {"zz": 1}
+        with pytest.raises(TypeError, match=rf"^{kind.__name__}\(\) has no argument 'zz'; it takes model_name, "):
+            kind(path, **wrong)
     with Embed4All(path, n_threads=1) as model:
         for name, hint in (
             ("dimensions", "dimensionality="),

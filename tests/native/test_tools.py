@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import pickle
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from gpt4all import GPT4All, ToolCall, ToolCallDelta, ToolError
+from gpt4all import (
+    CancellationError,
+    ContextWindowExceededError,
+    GPT4All,
+    ToolCall,
+    ToolCallDelta,
+    ToolError,
+)
 from gpt4all._native.backend import NativeModel
 from gpt4all.tools.calls import INTERRUPTED, REFUSED
 from tests.support.fake.backend import END
@@ -337,7 +345,7 @@ def test_the_engine_fails_in_a_later_round(script: Script) -> None:
     with subject.model.chat_session("S"):
         with pytest.raises(RuntimeError, match="broken"):
             subject.model.generate("q", tools=[subject.add])
-        assert roles(subject.model.current_chat_session) == ["system"]
+        assert roles(subject.model.current_chat_session) == ["system", "user", "assistant", "tool"]
 
 
 def test_too_many_rounds(script: Script) -> None:
@@ -517,15 +525,89 @@ def test_many_prompts(script: Script) -> None:
 
 
 def test_many_prompts_whose_model_is_closed_by_a_tool(script: Script) -> None:
-    subject = script(call("leave"), "Never.")
+    subject = script("Yes.", call("leave"), *["Never."] * 9)
 
     def leave() -> None:
         subject.model.close()
 
-    (completion,) = subject.model.generate_many(["q"], tools=[leave])
-    assert isinstance(completion.error, ValueError)
-    assert "the model is closed" in str(completion.error)
-    assert completion.outcome is None
+    answered, *others = subject.model.generate_many(["q"] * 6, tools=[leave])
+    assert (answered.text, answered.error) == ("Yes.", None)
+    assert len(others) == 5
+    assert all(isinstance(completion.error, CancellationError) for completion in others)
+    assert all("closed during this call" in str(completion.error) for completion in others)
+    with pytest.raises(ValueError, match="the model is closed"):
+        subject.model.generate_many(["q"])
+
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "text": lambda owner, **given: owner.generate("q", **given),
+    "stream": lambda owner, **given: "".join(owner.generate("q", streaming=True, **given)),
+    "asyncio": lambda owner, **given: asyncio.run(_text(owner.agenerate("q", **given))),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_that_is_closed_by_a_tool(script: Script, way: str) -> None:
+    subject = script(call("leave"), "Never.")
+
+    def leave() -> str:
+        subject.model.close()
+        return "left"
+
+    chat = subject.model.new_chat()
+    with pytest.raises(CancellationError, match="closed during this call"):
+        WAYS[way](chat, tools=[leave])
+    assert roles(chat.messages) == ["system", "user", "assistant", "tool", "assistant"]
+    assert chat.messages[3]["content"] == "left"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("in_session", [True, False])
+def test_a_result_that_is_too_long(script: Script, way: str, in_session: bool) -> None:
+    def read() -> str:
+        subject.got.append("read")
+        return "x " * 5000
+
+    subject = script(call("add", a=2) + call("read"), "Next.")
+    model = subject.model
+    context: Any = model.chat_session("S") if in_session else model.new_chat("S")
+    with context as owner:
+        with pytest.raises(
+            ContextWindowExceededError, match="^with the result of the tool 'read' the prompt"
+        ) as raised:
+            WAYS[way](owner, tools=[subject.add, read])
+        assert raised.value.tool == "read"
+        assert pickle.loads(pickle.dumps(raised.value)).tool == "read"
+        history = owner.current_chat_session if in_session else owner.messages
+        assert roles(history) == ["system", "user", "assistant", "tool", "tool"]
+        assert [message["content"] for message in history[3:]] == ["3", "x " * 5000]
+        assert owner.generate("q2", tools=[subject.add]) == "Next."
+        assert roles(subject.script.sent[-1][0]) == ["system", "user"]
+    assert subject.got == [(2, 1), "read"]
+
+
+def test_a_reply_of_the_callers_own_that_is_too_long(script: Script) -> None:
+    subject = script(call("add", a=2), "Never.")
+    chat = subject.model.new_chat()
+    chat.generate("q", tools=[subject.add], run_tools=False)
+    assert chat.last_generation is not None
+    (made,) = chat.last_generation.tool_calls
+    reply = made.reply("x " * 5000)
+    del reply["name"]
+    with pytest.raises(ContextWindowExceededError, match="the tool 'add'"):
+        chat.generate([reply], tools=[subject.add])
+    assert roles(chat.messages) == ["system", "user", "assistant"]
+
+
+def test_an_error_after_a_call_that_was_carried_out(script: Script) -> None:
+    def broken() -> None:
+        raise ToolError("enough")
+
+    subject = script(call("add", a=2) + call("broken"))
+    chat = subject.model.new_chat()
+    with pytest.raises(ToolError):
+        chat.generate("q", tools=[subject.add, broken])
+    assert [message["content"] for message in chat.messages[3:]] == ["3", INTERRUPTED]
 
 
 def test_none_offers_no_tool(loaded: LoadFake) -> None:
