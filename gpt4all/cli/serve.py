@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from gpt4all.cli.arguments import add_load_options, load_arguments
 from gpt4all.cli.failures import DONE, PARTLY, CommandError, UsageError, say
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how much").add_argument
     add("--parallel", type=int, default=4, metavar="N", help="answers computed together (default: %(default)s)")
     add("--queue", type=int, default=64, metavar="N", help="answers that may wait for a model (default: %(default)s)")
-    add("--max-memory", type=float, metavar="GIB", help="what all loaded models may take (default: all there is)")
+    add("--max-memory", type=_in("GiB"), metavar="GIB", help="what all loaded models may take (default: all there is)")
     add(
         "--unload-after",
         type=float,
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for what runs at SIGTERM or Ctrl-C; another ends it (default: %(default)s)",
     )
-    add("--max-body", type=float, default=16, metavar="MIB", help="largest request (default: %(default)s)")
+    add("--max-body", type=_in("MiB"), default=16, metavar="MIB", help="largest request (default: %(default)s)")
     add("--log-requests", action="store_true", help="log what is asked, prompts included")
     add_load_options(parser)
 
@@ -95,6 +96,16 @@ def run(options: argparse.Namespace) -> int:
         return DONE if serve(models, settings) else PARTLY
     except ListenError as error:
         raise CommandError(str(error)) from None
+
+
+def _in(unit: str) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number of {unit}, such as 0.5") from None
+
+    return number
 
 
 def _show_log(options: argparse.Namespace) -> None:

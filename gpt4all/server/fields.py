@@ -98,5 +98,6 @@ def check_finite(value: str) -> float:
     """Numbers as ``json`` reads them: 1e999 is none that JSON could write again."""
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError("a number is too large")
+        # NaN and Infinity have no digits.
+        raise ValueError("a number is too large" if value[-1].isdigit() else f"{value} is no number of JSON's")
     return number

@@ -30,6 +30,13 @@ def test_the_version(command: RunCommand) -> None:
     assert command("--version").out == f"gpt4all {gpt4all.__version__}\n"
 
 
+@pytest.mark.parametrize(("option", "unit"), [("--max-memory", "GiB"), ("--max-body", "MiB")])
+def test_sizes_have_a_unit(command: RunCommand, option: str, unit: str) -> None:
+    done = command("serve", option, "350M")
+    assert done.status != 0
+    assert f"argument {option}: '350M' is no number of {unit}, such as 0.5" in done.err
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_help_of_its_own(command: RunCommand, name: str) -> None:
     done = command(name, "--help")

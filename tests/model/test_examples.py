@@ -12,6 +12,7 @@ import asyncio
 import doctest
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,3 +141,13 @@ def test_page(page: Page, stand_ins: dict[str, Path], catalogue: str, monkeypatc
     for name, path in stand_ins.items():
         Path("models", name).symlink_to(path)
     run_page(page, addresses={ELSEWHERE: host})
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_a_search_of_a_folder_without_documents(tmp_path: Path) -> None:
+    page = next(page for page in pages() if page.name == "docs/embeddings.md")
+    (code,) = [block.code for block in page.blocks if block.said("file") == "search.py"]
+    (tmp_path / "search.py").write_text(code, encoding="utf-8")
+    (tmp_path / "notes").mkdir()
+    done = subprocess.run([sys.executable, "search.py", "notes", "q"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "notes has no text in files of .md or .txt\n")

@@ -18,6 +18,7 @@ from starlette.types import Message
 from gpt4all.server import http
 from gpt4all.server.completions import completions
 from gpt4all.server.failures import as_api_error
+from gpt4all.server.fields import check_finite
 from gpt4all.server.metrics import Metrics
 from gpt4all.server.pool import ModelPool
 from gpt4all.server.settings import Settings
@@ -133,6 +134,19 @@ def test_a_silent_stream_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch)
 def test_bodies_that_are_no_objects(server: Running, body: bytes) -> None:
     answer = httpx.post(f"{server.url}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        ("NaN", "NaN is no number"),
+        ("-Infinity", "-Infinity is no number"),
+        ("1e999", "a number is too large"),
+    ],
+)
+def test_numbers_that_json_has_not(number: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}"):
+        json.loads(f'{{"a": {number}}}', parse_float=check_finite, parse_constant=check_finite)
 
 
 def test_a_key_with_a_space_is_named_whole() -> None:
