@@ -14,7 +14,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpt4all.server.app import create_app
 from gpt4all.server.pool import Served
@@ -23,10 +25,41 @@ from gpt4all.server.settings import Settings
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Seconds for answers that were cut short to say so, and for what hangs after that.
 _LEAVING = 10
+#: Seconds between requests of a connection.
+_IDLE = 75
+#: Seconds for the headers of a request, the time before them included.
+_HEADERS = 90
 
 
 class ListenError(Exception):
     """There is no listening at this address; the message says why, and what to do."""
+
+
+class _Connection(H11Protocol):
+    """Ends where headers do not come in time. uvicorn bounds silence only; a byte now and then holds it open."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = None
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(_HEADERS, self.timeout_keep_alive_handler)
 
 
 class _Server(uvicorn.Server):
@@ -100,13 +133,13 @@ def serve(models: dict[str, Served], settings: Settings) -> bool:
     config = uvicorn.Config(
         create_app(models, settings, ending),
         # Also where a quicker parser is installed, for this one bounds the headers.
-        http="h11",
+        http=_Connection,
         log_level="warning",
         lifespan="on",
         server_header=False,
         limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=int(settings.grace) + _LEAVING,
-        timeout_keep_alive=75,
+        timeout_keep_alive=_IDLE,
         backlog=2048,
     )
     server = _Server(config, ending, settings.grace)

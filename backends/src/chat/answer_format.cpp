@@ -241,7 +241,7 @@ struct Attempt {
 using Generate = std::function<common_chat_params(autoparser::generation_params &)>;
 
 Attempt attempt(const ChatTemplate &chat_template, const RenderInput &input, const ToolChoice &choice, bool shows_tools,
-                const int32_t *cancel, const Generate &generate) {
+                bool thinking, const int32_t *cancel, const Generate &generate) {
     const std::vector<const Tool *> tools = choice.callable();
     ToolGrammars grammars(tools);
     Renderer renderer(chat_template, input, shows_tools && !choice.none ? shown_tools(choice.tools) : common_json(),
@@ -250,7 +250,6 @@ Attempt attempt(const ChatTemplate &chat_template, const RenderInput &input, con
     const SchemaRule rule = [&](const std::string &name) { return grammars.rule(name); };
     const HookScope render_scope(common_chat_render_hook, render);
     const HookScope rule_scope(common_peg_schema_hook, rule);
-    const bool thinking = asks_for_thinking(chat_template, input, cancel);
     const auto make = [&](common_chat_tool_choice how, int lazy) {
         const LazyScope lazy_scope(lazy);
         autoparser::generation_params params = parameters(input, tools, thinking);
@@ -316,14 +315,16 @@ bool begins_as_prompt_ends(const AnswerFormat &format, const llama_vocab *vocab,
 }
 
 std::optional<PreparedChat> prepare_native(const EngineTemplate &engine, const ChatTemplate &chat_template,
-                                           const RenderInput &input, const ToolChoice &choice, const int32_t *cancel) {
+                                           const RenderInput &input, const ToolChoice &choice, bool thinking,
+                                           const int32_t *cancel) {
     if (!engine.tmpl.caps.supports_tool_calls || !(choice.none || engine.tmpl.caps.supports_tools)) return {};
     if (choice.required && writes_to_all(chat_template.source())) return {};
     try {
-        Attempt made = attempt(chat_template, input, choice, true, cancel, [&](autoparser::generation_params &params) {
+        const auto generate = [&](autoparser::generation_params &params) {
             auto special = common_chat_try_specialized_template(engine.tmpl, chat_template.source(), params);
             return special ? *special : analysed(engine.tmpl, params, engine.analysis);
-        });
+        };
+        Attempt made = attempt(chat_template, input, choice, true, thinking, cancel, generate);
         if (!made.holds) return {};
         made.format.name = choice.none ? "text" : "native";
         return PreparedChat{std::move(made.prompt), std::move(made.format)};
@@ -351,7 +352,7 @@ void use_known_thinking(const EngineTemplate &engine, const ChatTemplate &chat_t
 
 // A JSON object between tags, which is what most models know.
 PreparedChat prepare_generic(const EngineTemplate &engine, const ChatTemplate &chat_template, const RenderInput &input,
-                             const ToolChoice &choice, const int32_t *cancel) {
+                             const ToolChoice &choice, bool thinking, const int32_t *cancel) {
     autoparser::autoparser analysis = engine.analysis;
     analysis.jinja_caps.supports_tool_calls = true;
     analysis.tools = autoparser::analyze_tools();
@@ -362,10 +363,11 @@ PreparedChat prepare_generic(const EngineTemplate &engine, const ChatTemplate &c
     const common_json messages = without_tool_messages(input.messages, choice);
     const RenderInput plain = {messages,        input.args,      input.bytes,    true,
                                input.bos_token, input.eos_token, input.adds_bos, input.adds_eos};
-    Attempt made = attempt(chat_template, plain, choice, false, cancel, [&](autoparser::generation_params &params) {
+    const auto generate = [&](autoparser::generation_params &params) {
         use_known_thinking(engine, chat_template, params, analysis);
         return analysed(engine.tmpl, params, analysis);
-    });
+    };
+    Attempt made = attempt(chat_template, plain, choice, false, thinking, cancel, generate);
     if (!made.holds) throw Error(GPT4ALL_ERROR_INTERNAL, "the tools' grammars found no place in the answer's");
     made.format.name = choice.none ? "text" : "generic";
     return {std::move(made.prompt), std::move(made.format)};
@@ -377,9 +379,10 @@ PreparedChat prepare_chat(const ChatTemplate &chat_template, const RenderInput &
                           const llama_vocab *vocab, const int32_t *cancel) {
     for (const Tool &tool : choice.tools) check_tool_grammars(tool, vocab);
     const std::shared_ptr<const EngineTemplate> engine = chat_template.engine(cancel);
-    auto made = prepare_native(*engine, chat_template, input, choice, cancel);
+    const bool thinking = asks_for_thinking(chat_template, input, cancel);
+    auto made = prepare_native(*engine, chat_template, input, choice, thinking, cancel);
     if (!made || !begins_as_prompt_ends(made->format, vocab, cancel)) {
-        made = prepare_generic(*engine, chat_template, input, choice, cancel);
+        made = prepare_generic(*engine, chat_template, input, choice, thinking, cancel);
         if (!begins_as_prompt_ends(made->format, vocab, cancel)) made.reset();
     }
     if (made) {

@@ -13,8 +13,11 @@ import httpx
 import pytest
 import testmodels
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
-from gpt4all.server.listening import ListenError, _bound, _Server
+from gpt4all.server.listening import ListenError, _bound, _Connection, _Server
 from tests.support.http.served import LONG, Running, begin, in_progress, running, until
 
 pytestmark = pytest.mark.model
@@ -126,6 +129,44 @@ def test_all_addresses_of_a_host_have_one_port(monkeypatch: pytest.MonkeyPatch) 
     with first, second:
         assert first.getsockname()[1] == second.getsockname()[1] != 0
         assert [first.getsockname()[0], second.getsockname()[0]] == ["127.0.0.1", "127.0.0.2"]
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+
+
+def test_headers_that_do_not_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte after byte, each soon after the one before; a body may take longer."""
+    monkeypatch.setattr("gpt4all.server.listening._HEADERS", 0.5)
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET / HTTP/1.1\r\nX: ")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    async def run() -> bytes:
+        server = uvicorn.Server(uvicorn.Config(app, http=_Connection, lifespan="off", log_level="critical"))
+        (bound,) = _bound("127.0.0.1", 0)
+        with bound:
+            serving = asyncio.create_task(server.serve([bound]))
+            while not server.started:
+                await asyncio.sleep(0)
+            slow, dripping = await asyncio.open_connection(*bound.getsockname())
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\na")
+            drops = asyncio.create_task(drip(dripping))
+            assert await slow.read() == b""
+            writer.write(b"b")
+            answer = await reader.read()
+            drops.cancel()
+            for each in (writer, dripping):
+                each.close()
+            server.should_exit = True
+            await serving
+            return answer
+
+    assert asyncio.run(run()).endswith(b"\r\n\r\nab")
 
 
 def test_ctrl_c_twice_before_anything_runs() -> None:
