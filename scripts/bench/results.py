@@ -18,6 +18,7 @@ __all__ = [
     "MODELS_TOGETHER",
     "NATIVE",
     "OURS",
+    "OURS_CALLED",
     "OURS_ONE_THREAD",
     "QUANTITIES",
     "SCALES",
@@ -38,13 +39,14 @@ GPT4ALL_OLD = "gpt4all 2.8.2"
 GPT4ALL_OLD_128 = "gpt4all 2.8.2, n_batch=128"
 LLAMA_SERVER = "llama-server"
 XLLAMACPP = "xllamacpp"
+OURS_CALLED = "ours, without HTTP"
 OURS_ONE_THREAD = "ours, one thread"
 COMPUTED = "computed beforehand"
 NATIVE = "native build"
 
 #: In the order they are compared in.
 SUBJECTS = (
-    *(OURS, NATIVE, OURS_ONE_THREAD, COMPUTED, LLAMA_BENCH, LLAMA_SERVER, LLAMA_CPP_PYTHON, XLLAMACPP),
+    *(OURS, NATIVE, OURS_CALLED, OURS_ONE_THREAD, COMPUTED, LLAMA_BENCH, LLAMA_SERVER, LLAMA_CPP_PYTHON, XLLAMACPP),
     *(SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128),
 )
 

@@ -21,6 +21,7 @@ from bench.results import (
     LLAMA_BENCH,
     LLAMA_SERVER,
     OURS,
+    OURS_CALLED,
     OURS_ONE_THREAD,
     SERVED_COUNTS,
     XLLAMACPP,
@@ -139,22 +140,25 @@ def _our_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
 
 def _served(bench: Bench) -> Iterator[Step]:
     for model in _models(bench):
-        prompts = bench.prompts([N_MANY_PROMPT] * COUNTS[-1], model=str(model.path))
+        prompts = bench.prompts([N_MANY_PROMPT] * bench.repeat * SERVED_COUNTS[-1], model=str(model.path))
+        requests = [{"at": 0, "prompt": prompt, "n_new": N_NEW} for prompt in prompts]
         for count in SERVED_COUNTS:
             spec = bench.spec(
                 "served",
                 key=f"served.{model.key}.{count}",
                 n_parallel=count,
                 n_batch=N_BATCH,
-                requests=[{"at": 0, "prompt": prompt, "n_new": N_NEW} for prompt in prompts[:count]],
+                rounds=[requests[count * index :][:count] for index in range(bench.repeat)],
                 request={
                     "model": model.path.stem,
                     "temperature": 0,
                     "logit_bias": {str(token): -100 for token in model.end_tokens},
                 },
+                options={"repeat_penalty": 1.0},  # as of the servers
                 **model.more(),
             )
             yield Step(OURS, partial(_our_server, bench, spec))
+            yield Step(OURS_CALLED, partial(_ours, bench, spec))
             yield Step(LLAMA_SERVER, partial(_llama_server, bench, spec))
             yield Step(XLLAMACPP, partial(_xllamacpp, bench, spec))
 

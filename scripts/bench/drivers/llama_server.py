@@ -58,7 +58,7 @@ def served(spec: Spec) -> Values:
                     raise ValueError(f"the server answered with status {response.status}")
                 return int(usage["completion_tokens"])
 
-        return throughput(spec["key"], spec["requests"], ask)
+        return throughput(spec["key"], spec["rounds"], ask)
 
 
 @contextmanager

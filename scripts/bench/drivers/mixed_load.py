@@ -59,10 +59,13 @@ def mixed_load(key: str, requests: Sequence[Mapping[str, Any]], ask: Ask) -> Val
     }
 
 
-def throughput(key: str, requests: Sequence[Mapping[str, Any]], ask: Ask) -> Values:
-    """Tokens per second of all requests together, from the first arrival to the last token."""
-    (seconds,) = mixed_load(key, requests, ask)[f"{key}.total"]
-    return {key: [sum(request["n_new"] for request in requests) / seconds]}
+def throughput(key: str, rounds: Sequence[Sequence[Mapping[str, Any]]], ask: Ask) -> Values:
+    """Tokens per second of a round's requests together, from the first arrival to the last token."""
+    rates = []
+    for requests in rounds:
+        (seconds,) = mixed_load(key, requests, ask)[f"{key}.total"]
+        rates.append(sum(request["n_new"] for request in requests) / seconds)
+    return {key: rates}
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:

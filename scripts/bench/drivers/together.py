@@ -12,7 +12,7 @@ from ctypes import byref, c_int32, c_int64, c_void_p
 from typing import Any
 
 from bench.drivers.common import Spec, Values, main, memory_bytes, repeated
-from bench.drivers.mixed_load import mixed_load
+from bench.drivers.mixed_load import Ask, mixed_load, throughput
 from gpt4all import GPT4All
 from gpt4all._native import abi
 from gpt4all._native.arguments import generate_struct
@@ -51,7 +51,17 @@ def generation(spec: Spec) -> Values:
 
 
 def mixed(spec: Spec) -> Values:
-    model, options = _load(spec), _options(spec)
+    return mixed_load(spec["key"], spec["requests"], _ask(spec))
+
+
+def served(spec: Spec) -> Values:
+    """Tokens per second of threads that ask at the same time, as clients of a server do."""
+    return throughput(spec["key"], spec["rounds"], _ask(spec))
+
+
+def _ask(spec: Spec) -> Ask:
+    # What the server takes where a request says nothing.
+    model, options = _load(spec), {**_options(spec), **spec.get("options", {})}
 
     def ask(prompt: str, n_new: int, on_first: Callable[[], None]) -> int:
         stream = model.generate(prompt, max_tokens=n_new, streaming=True, **options)
@@ -60,7 +70,7 @@ def mixed(spec: Spec) -> Values:
                 on_first()
         return 0 if stream.outcome is None else stream.outcome.completion_tokens
 
-    return mixed_load(spec["key"], spec["requests"], ask)
+    return ask
 
 
 class _Request:
@@ -154,6 +164,7 @@ if __name__ == "__main__":
                 "generation": generation,
                 "mixed": mixed,
                 "question": question,
+                "served": served,
                 "sequences_used": sequences_used,
                 "sequences_computed": sequences_computed,
             }

@@ -31,7 +31,7 @@ def mixed(spec: Spec) -> Values:
 
 def served(spec: Spec) -> Values:
     """Tokens per second of callers that ask at the same time, without HTTP between."""
-    return throughput(spec["key"], spec["requests"], _ask(spec))
+    return throughput(spec["key"], spec["rounds"], _ask(spec))
 
 
 def _ask(spec: Spec) -> Ask:
