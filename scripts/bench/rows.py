@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nativebuild.venvs import child_environment
 
@@ -16,6 +17,7 @@ from bench.results import (
     GPT4ALL_OLD_128,
     LLAMA_BENCH,
     LLAMA_CPP_PYTHON,
+    ONNX_RUNTIME,
     OURS,
     SENTENCE_TRANSFORMERS,
 )
@@ -113,12 +115,14 @@ def _token_overhead(bench: Bench) -> Iterator[Step]:
 
 
 def _embed(bench: Bench) -> Iterator[Step]:
-    def peer() -> tuple[Values, Child]:
-        return run_driver(bench.peers.sentence_transformers, "sentence_transformers", spec, child_environment())
+    def peer(**more: Any) -> tuple[Values, Child]:
+        specified = {**spec, **more}
+        return run_driver(bench.peers.sentence_transformers, "sentence_transformers", specified, child_environment())
 
     spec = bench.spec("embed", model=str(test_model("minilm")), count=256, count_single=48, seed=bench.round)
     yield from bench.ours_and_native(spec)
     yield Step(SENTENCE_TRANSFORMERS, peer)
+    yield Step(ONNX_RUNTIME, partial(peer, onnx=True))
     yield Step(GPT4ALL_OLD, lambda: bench.old({**spec, "repeat": 1}))
 
 

