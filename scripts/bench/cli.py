@@ -17,7 +17,7 @@ from nativebuild.report import say
 from bench.children import wait_until_quiet
 from bench.peers import Peers
 from bench.plots import write_plots
-from bench.report import as_json, figures_table, targets_table
+from bench.report import as_json, figures_table, from_json, page, targets_table
 from bench.results import QUANTITIES, SUBJECTS, Results
 from bench.rows import ROWS
 from bench.run import Bench, Step
@@ -48,6 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     native = from_clone() if options.wheel else None
     bench = Bench(subject, Peers(), options.threads, native)
     results = _measure(bench, options)
+    for path in options.earlier:
+        results.update(from_json(json.loads(path.read_text(encoding="utf-8"))))
+    facts = _facts(subject, options)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    samples = json.dumps(as_json(results, facts), indent=1, ensure_ascii=False)
+    options.json.write_text(samples + "\n", encoding="utf-8")
+    print(f"\nsamples: {options.json}")
     if wide := too_wide(results, options.max_spread):
         print("\nno report: samples of the same thing part too far; leave the machine alone, or take more rounds")
         print("\n".join(wide))
@@ -57,13 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(figures_table(results))
     print()
     print(targets_table(results))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    report = as_json(results, _facts(subject, options))
-    options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\nsamples: {options.json}")
-    if options.plots is not None:
-        for plot in write_plots(results, options.plots):
-            print(f"picture: {plot}")
+    if options.report is not None:
+        folder = options.report.parent
+        pictures = write_plots(results, folder / "assets" / options.report.stem)
+        addresses = {picture.relative_to(folder).as_posix(): keys for picture, keys in pictures.items()}
+        options.report.write_text(page(results, facts, addresses), encoding="utf-8")
+        print(f"page: {options.report}")
     missed = [verdict for verdict in judge(results) if verdict.missed]
     return 1 if options.check and missed else 0
 
@@ -104,7 +110,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often everybody takes a turn (5)")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--json", type=Path, default=_ROOT / "build" / "bench.json", metavar="FILE")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw pictures, into this folder")
+    parser.add_argument(
+        "--with",
+        dest="earlier",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="also report what these earlier runs of the same thing measured that this one does not (--rounds 0: all)",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="also write a page in Markdown, its pictures in assets/ beside it"
+    )
     parser.add_argument(
         "--max-spread",
         type=float,

@@ -11,17 +11,21 @@ from bench.results import COUNTS, MODELS_TOGETHER, QUANTITIES, SCALES, SERVED_CO
 __all__ = ["write_plots"]
 
 
-def write_plots(results: Results, folder: Path) -> list[Path]:
-    """A picture for each thing that speed was measured against: lines for ours and peers, spread as bars."""
+def write_plots(results: Results, folder: Path) -> dict[Path, list[str]]:
+    """A picture for each thing that speed was measured against: lines for ours and peers, spread as bars.
+
+    Returns:
+        The files, each with the keys of what it shows.
+    """
     from matplotlib.figure import Figure
 
-    written = []
+    written = {}
     for name, title, axis, keys in _plots():
         if not any(key in results.samples for key in keys.values()):
             continue
         figure = Figure(figsize=(6.4, 4), layout="constrained")
         axes = figure.add_subplot()
-        for subject in results.subjects():
+        for subject in results.subjects(keys.values()):
             _draw(axes, results, subject, keys)
         axes.set(title=title, xlabel=axis, ylabel="tokens/s", xscale="log")
         axes.set_xticks(list(keys), labels=[f"{x:,}" for x in keys])
@@ -30,8 +34,8 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
         folder.mkdir(parents=True, exist_ok=True)
-        written.append(folder / f"{name}.png")
-        figure.savefig(written[-1], dpi=120)
+        figure.savefig(folder / f"{name}.png", dpi=120)
+        written[folder / f"{name}.png"] = list(keys.values())
     return written
 
 

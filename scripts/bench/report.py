@@ -1,15 +1,27 @@
-"""Tables and JSON of a run."""
+"""Tables, JSON and a page of a run."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bench.results import OURS, QUANTITIES, Results
 from bench.targets import Verdict, judge
 
-__all__ = ["as_json", "figures_table", "number", "targets_table"]
+__all__ = ["as_json", "figures_table", "from_json", "number", "page", "targets_table"]
+
+#: Sections of the page, by what keys of their quantities begin with.
+_SECTIONS = {
+    "One caller": ("generation.", "prompt", "import", "load", "memory.", "stop.", "overhead."),
+    "Embeddings": ("embed",),
+    "Answers together": ("many.",),
+    "Over HTTP": ("served.",),
+    "A mixed load": ("mixed.", "question.", "idle."),
+    "A busy machine": ("busy.",),
+    "How it scales": ("scale.",),
+    "Thousands of calls": ("stress.",),
+}
 
 
 def number(value: float) -> str:
@@ -29,12 +41,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def figures_table(results: Results) -> str:
+def figures_table(results: Results, keys: Collection[str] = QUANTITIES) -> str:
     """One line a quantity: ours, and each peer's with ours as a multiple of it."""
-    subjects = results.subjects()
+    subjects = results.subjects(keys)
     rows = []
     for key, quantity in QUANTITIES.items():
-        if key not in results.samples:
+        if key not in results.samples or key not in keys:
             continue
         noise = results.noise.get(key)
         rows.append(
@@ -68,6 +80,26 @@ def _measured(verdict: Verdict) -> str:
     return f"{number(verdict.measured)} {QUANTITIES[verdict.target.key].unit}"
 
 
+def page(results: Results, facts: dict[str, Any], pictures: Mapping[str, Sequence[str]]) -> str:
+    """All of it in Markdown, with pictures by their addresses, each with the keys of what it shows."""
+    parts = [
+        "# Benchmark",
+        f"{facts['machine']}; {facts['threads']} threads; ours: {facts['subject']}; {facts['when'][:10]}. Made by "
+        "`scripts/dev bench --report`; figures count as ratios within a line, which come from one run, in turns.",
+    ]
+    for title, beginnings in _SECTIONS.items():
+        keys = [key for key in results.samples if key.startswith(beginnings)]
+        if keys:
+            parts += [f"## {title}", figures_table(results, keys)]
+            parts += [
+                f"![{QUANTITIES[shown[0]].title} and more]({address})"
+                for address, shown in pictures.items()
+                if not set(shown).isdisjoint(keys)
+            ]
+    parts += ["## Targets", targets_table(results)]
+    return "\n\n".join(parts) + "\n"
+
+
 def as_json(results: Results, facts: dict[str, Any]) -> dict[str, Any]:
     """Everything, samples included, for later comparison."""
     return {
@@ -94,3 +126,13 @@ def as_json(results: Results, facts: dict[str, Any]) -> dict[str, Any]:
             for verdict in judge(results)
         ],
     }
+
+
+def from_json(report: dict[str, Any]) -> Results:
+    """The samples of ``as_json``."""
+    results = Results()
+    for key, measured in report["quantities"].items():
+        for subject, samples in measured["subjects"].items():
+            results.add(subject, {key: samples["samples"]})
+        results.noise[key] = measured["others_cpu_share"]
+    return results

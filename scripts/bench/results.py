@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -166,6 +166,12 @@ class Results:
             if noise is not None:
                 self.noise.setdefault(key, []).append(noise)
 
+    def update(self, others: Results) -> None:
+        """Adds the quantities that are not here yet."""
+        for key in others.samples.keys() - self.samples.keys():
+            self.samples[key] = others.samples[key]
+            self.noise[key] = others.noise[key]
+
     def value(self, key: str, subject: str = OURS) -> float | None:
         """The one figure of a subject, ``None`` where nothing was measured."""
         samples = self.samples.get(key, {}).get(subject)
@@ -184,6 +190,7 @@ class Results:
         low, middle, high = statistics.quantiles(samples, n=4)
         return (high - low) / abs(middle) if middle else None
 
-    def subjects(self) -> list[str]:
+    def subjects(self, keys: Collection[str] = QUANTITIES) -> list[str]:
         """Those measured, ours first, in the order they are compared in."""
-        return [subject for subject in SUBJECTS if any(subject in by_subject for by_subject in self.samples.values())]
+        measured = {subject for key, by_subject in self.samples.items() if key in keys for subject in by_subject}
+        return [subject for subject in SUBJECTS if subject in measured]

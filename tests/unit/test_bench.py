@@ -15,7 +15,7 @@ from bench.cli import too_wide
 from bench.drivers.mixed_load import mixed_load, percentile
 from bench.peers import Peers
 from bench.plots import write_plots
-from bench.report import as_json, figures_table, number, targets_table
+from bench.report import as_json, figures_table, from_json, number, page, targets_table
 from bench.results import GPT4ALL_OLD, LLAMA_BENCH, LLAMA_CPP_PYTHON, NATIVE, OURS, QUANTITIES, Quantity, Results
 from bench.run import Bench
 from bench.subject import Subject
@@ -172,6 +172,28 @@ def test_json_keeps_the_samples(results: Results) -> None:
     assert report["quantities"]["import"]["subjects"][OURS] == {"value": 44.0, "samples": [40.0, 80.0, 44.0]}
     assert report["quantities"]["generation.greedy"]["others_cpu_share"] == [0.02, 0.04, 0.5]
     assert {"quantity": "import", "target": "≤ 60 ms", "measured": 44.0, "verdict": "ok"} in report["targets"]
+
+
+def test_samples_are_read_again(results: Results) -> None:
+    again = Results()
+    again.add(OURS, {"import": [1.0]})
+    again.update(from_json(json.loads(json.dumps(as_json(results, {})))))
+    assert again.samples == {**results.samples, "import": {OURS: [1.0]}}
+    assert again.noise["generation.greedy"] == [0.02, 0.04, 0.5]
+
+
+def test_a_page_has_what_was_measured_in_sections(results: Results) -> None:
+    results.add(OURS, {"many.smollm2.1": [200.0]})
+    facts = {"machine": "here", "threads": 2, "subject": "a wheel", "when": "2026-11-27T12:00:00+0000"}
+    text = page(results, facts, {"assets/many.png": ["many.smollm2.1"]})
+    first, one, together, targets = text.split("\n## ")
+    assert "here; 2 threads; ours: a wheel; 2026-11-27." in first
+    assert one.startswith("One caller\n\n| ")
+    assert "gpt4all 2.8.2" in one
+    assert "| SmolLM2, generation, 1 together, tokens/s | 200  |" in together
+    assert "gpt4all 2.8.2" not in together
+    assert together.endswith("![SmolLM2, generation, 1 together and more](assets/many.png)\n")
+    assert targets.startswith("Targets\n\n| ")
 
 
 def test_samples_that_part_too_far_are_named(results: Results) -> None:
