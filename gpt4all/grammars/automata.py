@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from gpt4all.grammars.keywords import CannotError, Fuel
@@ -236,12 +236,14 @@ def meet(required: list[Automaton], excluded: list[Automaton], fuel: Fuel) -> Au
             for mask, _ in ways[index]:
                 left &= ~mask
             ways[index] = [*ways[index], (left, -1)]
-        for combined in product(*ways):
-            mask = rest
-            for each, _ in combined:
-                mask &= each
-            if mask:
-                yield mask, tuple(state for _, state in combined)
+        # One after the other: of the many that could be combined, hardly any have a character in common.
+        together: list[tuple[int, tuple[int, ...]]] = [(rest, ())]
+        for way in ways:
+            together = [
+                (mask & each, (*before, state)) for mask, before in together for each, state in way if mask & each
+            ]
+            fuel.spend(len(together) * _WORK)
+        yield from together
 
     def accepts(states: tuple[int, ...]) -> bool:
         found = [state >= 0 and machine.accepting[state] for machine, state in zip(machines, states, strict=True)]

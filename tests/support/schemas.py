@@ -105,6 +105,7 @@ SCHEMAS: dict[str, Any] = {
             {"properties": {"b": {"const": 1}}, "additionalProperties": False},
         ]
     },
+    "all of many patterns": {"type": "string", "allOf": [{"pattern": f"^a?b{{0,{n}}}c?$"} for n in range(3, 40)]},
     "all of recursive": {
         "allOf": [{"$ref": "#/$defs/one"}, {"$ref": "#/$defs/other"}],
         "$defs": {
@@ -277,6 +278,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "pattern too large to count": (
         {"items": {"pattern": "^.*a.{30}b$", "minLength": 40}, "minItems": 1},
         "#/items: what must hold together here is too large",
+    ),
+    "patterns in any order": (
+        {"type": "string", "allOf": [{"pattern": f"{letter}1"} for letter in "abcdefghijklmnopqrstuvwxyz"]},
+        "what must hold together here is too large",
     ),
     "pattern look at nothing": ({"pattern": "^(?!a)a"}, "no string is right"),
     "pattern back": ({"pattern": "(a)\\1"}, "\\1 can not be done"),
