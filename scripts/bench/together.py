@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -130,6 +131,12 @@ def _xllamacpp(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
     return run_driver(bench.peers.xllamacpp, "xllamacpp", spec, child_environment())
 
 
+def _xllamacpp_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
+    loading = {key: spec[key] for key in ("model", "n_parallel", "n_ctx", "n_batch", "threads")}
+    command = [str(bench.peers.xllamacpp), "-m", "bench.drivers.xllamacpp", json.dumps(loading)]
+    return run_driver(bench.ours.python, "llama_server", {**spec, "command": command}, bench.ours.environment())
+
+
 def _our_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
     command = [
         *(str(bench.ours.python), "-m", "gpt4all", "serve", spec["model"], "--offline", "--device", "cpu"),
@@ -160,7 +167,7 @@ def _served(bench: Bench) -> Iterator[Step]:
             yield Step(OURS, partial(_our_server, bench, spec))
             yield Step(OURS_CALLED, partial(_ours, bench, spec))
             yield Step(LLAMA_SERVER, partial(_llama_server, bench, spec))
-            yield Step(XLLAMACPP, partial(_xllamacpp, bench, spec))
+            yield Step(XLLAMACPP, partial(_xllamacpp_server, bench, spec))
 
 
 def _question(bench: Bench) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""Measures servers through HTTP: llama-server, and ours beside it; run by any Python."""
+"""Measures servers through HTTP: llama-server, and others beside it; run by any Python."""
 
 from __future__ import annotations
 

@@ -1,17 +1,20 @@
-"""Measures xllamacpp, in an environment of its own."""
+"""Measures xllamacpp, in an environment of its own; with arguments, serves it over HTTP as a program of its own."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from bench.drivers.common import Spec, Values, main
-from bench.drivers.mixed_load import Ask, mixed_load, throughput
+from bench.drivers.mixed_load import Ask, mixed_load
 
 
-def _load(spec: Spec) -> Any:
+def _load(spec: Spec, port: int | None = None) -> Any:
     library: Any = importlib.import_module("xllamacpp")
     params = library.CommonParams()
     params.model.path = spec["model"]
@@ -22,16 +25,13 @@ def _load(spec: Spec) -> Any:
     params.n_batch = params.n_ubatch = spec["n_batch"]
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec["threads"]
     params.cache_ram_mib = 0  # else it copies the context of every request that has ended
+    if port is not None:
+        params.port = port
     return library.Server(params)
 
 
 def mixed(spec: Spec) -> Values:
     return mixed_load(spec["key"], spec["requests"], _ask(spec))
-
-
-def served(spec: Spec) -> Values:
-    """Tokens per second of callers that ask at the same time, without HTTP between."""
-    return throughput(spec["key"], spec["rounds"], _ask(spec))
 
 
 def _ask(spec: Spec) -> Ask:
@@ -56,5 +56,18 @@ def _ask(spec: Spec) -> Ask:
     return ask
 
 
+def _serve() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("spec", type=json.loads)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    options = parser.parse_args()
+    server = _load(options.spec, options.port)
+    threading.Event().wait()
+    del server
+
+
 if __name__ == "__main__":
-    sys.exit(main({"mixed": mixed, "served": served}))
+    if len(sys.argv) > 1:
+        _serve()
+    sys.exit(main({"mixed": mixed}))
