@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"native build: {native.description}\n" if native else "")
     print(figures_table(results))
     print()
-    print(targets_table(results))
+    print(targets_table(judge(results)))
     if options.report is not None:
         folder = options.report.parent
         pictures = write_plots(results, folder / "assets" / options.report.stem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.results import OURS, QUANTITIES, Results
@@ -65,10 +65,10 @@ def _cell(results: Results, key: str, subject: str) -> str:
     return number(value) if ratio is None else f"{number(value)} (ours {ratio:.2f} ×)"
 
 
-def targets_table(results: Results) -> str:
+def targets_table(verdicts: Iterable[Verdict]) -> str:
     return _table(
         ["target", "", "measured", ""],
-        [[QUANTITIES[it.target.key].title, str(it.target), _measured(it), it.word] for it in judge(results)],
+        [[QUANTITIES[it.target.key].title, str(it.target), _measured(it), it.word] for it in verdicts],
     )
 
 
@@ -96,7 +96,9 @@ def page(results: Results, facts: dict[str, Any], pictures: Mapping[str, Sequenc
                 for address, shown in pictures.items()
                 if not set(shown).isdisjoint(keys)
             ]
-    parts += ["## Targets", targets_table(results)]
+    judged = [verdict for verdict in judge(results) if verdict.measured is not None]
+    if judged:
+        parts += ["## Targets", targets_table(judged)]
     return "\n\n".join(parts) + "\n"
 
 
