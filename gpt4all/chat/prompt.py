@@ -171,15 +171,26 @@ def _bytes_from(messages: list[Message], starts: list[int]) -> list[int]:
 
 
 def longest_result(messages: list[Message], added: list[Message]) -> str | None:
-    """The tool whose result is the longest of those ``added`` at the end of ``messages``; ``None`` without any."""
-    results = [message for message in added if message["role"] == "tool"]
-    if not results:
+    """The tool whose result is the longest of what was ``added`` to ``messages``; ``None`` where another text is."""
+    longest = max(added, key=size_of, default=None)
+    if longest is None or longest["role"] != "tool":
         return None
-    longest = max(results, key=size_of)
     calls = [call for message in messages for call in message.get("tool_calls") or ()]
     # Messages of the caller's own may have neither.
     names = [call["function"]["name"] for call in calls if call.get("id") == longest.get("tool_call_id")]
     return longest.get("name") or (names[-1] if names else None)
+
+
+def without_long_results(added: list[Message]) -> list[Message]:
+    """The same with a note in place of the longest result, and of others that are about as long."""
+    longest = max(size_of(message) for message in added if message["role"] == "tool")
+    note = "Error: the result was too long for the context: {} characters."
+    return [
+        {**message, "content": note.format(len(text_of(message)))}
+        if message["role"] == "tool" and 2 * size_of(message) >= longest
+        else message
+        for message in added
+    ]
 
 
 def turn_starts(messages: list[Message]) -> list[int]:

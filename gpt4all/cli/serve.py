@@ -28,15 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-memory", type=_in("GiB"), metavar="GIB", help="what all loaded models may take (default: all there is)")
     add(
         "--unload-after",
-        type=float,
+        type=_in("seconds"),
         default=900,
         metavar="S",
         help="seconds until an unused model is unloaded; 0 is never (default: %(default)s)",
     )
-    add("--timeout", type=float, default=600, metavar="S", help="most seconds for a request (default: %(default)s)")
+    add(
+        "--timeout",
+        type=_in("seconds"),
+        default=600,
+        metavar="S",
+        help="most seconds for a request (default: %(default)s)",
+    )
     add(
         "--grace",
-        type=float,
+        type=_in("seconds"),
         default=30,
         metavar="S",
         help="seconds for what runs at SIGTERM or Ctrl-C; another ends it (default: %(default)s)",

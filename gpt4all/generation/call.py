@@ -174,11 +174,11 @@ class Call:
         steps = tools.answers(exchange.begin_answers(), exchange.answer)
         try:
             yield steps
-        except Exception:
-            exchange.fail()
+        except Exception as error:
+            exchange.fail(error)
             raise
         except BaseException:
-            exchange.end_with_calls(interrupted=True)
+            exchange.interrupt()
             raise
 
     def _answered(self, all_of_them: bool) -> bool:
@@ -187,7 +187,7 @@ class Call:
         assert tools is not None
         if all_of_them and not tools.is_over:
             return True
-        self.exchange.end_with_calls(interrupted=False)
+        self.exchange.wait()
         self._publish("cancelled" if tools.is_over else "tool_calls")
         return False
 

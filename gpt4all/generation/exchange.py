@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,14 +11,14 @@ from gpt4all._native.backend import CancelFlag, Outcome
 from gpt4all._native.outcome import ToolCall
 from gpt4all.chat.history import ChatSession, Conversation, Formatted
 from gpt4all.chat.messages import Message
-from gpt4all.chat.prompt import ChatPrompt, PromptBuilder
+from gpt4all.chat.prompt import ChatPrompt, PromptBuilder, without_long_results
 from gpt4all.engine.loaded_model import LoadedModel
 from gpt4all.engine.runs import Output
-from gpt4all.errors import CancellationError
+from gpt4all.errors import CancellationError, ContextWindowExceededError
 from gpt4all.generation.reasoning import Splitter, splitter_for
 from gpt4all.options import GenerationOptions, ReasoningCallback
 from gpt4all.tools.answer_reader import AnswerReader
-from gpt4all.tools.calls import INTERRUPTED, ToolUse, calls_message
+from gpt4all.tools.calls import INTERRUPTED, ToolUse, calls_message, error_text
 
 
 class Exchange(Protocol):
@@ -75,7 +76,7 @@ class ChatExchange:
     far as the caller has seen it, if it had begun. An error leaves nothing,
     unless calls have been carried out: then messages, calls and results stay.
     Rounds of tools are parts of one turn: calls and results come between the
-    messages and the answer.
+    messages and the answer, which is empty where the turn ended before it.
 
     The worker and the caller may both come to a decision. Whoever is first
     makes the entry; of an entry that is there, the caller may cut the answer.
@@ -106,8 +107,9 @@ class ChatExchange:
         self._told = 0
         #: Calls that are carried out now and have no result yet.
         self._unanswered: list[ToolCall] = []
-        #: Whether a call has a result.
+        #: Whether a call was carried out.
         self._has_results = False
+        self._failed = False
         self._go_on = True
         # What the exchange belongs to, once it has begun.
         self._history: Conversation | None = None
@@ -128,7 +130,7 @@ class ChatExchange:
             if isinstance(error, CancellationError) and cancel.is_set():
                 self._commit()
             else:
-                self.fail()
+                self.fail(error)
             raise
         if self.tools is None or not self.tools.goes_on or not self.calls:
             self._commit()
@@ -138,10 +140,10 @@ class ChatExchange:
         if self.tools is not None:
             self.tools.is_over = True
         if self._unanswered:
-            self.end_with_calls(interrupted=True)
+            self.interrupt()
             return
         entry = self._add([{"role": "assistant", "content": seen}])
-        if entry is not None and entry[-1]["role"] == "assistant":
+        if entry is not None and entry[-1]["role"] == "assistant" and not self._failed:
             entry[-1]["content"] = seen
 
     def begin_answers(self) -> list[ToolCall]:
@@ -155,19 +157,29 @@ class ChatExchange:
     def answer(self, call: ToolCall) -> None:
         """Adds the result of a call."""
         self._added = [*self._added, call.reply(call.result or "")]
-        self._has_results = True
+        self._has_results |= call.error is None
         self._unanswered = [other for other in self._unanswered if other.id != call.id]
 
-    def end_with_calls(self, *, interrupted: bool) -> None:
-        """The turn ends while calls have no result: they wait for the caller, or never get one."""
-        self._add([call.reply(INTERRUPTED) for call in self._unanswered] if interrupted else [])
+    def wait(self) -> None:
+        """The turn ends with calls that wait for the caller."""
+        self._add([])
 
-    def fail(self) -> None:
+    def interrupt(self, reason: str = INTERRUPTED) -> None:
+        """The turn ends, for that reason, while calls have no result."""
+        texts = itertools.chain([reason], itertools.repeat(INTERRUPTED))
+        replies = [call.reply(text) for call, text in zip(self._unanswered, texts, strict=False)]
+        # Templates want an answer before the next message of the user.
+        self._add([*replies, {"role": "assistant", "content": ""}])
+
+    def fail(self, error: BaseException) -> None:
         """Nothing of the turn stays but what calls have done, which cannot be undone."""
-        if self._has_results:
-            self.end_with_calls(interrupted=True)
-        else:
+        self._failed = True
+        if not self._has_results:
             self._entry.setdefault("entry", None)
+            return
+        if isinstance(error, ContextWindowExceededError) and error.tool is not None:
+            self._added = without_long_results(self._added)
+        self.interrupt(error_text(error))
 
     def _commit(self) -> None:
         text = "".join(self._answer)

@@ -49,7 +49,7 @@ def complete(
         progress: shows a bar on stderr.
     """
     # With the engine, which is loaded by now.
-    from gpt4all.engine.workers import interrupt_again, wait_for
+    from gpt4all.engine.workers import CLOSED_MEANWHILE, interrupt_again, wait_for
 
     pid = os.getpid()
     done: SimpleQueue[int] = SimpleQueue()
@@ -57,26 +57,34 @@ def complete(
     numbered = enumerate(calls)
     bar = _bar(total) if progress else None
 
-    def begin(number: int, call: Call) -> None:
+    def begin(number: int, call: Call) -> CancellationError | None:
         run = call.new_run(streaming=False, on_news=_teller(done, number))
         under_way[number] = call, run
-        call.submit(run)
+        try:
+            call.submit(run)
+        except ValueError:
+            del under_way[number]
+            if number == 0:
+                raise
+            return CancellationError(CLOSED_MEANWHILE)
+        return None
 
     try:
-        more = True
+        more, closed = True, False
         while more or under_way:
-            while more and len(under_way) < window:
+            # What was under way when the model was closed comes before what else there may be.
+            while more and len(under_way) < window and not (closed and under_way):
                 try:
                     number, call = next(numbered)
                 except StopIteration:
                     more = False
                     break
-                if isinstance(call, CancellationError):
+                refused = call if isinstance(call, CancellationError) else begin(number, call)
+                if refused is not None:
+                    closed = True
                     if bar is not None:
                         bar.update()
-                    yield number, Completion("", None, call)
-                else:
-                    begin(number, call)
+                    yield number, Completion("", None, refused)
             if not under_way:
                 continue
             number = wait_for(done, pid)

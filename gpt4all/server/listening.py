@@ -36,7 +36,10 @@ class ListenError(Exception):
 
 
 class _Connection(H11Protocol):
-    """Ends where headers do not come in time. uvicorn bounds silence only; a byte now and then holds it open."""
+    """Ends where headers do not come in time, nor the rest of a body that nobody reads.
+
+    uvicorn bounds silence only; a byte now and then would hold it open.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -54,12 +57,13 @@ class _Connection(H11Protocol):
         self._watch()
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            if self._deadline is not None:
-                self._deadline.cancel()
+        answered = getattr(self.cycle, "response_complete", False)
+        if answered or self.conn.their_state is h11.IDLE:
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(_HEADERS, self.timeout_keep_alive_handler)
+        elif self._deadline is not None:
+            self._deadline.cancel()
             self._deadline = None
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(_HEADERS, self.timeout_keep_alive_handler)
 
 
 class _Server(uvicorn.Server):

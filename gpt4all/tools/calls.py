@@ -140,7 +140,7 @@ class ToolUse:
         except ToolError:
             raise
         except Exception as error:
-            result = _error_text(error)
+            result = error_text(error)
         return dataclasses.replace(call, result=result)
 
     def _replaced(self, call: ToolCall, wanted: ToolCall) -> ToolCall:
@@ -193,7 +193,8 @@ def result_text(value: object) -> str:
     return _as_text(value)
 
 
-def _error_text(error: Exception) -> str:
+def error_text(error: BaseException) -> str:
+    """What the model is told of it."""
     try:
         said = str(error)
     except Exception as failure:

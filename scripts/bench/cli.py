@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nativebuild.report import say
+from nativebuild.report import BuildError, say
 
 from bench.children import wait_until_quiet
 from bench.peers import Peers
@@ -48,9 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     native = from_clone() if options.wheel else None
     bench = Bench(subject, Peers(), options.threads, native)
     results = _measure(bench, options)
-    for path in options.earlier:
-        results.update(from_json(json.loads(path.read_text(encoding="utf-8"))))
     facts = _facts(subject, options)
+    for path in options.earlier:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if not results.samples:
+            facts = {name: earlier[name] for name in facts}
+        for name in ("machine", "threads", "subject"):
+            if facts[name] != earlier[name]:
+                raise BuildError(f"{path} was measured with another {name}: {earlier[name]!r}, not {facts[name]!r}")
+        results.update(from_json(earlier))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     samples = json.dumps(as_json(results, facts), indent=1, ensure_ascii=False)
     options.json.write_text(samples + "\n", encoding="utf-8")
@@ -59,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nno report: samples of the same thing part too far; leave the machine alone, or take more rounds")
         print("\n".join(wide))
         return 2
-    print(f"\n{_machine()}; {options.threads} threads; ours: {subject.description}")
+    print(f"\n{facts['machine']}; {facts['threads']} threads; ours: {facts['subject']}")
     print(f"native build: {native.description}\n" if native else "")
     print(figures_table(results))
     print()

@@ -8,6 +8,7 @@ import json
 import pickle
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from gpt4all import (
     ToolError,
 )
 from gpt4all._native.backend import NativeModel
+from gpt4all.generation.call import Call
 from gpt4all.tools.calls import INTERRUPTED, REFUSED
 from tests.support.fake.backend import END
 from tests.support.fake.helpers import LoadFake
@@ -308,9 +310,9 @@ def test_interrupts_between_rounds(script: Script) -> None:
         with pytest.raises(KeyboardInterrupt):
             subject.model.generate("q", tools=[subject.add, stop])
         history = subject.model.current_chat_session
-    assert roles(history) == ["system", "user", "assistant", "tool", "tool", "tool"]
+    assert roles(history) == ["system", "user", "assistant", "tool", "tool", "tool", "assistant"]
     assert history is not None
-    assert [message["content"] for message in history[3:]] == ["2", INTERRUPTED, INTERRUPTED]
+    assert [message["content"] for message in history[3:]] == ["2", INTERRUPTED, INTERRUPTED, ""]
     assert subject.got == [(1, 1)]
 
 
@@ -345,7 +347,7 @@ def test_the_engine_fails_in_a_later_round(script: Script) -> None:
     with subject.model.chat_session("S"):
         with pytest.raises(RuntimeError, match="broken"):
             subject.model.generate("q", tools=[subject.add])
-        assert roles(subject.model.current_chat_session) == ["system", "user", "assistant", "tool"]
+        assert roles(subject.model.current_chat_session) == ["system", "user", "assistant", "tool", "assistant"]
 
 
 def test_too_many_rounds(script: Script) -> None:
@@ -439,10 +441,10 @@ def test_a_task_that_is_cancelled_in_a_tool(script: Script) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert [message["content"] for message in chat.messages] == ["S", "q", "Wait. ", INTERRUPTED]
+        assert [message["content"] for message in chat.messages] == ["S", "q", "Wait. ", INTERRUPTED, ""]
         return roles(chat.messages)
 
-    assert asyncio.run(main()) == ["system", "user", "assistant", "tool"]
+    assert asyncio.run(main()) == ["system", "user", "assistant", "tool", "assistant"]
     assert ended == [True]
 
 
@@ -539,6 +541,37 @@ def test_many_prompts_whose_model_is_closed_by_a_tool(script: Script) -> None:
         subject.model.generate_many(["q"])
 
 
+def test_many_prompts_of_a_model_that_is_closed_while_one_is_submitted(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = script("Yes.", "No.", *["Never."] * 9)
+    made, new_run = [0], Call.new_run
+
+    def closing(call: Call, **given: Any) -> Any:
+        made[0] += 1
+        if made[0] == 4:
+            subject.model.close()
+        return new_run(call, **given)
+
+    monkeypatch.setattr(Call, "new_run", closing)
+    answered, *others = subject.model.generate_many(["q"] * 6)
+    assert answered.text == "Yes."
+    assert len(others) == 5
+    assert all(isinstance(completion.error, CancellationError) for completion in others[2:])
+
+
+def test_prompts_without_end_of_a_model_that_is_closed(script: Script) -> None:
+    subject = script("Yes.", call("leave"), *["Never."] * 9)
+
+    def leave() -> None:
+        subject.model.close()
+
+    completions = subject.model.generate_many(("q" for _ in count()), tools=[leave], as_completed=True)
+    # What was under way is not kept back by what comes after it.
+    assert sorted(next(completions)[0] for _ in range(4)) == [0, 1, 2, 3]
+    completions.close()
+
+
 WAYS: dict[str, Callable[..., Any]] = {
     "text": lambda owner, **given: owner.generate("q", **given),
     "stream": lambda owner, **given: "".join(owner.generate("q", streaming=True, **given)),
@@ -579,10 +612,11 @@ def test_a_result_that_is_too_long(script: Script, way: str, in_session: bool) -
         assert raised.value.tool == "read"
         assert pickle.loads(pickle.dumps(raised.value)).tool == "read"
         history = owner.current_chat_session if in_session else owner.messages
-        assert roles(history) == ["system", "user", "assistant", "tool", "tool"]
-        assert [message["content"] for message in history[3:]] == ["3", "x " * 5000]
-        assert owner.generate("q2", tools=[subject.add]) == "Next."
-        assert roles(subject.script.sent[-1][0]) == ["system", "user"]
+        note = "Error: the result was too long for the context: 10000 characters."
+        assert roles(history) == ["system", "user", "assistant", "tool", "tool", "assistant"]
+        assert [message["content"] for message in history[3:]] == ["3", note, ""]
+        assert owner.generate("q2", tools=[subject.add], context_shift=False) == "Next."
+        assert roles(subject.script.sent[-1][0]) == [*roles(history), "user"]
     assert subject.got == [(2, 1), "read"]
 
 
@@ -599,6 +633,31 @@ def test_a_reply_of_the_callers_own_that_is_too_long(script: Script) -> None:
     assert roles(chat.messages) == ["system", "user", "assistant"]
 
 
+def test_a_message_that_is_longer_than_the_result(script: Script) -> None:
+    subject = script(call("add", a=2), "Never.")
+    chat = subject.model.new_chat()
+    limit = subject.model._loaded.prompt_limit
+    with pytest.raises(ContextWindowExceededError, match="^the prompt has") as raised:
+        # Bytes are tokens here; a few are left for the template.
+        chat.generate("q" * (limit - 40), tools=[subject.add])
+    assert raised.value.tool is None
+    assert [message["content"] for message in chat.messages[3:]] == ["3", ""]
+
+
+def test_an_error_after_calls_that_were_not_carried_out(script: Script) -> None:
+    broken = ("broken", "error")
+    subject = script(call("nothing"), broken, call("add", a=1), broken)
+    chat = subject.model.new_chat("S")
+
+    def refuse(call: ToolCall) -> bool:
+        return False
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            chat.generate("q", tools=[subject.add], tool_callback=refuse)
+        assert roles(chat.messages) == ["system"]
+
+
 def test_an_error_after_a_call_that_was_carried_out(script: Script) -> None:
     def broken() -> None:
         raise ToolError("enough")
@@ -607,7 +666,7 @@ def test_an_error_after_a_call_that_was_carried_out(script: Script) -> None:
     chat = subject.model.new_chat()
     with pytest.raises(ToolError):
         chat.generate("q", tools=[subject.add, broken])
-    assert [message["content"] for message in chat.messages[3:]] == ["3", INTERRUPTED]
+    assert [message["content"] for message in chat.messages[3:]] == ["3", "Error: ToolError: enough", ""]
 
 
 def test_none_offers_no_tool(loaded: LoadFake) -> None:

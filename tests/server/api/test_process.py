@@ -132,15 +132,15 @@ def test_all_addresses_of_a_host_have_one_port(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+    body = b"" if scope["path"] == "/unread" else await Request(scope, receive).body()
+    await PlainTextResponse(body)(scope, receive, send)
 
 
 def test_headers_that_do_not_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Byte after byte, each soon after the one before; a body may take longer."""
+    """Byte after byte, each soon after the one before; a body may take longer, unless nobody reads it."""
     monkeypatch.setattr("gpt4all.server.listening._HEADERS", 0.5)
 
     async def drip(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"GET / HTTP/1.1\r\nX: ")
         while not writer.is_closing():
             writer.write(b"x")
             await asyncio.sleep(0.01)
@@ -153,14 +153,19 @@ def test_headers_that_do_not_come_in_time(monkeypatch: pytest.MonkeyPatch) -> No
             while not server.started:
                 await asyncio.sleep(0)
             slow, dripping = await asyncio.open_connection(*bound.getsockname())
+            dripping.write(b"GET / HTTP/1.1\r\nX: ")
             reader, writer = await asyncio.open_connection(*bound.getsockname())
             writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\na")
-            drops = asyncio.create_task(drip(dripping))
+            _, refused = unread = await asyncio.open_connection(*bound.getsockname())
+            refused.write(b"GET /unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+            drops = [asyncio.create_task(drip(each)) for each in (dripping, refused)]
             assert await slow.read() == b""
+            assert (await unread[0].read()).endswith(b"\r\n\r\n")
             writer.write(b"b")
             answer = await reader.read()
-            drops.cancel()
-            for each in (writer, dripping):
+            for drops_of_one in drops:
+                drops_of_one.cancel()
+            for each in (writer, dripping, refused):
                 each.close()
             server.should_exit = True
             await serving
