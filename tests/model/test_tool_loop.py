@@ -128,14 +128,16 @@ def test_what_tools_raise(say: Say) -> None:
     def broken(kind: str) -> None:
         raise ToolError("enough") if kind == "caller" else KeyError(kind)
 
-    model = say(call("broken", kind="model"), call("broken", kind="caller"), "Never.")
+    calls = call("broken", kind="model"), call("broken", kind="caller")
+    model = say(*calls, "Never.", *calls)
     with model.new_chat() as chat:
         with pytest.raises(ToolError, match="enough"):
             chat.generate("q", tools=[broken], temp=0)
-        assert roles(chat.messages) == ["system"]
+        assert roles(chat.messages) == ["system", "user", *["assistant", "tool"] * 2, "assistant"]
+        assert told(chat.messages) == ["Error: KeyError: 'model'", "Error: ToolError: enough"]
         with pytest.warns(UserWarning, match="max_tool_rounds"):
             chat.generate("q", tools=[broken], temp=0, max_tool_rounds=1)
-        assert told(chat.messages) == ["Error: KeyError: 'model'"]
+        assert told(chat.messages)[2:] == ["Error: KeyError: 'model'"]
 
 
 @pytest.mark.parametrize("wish", [call("remove", a=1), call("add", a="x"), call("add", b=2), call("add", a=1, c=2)])
@@ -270,7 +272,7 @@ def test_a_stream_that_is_closed_during_a_tool(say: Say) -> None:
         return chat.messages
 
     messages = asyncio.run(main())
-    assert roles(messages) == ["system", "user", "assistant", "tool", "tool"]
+    assert roles(messages) == ["system", "user", "assistant", "tool", "tool", "assistant"]
     assert told(messages) == [INTERRUPTED, INTERRUPTED]
 
 
@@ -278,7 +280,7 @@ def test_ctrl_c_during_a_tool(say: Say, tools: Tools) -> None:
     def stop() -> None:
         signal.raise_signal(signal.SIGINT)
 
-    model = say("Wait. " + call("add", a=1) + call("stop") + call("add", a=2), "Go on.")
+    model = say("Wait. " + call("add", a=1) + call("stop") + call("add", a=2), "Never.", "Go on.")
     with model.new_chat() as chat:
         for streaming in (False, True):
             with pytest.raises(KeyboardInterrupt):

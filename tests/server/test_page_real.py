@@ -123,7 +123,7 @@ def test_stop_stops_the_engine(page: Page, address: str) -> None:
     page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=endless(route.request)))
     before = metric(page, address, "completion_tokens_total")
     ask(page, "Tell me a very long story about the sea, a ship and a cat.")
-    page.locator("article.assistant").last.locator(".text p").wait_for()
+    page.locator("article.assistant").last.locator(".text p").first.wait_for()
     assert metric(page, address, 'answers_in_progress{model="SmolLM2"}') == 1
     page.keyboard.press("Escape")
     page.locator("article.assistant .note", has_text="Stopped").wait_for()
