@@ -124,6 +124,11 @@ def _llama_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
         *("--flash-attn", "auto", "--no-kv-unified", "--threads-http", str(N_REQUESTS + 2)),
         *("--cache-ram", "0"),  # else it copies the context of every request that has ended
     ]
+    return _through_http(bench, spec, command)
+
+
+def _through_http(bench: Bench, spec: dict[str, Any], command: list[str]) -> tuple[Values, Child]:
+    """The task, with a server that this command starts."""
     return run_driver(bench.ours.python, "llama_server", {**spec, "command": command}, bench.ours.environment())
 
 
@@ -134,7 +139,7 @@ def _xllamacpp(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
 def _xllamacpp_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
     loading = {key: spec[key] for key in ("model", "n_parallel", "n_ctx", "n_batch", "threads")}
     command = [str(bench.peers.xllamacpp), "-m", "bench.drivers.xllamacpp", json.dumps(loading)]
-    return run_driver(bench.ours.python, "llama_server", {**spec, "command": command}, bench.ours.environment())
+    return _through_http(bench, spec, command)
 
 
 def _our_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
@@ -142,7 +147,7 @@ def _our_server(bench: Bench, spec: dict[str, Any]) -> tuple[Values, Child]:
         *(str(bench.ours.python), "-m", "gpt4all", "serve", spec["model"], "--offline", "--device", "cpu"),
         *("--n-ctx", str(N_CTX), "--n-threads", str(bench.threads), "--parallel", str(spec["n_parallel"])),
     ]
-    return run_driver(bench.ours.python, "llama_server", {**spec, "command": command}, bench.ours.environment())
+    return _through_http(bench, spec, command)
 
 
 def _served(bench: Bench) -> Iterator[Step]:

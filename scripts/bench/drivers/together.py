@@ -60,7 +60,6 @@ def served(spec: Spec) -> Values:
 
 
 def _ask(spec: Spec) -> Ask:
-    # What the server takes where a request says nothing.
     model, options = _load(spec), {**_options(spec), **spec.get("options", {})}
 
     def ask(prompt: str, n_new: int, on_first: Callable[[], None]) -> int:

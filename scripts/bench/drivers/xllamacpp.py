@@ -62,9 +62,8 @@ def _serve() -> None:
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)
     options = parser.parse_args()
-    server = _load(options.spec, options.port)
+    server = _load(options.spec, options.port)  # noqa: F841 - serves as long as it is there
     threading.Event().wait()
-    del server
 
 
 if __name__ == "__main__":

@@ -163,8 +163,8 @@ def test_headers_that_do_not_come_in_time(monkeypatch: pytest.MonkeyPatch) -> No
             assert (await unread[0].read()).endswith(b"\r\n\r\n")
             writer.write(b"b")
             answer = await reader.read()
-            for drops_of_one in drops:
-                drops_of_one.cancel()
+            for drop in drops:
+                drop.cancel()
             for each in (writer, dripping, refused):
                 each.close()
             server.should_exit = True
