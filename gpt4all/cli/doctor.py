@@ -59,8 +59,7 @@ def _print(facts: dict[str, Any]) -> None:
         ("memory", f"{memory_text(memory.get('available'))} free of {memory_text(memory.get('total'))}"),
     ]
     for name, backend in facts["backends"].items():
-        why = str(backend.get("error") or "").partition("; tried")[0].partition("\n")[0]
-        no = f"does not work: {why}" if backend.get("path") else "is not installed"
+        no = f"does not work:{_reason(str(backend.get('error')))}" if backend.get("path") else "is not installed"
         rows.append((f"backend {name}", "works" if backend.get("usable") else no))
     rows += [
         ("gpu", f"{gpu['name']}{', unusable: ' + gpu['unusable'] if gpu['unusable'] else ''}") for gpu in facts["gpus"]
@@ -70,3 +69,10 @@ def _print(facts: dict[str, Any]) -> None:
         rows.append(("generated on", f"{facts['generation']['backend']} {facts['generation']['device'] or ''}".strip()))
     for name, value in rows:
         print(f"{name:16} {value}")
+
+
+def _reason(error: str) -> str:
+    """What became of the libraries that are there, in lines that follow the first."""
+    first, *lines = error.splitlines()
+    tried = [line.strip(" -") for line in lines if not line.endswith(": no such file")]
+    return "".join(f"\n{'':17}{line}" for line in tried) or f" {first}"

@@ -37,9 +37,9 @@ Work = Callable[[Output, "CancelFlag"], "Outcome"]
 class Run(Job):
     """One generation, from its place in the line to its last piece.
 
-    A stream's callback runs on the worker's thread, ahead of the consumer. The
-    callback of a call that returns a text runs on the calling thread, as it
-    did in 2.8: it may use what belongs to that thread.
+    A callback runs on the worker's thread, ahead of the consumer, but for that
+    of a call that waits for its text: it runs on the calling thread, as it did
+    in 2.8, for it may use what belongs to that thread.
 
     Args:
         work: makes the native call and gives this run what it says.
@@ -47,7 +47,8 @@ class Run(Job):
         callback: the caller's own, or ``None``.
         finished: called on the worker's thread with the outcome, if there is one.
         streaming: whether ``next_piece`` or ``take`` will be used, or ``text``.
-        on_news: called on any thread when ``take`` would find something.
+        on_news: called on any thread when ``take`` would find something: without streaming, the end only. Then no
+            thread waits in ``text``.
     """
 
     is_parallel = True
@@ -154,7 +155,7 @@ class Run(Job):
         # What is left at the end is no token's; the callback has had all of them.
         if self._callback is None or token < 0:
             go_on = True
-        elif self._streaming:
+        elif self._streaming or self._on_news is not None:
             go_on = self._call_back(token, piece)
         else:
             go_on = self._ask((token, piece))

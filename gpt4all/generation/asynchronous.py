@@ -50,8 +50,10 @@ class AsyncGeneration(AsyncIterator[str]):
         self._call = call
         self._run: Run | None = None
         self._news = asyncio.Event()
-        #: Of the round that is under way, where tools are called between rounds.
+        #: Pieces of the round that is under way, where tools are called between rounds.
         self._seen: list[str] = []
+        #: Whether pieces are told; of a text that is awaited, the event loop hears nothing before its end.
+        self._streaming = True
         self._begun = False
         self._used = False
         self._waiting = False
@@ -64,14 +66,13 @@ class AsyncGeneration(AsyncIterator[str]):
 
     def __await__(self) -> Generator[object, None, str]:
         self._use()
+        self._streaming = False
         return self._text().__await__()
 
     async def _text(self) -> str:
-        try:
-            while True:
-                await self.__anext__()
-        except StopAsyncIteration:
-            return "".join(self._seen)
+        with contextlib.suppress(StopAsyncIteration):
+            await self.__anext__()
+        return self._text_so_far()
 
     def __aiter__(self) -> AsyncGeneration:
         self._use()
@@ -144,10 +145,16 @@ class AsyncGeneration(AsyncIterator[str]):
             await self._news.wait()
         return None
 
+    def _text_so_far(self) -> str:
+        """What the caller has seen of the round, or would have, had there been an end."""
+        if self._streaming or self._run is None:
+            return "".join(self._seen)
+        return self._run.text_so_far()
+
     def _new_run(self) -> Run:
         import asyncio
 
-        run = self._call.new_run(streaming=True, on_news=_notifier(asyncio.get_running_loop(), self._news))
+        run = self._call.new_run(streaming=self._streaming, on_news=_notifier(asyncio.get_running_loop(), self._news))
         try:
             self._call.submit(run)
         except BaseException:
@@ -161,7 +168,7 @@ class AsyncGeneration(AsyncIterator[str]):
             return
         self._over = True
         if self._begun:
-            self._call.exchange.keep("".join(self._seen))
+            self._call.exchange.keep(self._text_so_far())
         if self._run is not None:
             self._run.drop()
 

@@ -47,22 +47,28 @@ class Conversation:
         if "seed" in arguments:
             arguments["seed"] = (arguments["seed"] + index) % 2**32
 
-        def begin(tell: Tell) -> AsyncGeneration:
+        def begin(tell: Tell | None) -> AsyncGeneration:
             assert isinstance(model, GPT4All)
             *history, last = self.messages
             chat = model.new_chat(messages=history, template_args=self.template_args)
-            if arguments.get("logprobs") is not None:
-                arguments["logprobs_callback"] = partial(tell, "logprobs")
-            if arguments.get("tools"):
-                arguments["tool_delta_callback"] = partial(tell, "call")
-            return chat.agenerate(
-                [last],
-                callback=lambda _, piece: not piece or tell("text", piece),
-                reasoning_callback=partial(tell, "reasoning"),
-                **arguments,
-            )
+            told = callbacks(tell, arguments)
+            if tell is not None:
+                told["reasoning_callback"] = partial(tell, "reasoning")
+                if arguments.get("tools"):
+                    told["tool_delta_callback"] = partial(tell, "call")
+            return chat.agenerate([last], **arguments, **told)
 
         return begin
+
+
+def callbacks(tell: Tell | None, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those that tell of an answer's text, and of its tokens where they are wanted."""
+    if tell is None:
+        return {}
+    told: dict[str, Any] = {"callback": lambda _, piece: not piece or tell("text", piece)}
+    if arguments.get("logprobs") is not None:
+        told["logprobs_callback"] = partial(tell, "logprobs")
+    return told
 
 
 def template_args(fields: Fields, effort: str | None) -> dict[str, Any]:
@@ -111,12 +117,13 @@ async def chat_completions(service: Service, fields: Fields) -> dict[str, Any] |
     if fields.raw("stream_options") is not None:
         raise bad("stream_options", "needs stream to be true")
     async with service.pool.lease(served, n) as model:
-        found = await answers(_events(service, served, conversation, n, model))
+        found = await answers(*_asked(service, served, conversation, n, model))
         return {
             **_head("chat.completion", served),
             "choices": [_choice(index, answer) for index, answer in enumerate(found)],
             "usage": usage(
-                [answer.outcome for answer in found], await reasoning_tokens(model, (one.reasoning for one in found))
+                [answer.outcome for answer in found],
+                await reasoning_tokens(model, (answer.outcome.reasoning or "" for answer in found)),
             ),
         }
 
@@ -140,9 +147,9 @@ def _read(fields: Fields) -> Conversation:
     return Conversation(messages, arguments, template_args(fields, effort))
 
 
-def _events(service: Service, served: Served, conversation: Conversation, n: int, model: Model) -> Any:
+def _asked(service: Service, served: Served, conversation: Conversation, n: int, model: Model) -> Any:
     starts = [conversation.start(model, index) for index in range(n)]
-    return events(starts, served.n_parallel, service.settings.timeout, service.metrics)
+    return starts, served.n_parallel, service.settings.timeout, service.metrics
 
 
 async def _stream(service: Service, served: Served, conversation: Conversation, n: int, with_usage: bool) -> Events:
@@ -158,13 +165,13 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
     thoughts: defaultdict[int, list[str]] = defaultdict(list)
     async with (
         service.pool.lease(served, n) as model,
-        contextlib.aclosing(_events(service, served, conversation, n, model)) as stream,
+        contextlib.aclosing(events(*_asked(service, served, conversation, n, model))) as stream,
     ):
         async for one in stream:
             if one.index not in begun:
                 begun.add(one.index)
                 yield chunk(one.index, {"role": "assistant", "content": ""})
-            if one.kind == "end":
+            if one.outcome is not None:
                 outcomes.append(one.outcome)
                 yield chunk(one.index, {}, logprobs=_logprobs(one), finish_reason=one.outcome.finish_reason)
             else:
@@ -204,7 +211,7 @@ def _head(kind: str, served: Served) -> dict[str, Any]:
 def _choice(index: int, answer: Answer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.outcome.reasoning is not None:
-        message["reasoning_content"] = answer.reasoning
+        message["reasoning_content"] = answer.outcome.reasoning
     if answer.outcome.tool_calls:
         message["content"] = answer.text or None
         message["tool_calls"] = [

@@ -7,12 +7,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.generation.asynchronous import AsyncGeneration
-from gpt4all.server.chat import FINGERPRINT, model_of, served_generator
+from gpt4all.server.chat import FINGERPRINT, callbacks, model_of, served_generator
 from gpt4all.server.failures import bad
 from gpt4all.server.fields import Fields, check_text
 from gpt4all.server.generating import Start, Tell, answers, events
@@ -42,10 +41,8 @@ class _Request:
         if "seed" in arguments:
             arguments["seed"] = (arguments["seed"] + choice) % 2**32
 
-        def begin(tell: Tell) -> AsyncGeneration:
-            if arguments["logprobs"] is not None:
-                arguments["logprobs_callback"] = partial(tell, "logprobs")
-            return model_of(model).agenerate(prompt, **arguments)
+        def begin(tell: Tell | None) -> AsyncGeneration:
+            return model_of(model).agenerate(prompt, **arguments, **callbacks(tell, arguments))
 
         return begin
 
@@ -65,7 +62,7 @@ async def completions(service: Service, fields: Fields) -> dict[str, Any] | Even
     count = len(request.prompts) * request.n
     async with service.pool.lease(served, count) as model:
         starts = request.starts(model)
-        found = await answers(events(starts, served.n_parallel, service.settings.timeout, service.metrics))
+        found = await answers(starts, served.n_parallel, service.settings.timeout, service.metrics)
         choices = [
             _choice(index, request.echoed(model, index) + answer.text, answer.outcome, _logprobs_of(answer.outcome))
             for index, answer in enumerate(found)

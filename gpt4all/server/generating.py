@@ -1,28 +1,28 @@
-"""Answers as events: several of one request at once, in one stream."""
+"""Answers: told of as they come, several of one request in one stream, or awaited."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 from gpt4all._native.outcome import Outcome, TokenLogprob, ToolCallDelta
 from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.server.failures import ApiError
 from gpt4all.server.metrics import Metrics
 
-#: Takes, on the model's thread, what is to keep its order: its kind, and text, thinking, a piece of a call, or how
-#: likely the next token was.
-Tell = Callable[["Kind", "str | ToolCallDelta | TokenLogprob"], bool]
-#: Begins an answer.
-Start = Callable[[Tell], AsyncGeneration]
 Kind = Literal["text", "reasoning", "call", "logprobs", "end"]
+#: Takes, on the model's thread, a piece of an answer: its kind, and text, thinking, a piece of a call, or how likely
+#: the next token was.
+Tell = Callable[[Kind, "str | ToolCallDelta | TokenLogprob"], bool]
+#: Begins an answer; with ``None`` nobody is told of its pieces.
+Start = Callable[["Tell | None"], AsyncGeneration]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen would take three times as long for each
 class Event:
     """A piece of the answer ``index``, or its end, with its outcome.
 
@@ -38,19 +38,11 @@ class Event:
     logprobs: Sequence[TokenLogprob] = ()
 
 
-@dataclass
-class Answer:
+class Answer(NamedTuple):
     """An answer that is complete."""
 
     outcome: Outcome
     text: str
-    reasoning: str
-
-
-@dataclass
-class _Open:
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
 
 
 async def events(
@@ -62,65 +54,62 @@ async def events(
         ApiError: they took longer than ``seconds``.
         GPT4AllError, ValueError: what the first that fails raises.
     """
-    queue: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+    # In the order in which they came, from whatever thread.
+    news: deque[Event | BaseException] = deque()
+    is_news = asyncio.Event()
     loop = asyncio.get_running_loop()
     gate = asyncio.Semaphore(at_once)
     untold: list[deque[TokenLogprob]] = [deque() for _ in starts]
 
-    async def run(index: int, start: Start) -> None:
-        #: Pieces of text that came in order with thinking and calls.
-        told: deque[str] = deque()
-
-        def tell(kind: Kind, news: str | ToolCallDelta | TokenLogprob) -> bool:
-            if isinstance(news, dict):
-                untold[index].append(news)
-                return True
-            if kind == "text":
-                told.append(str(news))
-            event = Event(index, kind, news) if isinstance(news, str) else Event(index, kind, call=news)
-            # A loop that is closed has no reader.
+    def put(one: Event | BaseException) -> None:
+        news.append(one)
+        # Waking the event loop costs as much as all else here, so it is done once for all that waits. A loop that is
+        # closed has no reader.
+        if not is_news.is_set():
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(queue.put_nowait, event)
+                loop.call_soon_threadsafe(is_news.set)
+
+    async def run(index: int, start: Start) -> None:
+        n_told = 0
+
+        def tell(kind: Kind, piece: str | ToolCallDelta | TokenLogprob) -> bool:
+            nonlocal n_told
+            if isinstance(piece, dict):
+                untold[index].append(piece)
+            elif isinstance(piece, str):
+                put(Event(index, kind, piece))
+                n_told += len(piece) if kind == "text" else 0
+            else:
+                put(Event(index, kind, call=piece))
             return True
 
-        async with gate:
-            answer = start(tell)
-            try:
-                async for piece in answer:
-                    if told and told[0] == piece:
-                        told.popleft()
-                    else:
-                        queue.put_nowait(Event(index, "text", piece))
-            finally:
-                await answer.aclose()
-                if answer.outcome is not None:
-                    metrics.add_generation(answer.outcome)
-        queue.put_nowait(Event(index, "end", outcome=answer.outcome))
-
-    async def guarded(index: int, start: Start) -> None:
         try:
-            await run(index, start)
+            outcome, text = await _answer(start, tell, gate, metrics)
         except Exception as error:
-            queue.put_nowait(error)
+            put(error)
+            return
+        if rest := text[n_told:]:  # which no token brought
+            put(Event(index, "text", rest))
+        put(Event(index, "end", outcome=outcome))
 
-    tasks = [asyncio.create_task(guarded(index, start)) for index, start in enumerate(starts)]
-    # One timer for all: a wait_for for each piece would cost as much as all else here.
-    late = ApiError(504, f"the answer took longer than {seconds:g} seconds", code="timeout")
-    timer = loop.call_later(seconds, queue.put_nowait, late)
-    try:
-        left = len(tasks)
-        while left:
-            event = await queue.get()
-            if isinstance(event, BaseException):
-                raise event
-            left -= event.kind == "end"
-            waiting = untold[event.index]
-            yield replace(event, logprobs=_tokens_of(event, waiting)) if waiting else event
-    finally:
-        timer.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    # One timer for all: a wait_for for each piece would cost as much as waking the loop.
+    timer = loop.call_later(seconds, put, _late(seconds))
+    async with _tasks(run(index, start) for index, start in enumerate(starts)) as tasks:
+        try:
+            left = len(tasks)
+            while left:
+                await is_news.wait()
+                # First this: what comes after the last look wakes the loop again.
+                is_news.clear()
+                while news:
+                    event = news.popleft()
+                    if isinstance(event, BaseException):
+                        raise event
+                    left -= event.kind == "end"
+                    waiting = untold[event.index]
+                    yield replace(event, logprobs=_tokens_of(event, waiting)) if waiting else event
+        finally:
+            timer.cancel()
 
 
 def _tokens_of(event: Event, waiting: deque[TokenLogprob]) -> list[TokenLogprob]:
@@ -133,17 +122,46 @@ def _tokens_of(event: Event, waiting: deque[TokenLogprob]) -> list[TokenLogprob]
     return tokens
 
 
-async def answers(stream: AsyncGenerator[Event, None]) -> list[Answer]:
-    """Waits for all of them."""
-    collected: dict[int, _Open] = {}
-    done: dict[int, Answer] = {}
-    async with contextlib.aclosing(stream):
-        async for event in stream:
-            parts = collected.setdefault(event.index, _Open())
-            if event.kind == "text":
-                parts.text.append(event.text)
-            elif event.kind == "reasoning":
-                parts.reasoning.append(event.text)
-            elif event.outcome is not None:
-                done[event.index] = Answer(event.outcome, "".join(parts.text), "".join(parts.reasoning))
-    return [done[index] for index in sorted(done)]
+async def answers(starts: Sequence[Start], at_once: int, seconds: float, metrics: Metrics) -> list[Answer]:
+    """Waits for all of them.
+
+    Raises:
+        ApiError: they took longer than ``seconds``.
+        GPT4AllError, ValueError: what the first that fails raises.
+    """
+    gate = asyncio.Semaphore(at_once)
+    async with _tasks(_answer(start, None, gate, metrics) for start in starts) as tasks:
+        done, open_ones = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        found = {task: task.result() for task in done}
+        if open_ones:
+            raise _late(seconds)
+        return [found[task] for task in tasks]
+
+
+async def _answer(start: Start, tell: Tell | None, gate: asyncio.Semaphore, metrics: Metrics) -> Answer:
+    async with gate:
+        answer = start(tell)
+        try:
+            text = await answer
+        finally:
+            await answer.aclose()
+            if answer.outcome is not None:
+                metrics.add_generation(answer.outcome)
+    assert answer.outcome is not None
+    return Answer(answer.outcome, text)
+
+
+@contextlib.asynccontextmanager
+async def _tasks(works: Iterable[Coroutine[Any, Any, Any]]) -> AsyncIterator[list[asyncio.Task[Any]]]:
+    """Runs them together, and ends those that still run."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _late(seconds: float) -> ApiError:
+    return ApiError(504, f"the answer took longer than {seconds:g} seconds", code="timeout")

@@ -100,9 +100,9 @@ class Draft:
     async def whole(self, answer: Answer, model: Model) -> dict[str, Any]:
         """The response to a request without a stream."""
         outcome = answer.outcome
-        if answer.reasoning:
-            self._add("reasoning").text = answer.reasoning
-        if answer.text or not (answer.reasoning or outcome.tool_calls):
+        if outcome.reasoning:
+            self._add("reasoning").text = outcome.reasoning
+        if answer.text or not (outcome.reasoning or outcome.tool_calls):
             message = self._add("message")
             message.text = answer.text
             message.logprobs = [] if outcome.logprobs is None else outcome.logprobs["content"]

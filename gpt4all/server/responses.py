@@ -26,7 +26,7 @@ async def responses(service: Service, fields: Fields) -> dict[str, Any] | Events
     if fields.flag("stream"):
         return _stream(service, served, conversation, draft)
     async with service.pool.lease(served) as model:
-        (answer,) = await answers(events([conversation.start(model, 0)], 1, service.settings.timeout, service.metrics))
+        (answer,) = await answers([conversation.start(model, 0)], 1, service.settings.timeout, service.metrics)
         return await draft.whole(answer, model)
 
 

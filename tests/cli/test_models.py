@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -145,6 +146,21 @@ def test_the_doctor_tells_whether_generation_works(
     ill = command("doctor", tmp_path / "nothing.gguf")
     assert ill.status == 1
     assert "does not exist" in ill.out
+
+
+def test_the_doctor_tells_why_a_library_does_not_work(
+    command: RunCommand, fake_model: FakeModel, environment: dict[str, str], tmp_path: Path
+) -> None:
+    fake_model(END)
+    library = tmp_path / "broken" / "cuda" / "libgpt4all-cuda.so"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"no library")
+    environment["GPT4ALL_BACKEND_PATH"] += f"{os.pathsep}{tmp_path / 'broken'}"
+    lines = command("doctor").out.splitlines()
+    after = lines[lines.index("backend cuda     does not work:") + 1]
+    assert after.split(" (")[0].strip() == str(library)
+    assert "GPT4ALL_BACKEND_PATH" in after
+    assert len(after.rpartition(": ")[2]) > 10
 
 
 @pytest.mark.model

@@ -82,6 +82,10 @@ def endless(request: Request) -> str:
     return json.dumps({**json.loads(request.post_data or ""), "logit_bias": LONG["logit_bias"]})
 
 
+def short(request: Request) -> str:
+    return json.dumps({**json.loads(request.post_data or ""), "max_tokens": 60})
+
+
 def metric(page: Page, address: str, name: str) -> float:
     lines = page.request.get(f"{address}metrics").text().splitlines()
     return float(next(line.split()[-1] for line in lines if line.startswith(f"gpt4all_{name} ")))
@@ -90,6 +94,8 @@ def metric(page: Page, address: str, name: str) -> float:
 def test_a_conversation_from_the_keyboard(page: Page, address: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python (extra dev)")
     assert page.get_by_label("Model").locator("option").all_inner_texts() == ["SmolLM2", "Second"]
+    # An answer that happens to be long would leave no room for a second.
+    page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=short(route.request)))
     ask(page, "What is the capital of France?")
     page.locator("article.assistant .note", has_text="tokens/s").wait_for()
     answer = last_answer(page).inner_text()
@@ -97,8 +103,9 @@ def test_a_conversation_from_the_keyboard(page: Page, address: str) -> None:
     ask(page, "And that of Italy?")
     idle(page)
     page.reload()
-    page.get_by_text(answer).first.wait_for()
+    page.locator("article").nth(3).wait_for()
     assert page.locator("article").count() == 4
+    assert page.locator("article.assistant .text").first.inner_text() == answer
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found = axe.Axe().run(page)

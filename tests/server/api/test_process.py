@@ -59,6 +59,8 @@ def refuses(server: Running) -> bool:
         httpx.get(f"{server.url}/health")
     except httpx.ConnectError:
         return True
+    except httpx.RemoteProtocolError:  # accepted just before
+        return False
     return False
 
 
