@@ -59,8 +59,13 @@ def _print(facts: dict[str, Any]) -> None:
         ("memory", f"{memory_text(memory.get('available'))} free of {memory_text(memory.get('total'))}"),
     ]
     for name, backend in facts["backends"].items():
-        no = f"does not work:{_reason(str(backend.get('error')))}" if backend.get("path") else "is not installed"
-        rows.append((f"backend {name}", "works" if backend.get("usable") else no))
+        if backend.get("usable"):
+            state = "works"
+        elif backend.get("path"):
+            state = f"does not work:{_reason(str(backend.get('error')))}"
+        else:
+            state = "is not installed"
+        rows.append((f"backend {name}", state))
     rows += [
         ("gpu", f"{gpu['name']}{', unusable: ' + gpu['unusable'] if gpu['unusable'] else ''}") for gpu in facts["gpus"]
     ]
@@ -72,7 +77,8 @@ def _print(facts: dict[str, Any]) -> None:
 
 
 def _reason(error: str) -> str:
-    """What became of the libraries that are there, in lines that follow the first."""
-    first, *lines = error.splitlines()
-    tried = [line.strip(" -") for line in lines if not line.endswith(": no such file")]
-    return "".join(f"\n{'':17}{line}" for line in tried) or f" {first}"
+    """One line after a blank, or more below; not of libraries that are not there."""
+    first, *more = error.splitlines()
+    lines = [] if first.endswith("; tried") else [first]
+    lines += [line.strip(" -") for line in more if not line.endswith(": no such file")]
+    return f" {lines[0]}" if len(lines) == 1 and not more else "".join(f"\n{'':17}{line}" for line in lines)

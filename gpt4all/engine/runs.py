@@ -37,16 +37,16 @@ Work = Callable[[Output, "CancelFlag"], "Outcome"]
 class Run(Job):
     """One generation, from its place in the line to its last piece.
 
-    A callback runs on the worker's thread, ahead of the consumer, but for that
-    of a call that waits for its text: it runs on the calling thread, as it did
-    in 2.8, for it may use what belongs to that thread.
+    A callback runs on the worker's thread, ahead of the consumer, but where a
+    thread waits in ``text``: there it runs on that thread, as it did in 2.8,
+    for it may use what belongs to it.
 
     Args:
         work: makes the native call and gives this run what it says.
         cancel: stops that call.
         callback: the caller's own, or ``None``.
         finished: called on the worker's thread with the outcome, if there is one.
-        streaming: whether ``next_piece`` or ``take`` will be used, or ``text``.
+        streaming: whether each piece is told, or only the end.
         on_news: called on any thread when ``take`` would find something: without streaming, the end only. Then no
             thread waits in ``text``.
     """

@@ -66,12 +66,14 @@ class AsyncGeneration(AsyncIterator[str]):
 
     def __await__(self) -> Generator[object, None, str]:
         self._use()
-        self._streaming = False
+        # Unless pieces were taken by hand.
+        self._streaming = self._begun
         return self._text().__await__()
 
     async def _text(self) -> str:
         with contextlib.suppress(StopAsyncIteration):
-            await self.__anext__()
+            while True:
+                await self.__anext__()
         return self._text_so_far()
 
     def __aiter__(self) -> AsyncGeneration:
@@ -146,7 +148,7 @@ class AsyncGeneration(AsyncIterator[str]):
         return None
 
     def _text_so_far(self) -> str:
-        """What the caller has seen of the round, or would have, had there been an end."""
+        """That of the round: what was taken piece by piece, or, where the text is awaited, what has been computed."""
         if self._streaming or self._run is None:
             return "".join(self._seen)
         return self._run.text_so_far()
@@ -168,7 +170,9 @@ class AsyncGeneration(AsyncIterator[str]):
             return
         self._over = True
         if self._begun:
-            self._call.exchange.keep(self._text_so_far())
+            # As far as this, also for who still waits.
+            self._seen, self._streaming = [self._text_so_far()], True
+            self._call.exchange.keep(self._seen[0])
         if self._run is not None:
             self._run.drop()
 

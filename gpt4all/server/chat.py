@@ -18,9 +18,10 @@ from gpt4all.generation.asynchronous import AsyncGeneration
 from gpt4all.gpt4all import GPT4All
 from gpt4all.server.failures import ApiError, bad
 from gpt4all.server.fields import Fields
-from gpt4all.server.generating import Answer, Event, Start, Tell, answers, events
+from gpt4all.server.generating import Answer, Event, Start, Tell, answers, callbacks, events
 from gpt4all.server.http import DONE, Events, Service, event
 from gpt4all.server.messages import read_messages
+from gpt4all.server.metrics import Metrics
 from gpt4all.server.pool import Model, Served
 from gpt4all.server.sampling import check_json_options, max_tokens, sampling_arguments, schema_of, top_logprobs
 
@@ -59,16 +60,6 @@ class Conversation:
             return chat.agenerate([last], **arguments, **told)
 
         return begin
-
-
-def callbacks(tell: Tell | None, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those that tell of an answer's text, and of its tokens where they are wanted."""
-    if tell is None:
-        return {}
-    told: dict[str, Any] = {"callback": lambda _, piece: not piece or tell("text", piece)}
-    if arguments.get("logprobs") is not None:
-        told["logprobs_callback"] = partial(tell, "logprobs")
-    return told
 
 
 def template_args(fields: Fields, effort: str | None) -> dict[str, Any]:
@@ -117,7 +108,7 @@ async def chat_completions(service: Service, fields: Fields) -> dict[str, Any] |
     if fields.raw("stream_options") is not None:
         raise bad("stream_options", "needs stream to be true")
     async with service.pool.lease(served, n) as model:
-        found = await answers(*_asked(service, served, conversation, n, model))
+        found = await answers(*_work(service, served, conversation, n, model))
         return {
             **_head("chat.completion", served),
             "choices": [_choice(index, answer) for index, answer in enumerate(found)],
@@ -147,7 +138,10 @@ def _read(fields: Fields) -> Conversation:
     return Conversation(messages, arguments, template_args(fields, effort))
 
 
-def _asked(service: Service, served: Served, conversation: Conversation, n: int, model: Model) -> Any:
+def _work(
+    service: Service, served: Served, conversation: Conversation, n: int, model: Model
+) -> tuple[list[Start], int, float, Metrics]:
+    """The arguments of ``answers`` and ``events``."""
     starts = [conversation.start(model, index) for index in range(n)]
     return starts, served.n_parallel, service.settings.timeout, service.metrics
 
@@ -165,7 +159,7 @@ async def _stream(service: Service, served: Served, conversation: Conversation, 
     thoughts: defaultdict[int, list[str]] = defaultdict(list)
     async with (
         service.pool.lease(served, n) as model,
-        contextlib.aclosing(events(*_asked(service, served, conversation, n, model))) as stream,
+        contextlib.aclosing(events(*_work(service, served, conversation, n, model))) as stream,
     ):
         async for one in stream:
             if one.index not in begun:

@@ -11,10 +11,10 @@ from typing import Any
 
 from gpt4all._native.outcome import Outcome, TokenLogprob
 from gpt4all.generation.asynchronous import AsyncGeneration
-from gpt4all.server.chat import FINGERPRINT, callbacks, model_of, served_generator
+from gpt4all.server.chat import FINGERPRINT, model_of, served_generator
 from gpt4all.server.failures import bad
 from gpt4all.server.fields import Fields, check_text
-from gpt4all.server.generating import Start, Tell, answers, events
+from gpt4all.server.generating import Start, Tell, answers, callbacks, events
 from gpt4all.server.http import DONE, Events, Service, event
 from gpt4all.server.pool import Model, Served
 from gpt4all.server.sampling import check_json_options, max_tokens, sampling_arguments, schema_of

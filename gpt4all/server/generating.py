@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from gpt4all._native.outcome import Outcome, TokenLogprob, ToolCallDelta
@@ -59,13 +60,16 @@ async def events(
     is_news = asyncio.Event()
     loop = asyncio.get_running_loop()
     gate = asyncio.Semaphore(at_once)
+    is_waking = False
     untold: list[deque[TokenLogprob]] = [deque() for _ in starts]
 
     def put(one: Event | BaseException) -> None:
+        nonlocal is_waking
         news.append(one)
-        # Waking the event loop costs as much as all else here, so it is done once for all that waits. A loop that is
-        # closed has no reader.
-        if not is_news.is_set():
+        # Waking the event loop costs as much as all else here, so it is done once for all that waits.
+        if not is_waking:
+            is_waking = True
+            # A loop that is closed has no reader.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(is_news.set)
 
@@ -101,6 +105,7 @@ async def events(
                 await is_news.wait()
                 # First this: what comes after the last look wakes the loop again.
                 is_news.clear()
+                is_waking = False
                 while news:
                     event = news.popleft()
                     if isinstance(event, BaseException):
@@ -120,6 +125,16 @@ def _tokens_of(event: Event, waiting: deque[TokenLogprob]) -> list[TokenLogprob]
         tokens.append(waiting.popleft())
         left -= len(tokens[-1]["bytes"])
     return tokens
+
+
+def callbacks(tell: Tell | None, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those that tell of an answer's text, and of its tokens where ``arguments`` want them; none for nobody."""
+    if tell is None:
+        return {}
+    told: dict[str, Any] = {"callback": lambda _, piece: not piece or tell("text", piece)}
+    if arguments.get("logprobs") is not None:
+        told["logprobs_callback"] = partial(tell, "logprobs")
+    return told
 
 
 async def answers(starts: Sequence[Start], at_once: int, seconds: float, metrics: Metrics) -> list[Answer]:

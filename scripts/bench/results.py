@@ -105,7 +105,7 @@ def _together() -> Iterator[Quantity]:
         for count in COUNTS:
             yield Quantity(f"many.{key}.{count}", f"{name}, generation, {count} together", "tokens/s", True, "best")
         for count in SERVED_COUNTS:
-            title = f"{name}, served over HTTP, {count} clients"
+            title = f"{name}, served over HTTP, {count} client{'s' if count > 1 else ''}"
             yield Quantity(f"served.{key}.{count}", title, "tokens/s", True, "best")
         yield Quantity(f"mixed.{key}.total", f"{name}, mixed load, all of it", "s", False, "median")
         yield Quantity(f"mixed.{key}.first", f"{name}, mixed load, first token, median", "ms", False, "median")

@@ -36,12 +36,12 @@ def from_wheel(wheel: Path) -> Subject:
     if not wheel.is_file():
         raise BuildError(f"there is no wheel {wheel}")
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()[:12]
-    root = peers_dir() / f"ours-{digest}"
+    root = peers_dir() / f"ours-server-{digest}"
     done = root / "complete"
     with lock(root.name):
         if not done.exists():
             remove_tree(root)
-            pip_install(ensure_venv(root), [str(wheel.absolute())], doing=f"installing {wheel.name}")
+            pip_install(ensure_venv(root), [f"{wheel.absolute()}[server]"], doing=f"installing {wheel.name}")
             done.touch()
     return Subject(venv_program(root, "python"), f"the wheel {wheel.name} ({digest})")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gpt4all import ContextWindowExceededError, GPT4All
+from gpt4all import AsyncGeneration, ContextWindowExceededError, GPT4All
 
 pytestmark = pytest.mark.model
 
@@ -22,6 +22,42 @@ def test_awaited_and_iterated_give_the_same(smollm2: GPT4All) -> None:
         assert len(pieces) > 5
 
     asyncio.run(main())
+
+
+def test_awaited_after_a_piece(smollm2: GPT4All) -> None:
+    async def main() -> None:
+        answer = smollm2.agenerate("Once upon a time", max_tokens=20, temp=0)
+        first = await anext(answer)
+        whole = await answer
+        assert whole == smollm2.generate("Once upon a time", max_tokens=20, temp=0)
+        assert whole.startswith(first)
+        assert len(whole) > len(first)
+
+    asyncio.run(main())
+
+
+def test_who_waits_gets_what_the_history_has_when_another_closes(smollm2: GPT4All) -> None:
+    async def main() -> None:
+        loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+        def callback(token: int, piece: str) -> bool:
+            loop.call_soon_threadsafe(started.set)
+            return True
+
+        with smollm2.chat_session():
+            answer = smollm2.agenerate("Count to one hundred.", max_tokens=100_000, temp=0, callback=callback)
+            task = asyncio.ensure_future(_text(answer))
+            await started.wait()
+            await answer.aclose()
+            history = smollm2.current_chat_session
+            assert history is not None
+            assert history[-1] == {"role": "assistant", "content": await task}
+
+    asyncio.run(main())
+
+
+async def _text(answer: AsyncGeneration) -> str:
+    return await answer
 
 
 def test_the_loop_goes_on_meanwhile(smollm2: GPT4All) -> None:

@@ -59,7 +59,7 @@ def refuses(server: Running) -> bool:
         httpx.get(f"{server.url}/health")
     except httpx.ConnectError:
         return True
-    except httpx.RemoteProtocolError:  # accepted just before
+    except httpx.TransportError:  # it came just before
         return False
     return False
 
