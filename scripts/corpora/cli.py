@@ -44,12 +44,24 @@ class Ran:
     @property
     def texts_per_second(self) -> float:
         """From when the last worker had its first batch done to when the first was through."""
+        return self._rate(*self._all_at_work())
+
+    @property
+    def pace_at_the_end(self) -> float:
+        """How fast the last quarter of that time was, beside the first."""
+        begin, end = self._all_at_work()
+        quarter = (end - begin) / 4
+        return self._rate(end - quarter, end) / self._rate(begin, begin + quarter)
+
+    def _all_at_work(self) -> tuple[float, float]:
         ends: dict[float, list[float]] = {}
         for batch in self.batches:
             ends.setdefault(batch["pid"], []).append(batch["ended"])
-        begin, end = max(min(times) for times in ends.values()), min(max(times) for times in ends.values())
+        return max(min(times) for times in ends.values()), min(max(times) for times in ends.values())
+
+    def _rate(self, begin: float, end: float) -> float:
         rows = sum(batch["rows"] for batch in self.batches if begin < batch["ended"] <= end)
-        return rows / (end - begin) if end > begin else float("nan")
+        return rows / (end - begin) if end > begin and rows else float("nan")
 
     @property
     def growth_mb(self) -> float:
@@ -88,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rate = rate or ran.texts_per_second
                 print(
                     f"{engine:24} {workers}  {ran.texts_per_second:8.1f} texts/s  vectors apart by {apart:.1e}  "
-                    f"memory grew by {ran.growth_mb:.0f} MB{ratio}",
+                    f"memory grew by {ran.growth_mb:.0f} MB  pace at the end {ran.pace_at_the_end:.2f}{ratio}",
                     flush=True,
                 )
                 figures.append(
@@ -99,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         "texts_per_second": ran.texts_per_second,
                         "apart": apart,
                         "growth_mb": ran.growth_mb,
+                        "pace_at_the_end": ran.pace_at_the_end,
                     }
                 )
     if options.json is not None:
