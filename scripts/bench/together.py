@@ -178,11 +178,13 @@ def _served(bench: Bench) -> Iterator[Step]:
 def _question(bench: Bench) -> Iterator[Step]:
     repeat = 2 * bench.repeat
     for model in _models(bench):
-        lengths = [2000] * repeat + [20] * repeat
+        # The long ones take so many steps that the question is answered in the midst of them.
+        lengths = [4000] * repeat + [20] * repeat
         texts = bench.prompts(lengths, model=str(model.path))
         spec = bench.spec(
             "question",
             key=f"question.{model.key}",
+            n_ctx=2 * N_CTX,
             n_parallel=3,
             repeat=repeat,
             long_prompts=texts[:repeat],
