@@ -71,9 +71,8 @@ class AsyncGeneration(AsyncIterator[str]):
         return self._text().__await__()
 
     async def _text(self) -> str:
-        with contextlib.suppress(StopAsyncIteration):
-            while True:
-                await self.__anext__()
+        while await self._piece() is not None:
+            pass
         return self._text_so_far()
 
     def __aiter__(self) -> AsyncGeneration:
@@ -81,20 +80,31 @@ class AsyncGeneration(AsyncIterator[str]):
         return self
 
     async def __anext__(self) -> str:
+        piece = await self._piece()
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    async def _piece(self) -> str | None:
+        """The next one; ``None`` is the end."""
         if self._waiting:
             raise GenerationError("this agenerate() object is being read by another task; call agenerate() for each")
         self._waiting = True
         try:
             piece = await self._next()
-        except BaseException:
+        except BaseException as error:
+            self._used = True
             self._stop()
+            if isinstance(error, StopAsyncIteration):
+                # A callback's; it would look like the end.
+                raise RuntimeError("a callback of agenerate() raised StopAsyncIteration") from error
             raise
         finally:
             self._waiting = False
         if piece is None:
             self._over = True
-            raise StopAsyncIteration
-        self._seen.append(piece)
+        else:
+            self._seen.append(piece)
         return piece
 
     async def aclose(self) -> None:

@@ -106,7 +106,7 @@ async def events(
                 # First this: what comes after the last look wakes the loop again.
                 is_news.clear()
                 is_waking = False
-                while news:
+                while news and left:  # a timer that ends now ends nothing any more
                     event = news.popleft()
                     if isinstance(event, BaseException):
                         raise event

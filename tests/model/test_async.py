@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gpt4all import AsyncGeneration, ContextWindowExceededError, GPT4All
+from gpt4all import AsyncGeneration, ContextWindowExceededError, GenerationError, GPT4All
 
 pytestmark = pytest.mark.model
 
@@ -32,6 +32,23 @@ def test_awaited_after_a_piece(smollm2: GPT4All) -> None:
         assert whole == smollm2.generate("Once upon a time", max_tokens=20, temp=0)
         assert whole.startswith(first)
         assert len(whole) > len(first)
+
+    asyncio.run(main())
+
+
+def test_a_callback_cannot_fake_the_end(smollm2: GPT4All) -> None:
+    def callback(token: int, piece: str) -> bool:
+        raise StopAsyncIteration
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+            await smollm2.agenerate("Hello", max_tokens=3, callback=callback)
+        answer = smollm2.agenerate("Hello", max_tokens=3, callback=callback)
+        with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+            await anext(answer)
+        # There is no text of what has failed.
+        with pytest.raises(GenerationError, match="once"):
+            await answer
 
     asyncio.run(main())
 

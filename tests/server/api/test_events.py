@@ -13,7 +13,7 @@ import pytest
 from gpt4all._native.outcome import Outcome, ToolCallDelta
 from gpt4all.errors import GenerationError
 from gpt4all.server.failures import ApiError
-from gpt4all.server.generating import Event, Tell, answers, events
+from gpt4all.server.generating import Event, answers, events
 from gpt4all.server.metrics import Metrics
 
 OUTCOME = Outcome("stop", 1, 0, 1, 0, 0.0, 0.0)
@@ -46,7 +46,7 @@ def all_of(*starts: Any, seconds: float = 60) -> list[Event]:
     return asyncio.run(run())
 
 
-def start(tell: Tell) -> Any:
+def start(tell: Any) -> Any:
     def say() -> None:
         tell("reasoning", "Well.")
         tell("text", "One ")
@@ -79,6 +79,28 @@ def test_what_was_said_before_an_error_is_told() -> None:
             await anext(stream)
 
     asyncio.run(run())
+
+
+def test_nothing_comes_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> list[str]:
+        loop = asyncio.get_running_loop()
+        timers: list[Callable[[], None]] = []
+
+        def call_later(seconds: float, put: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
+            timers.append(lambda: put(*arguments))
+            return loop.call_at(loop.time() + seconds, put, *arguments)
+
+        monkeypatch.setattr(loop, "call_later", call_later)
+        told: list[str] = []
+        async for event in events([start], 1, 60, Metrics()):
+            told.append(event.kind)
+            if event.kind == "end":
+                # The time is over before anybody looks again.
+                (late,) = timers
+                late()
+        return told
+
+    assert asyncio.run(run())[-1] == "end"
 
 
 def test_answers_that_take_too_long() -> None:
