@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,8 +123,20 @@ def _same_again(target: Target, wheel: Path, options: argparse.Namespace) -> boo
     say(f"making {target.name} again, to compare")
     if subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
         raise BuildError("the second build failed; the reason stands above")
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheel, folder / "dist" / wheel.name)]
-    remove_tree(folder)
+    again = folder / "dist" / wheel.name
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheel, again)]
     same = hashes[0] == hashes[1]
     print(f"{wheel.name}: {'the same bytes again' if same else 'other bytes the second time'}, sha256 {hashes[0]}")
+    if same:
+        remove_tree(folder)
+    else:
+        remove_tree(folder / "cache")
+        for name in _differing(wheel, again):
+            print(f"  {name} differs from that in {again}")
     return same
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    with zipfile.ZipFile(one) as first, zipfile.ZipFile(other) as second:
+        sums = [{item.filename: (item.CRC, item.file_size) for item in wheel.infolist()} for wheel in (first, second)]
+    return sorted(name for name in sums[0].keys() | sums[1].keys() if sums[0].get(name) != sums[1].get(name))
