@@ -55,11 +55,7 @@ def test_a_callback_cannot_fake_the_end(smollm2: GPT4All) -> None:
 
 def test_who_waits_gets_what_the_history_has_when_another_closes(smollm2: GPT4All) -> None:
     async def main() -> None:
-        loop, started = asyncio.get_running_loop(), asyncio.Event()
-
-        def callback(token: int, piece: str) -> bool:
-            loop.call_soon_threadsafe(started.set)
-            return True
+        started, callback = _starting()
 
         with smollm2.chat_session():
             answer = smollm2.agenerate("Count to one hundred.", max_tokens=100_000, temp=0, callback=callback)
@@ -71,6 +67,17 @@ def test_who_waits_gets_what_the_history_has_when_another_closes(smollm2: GPT4Al
             assert history[-1] == {"role": "assistant", "content": await task}
 
     asyncio.run(main())
+
+
+def _starting() -> tuple[asyncio.Event, Callable[[int, str], bool]]:
+    """An event, and the callback that sets it with the first token."""
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+    def callback(token: int, piece: str) -> bool:
+        loop.call_soon_threadsafe(started.set)
+        return True
+
+    return started, callback
 
 
 async def _text(answer: AsyncGeneration) -> str:
@@ -110,11 +117,7 @@ def test_a_cancelled_task_stops_the_engine(smollm2: GPT4All) -> None:
 
 def test_a_cancelled_turn_keeps_what_was_said(smollm2: GPT4All) -> None:
     async def main() -> None:
-        loop, started = asyncio.get_running_loop(), asyncio.Event()
-
-        def callback(token: int, piece: str) -> bool:
-            loop.call_soon_threadsafe(started.set)
-            return True
+        started, callback = _starting()
 
         async def turn() -> str:
             return await smollm2.agenerate("Count to one hundred.", max_tokens=100_000, temp=0, callback=callback)

@@ -78,12 +78,8 @@ def ask(page: Page, question: str) -> Request:
     return sent.value
 
 
-def endless(request: Request) -> str:
-    return json.dumps({**json.loads(request.post_data or ""), "logit_bias": LONG["logit_bias"]})
-
-
-def short(request: Request) -> str:
-    return json.dumps({**json.loads(request.post_data or ""), "max_tokens": 60})
+def changed(request: Request, **fields: object) -> str:
+    return json.dumps({**json.loads(request.post_data or ""), **fields})
 
 
 def metric(page: Page, address: str, name: str) -> float:
@@ -95,7 +91,7 @@ def test_a_conversation_from_the_keyboard(page: Page, address: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python (extra dev)")
     assert page.get_by_label("Model").locator("option").all_inner_texts() == ["SmolLM2", "Second"]
     # An answer that happens to be long would leave no room for a second.
-    page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=short(route.request)))
+    page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=changed(route.request, max_tokens=60)))
     ask(page, "What is the capital of France?")
     page.locator("article.assistant .note", has_text="tokens/s").wait_for()
     answer = last_answer(page).inner_text()
@@ -127,7 +123,8 @@ def test_model_and_system_prompt_reach_the_server(page: Page) -> None:
 
 def test_stop_stops_the_engine(page: Page, address: str) -> None:
     # Without the tokens that would end it, the answer fills the context.
-    page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=endless(route.request)))
+    bias = {"logit_bias": LONG["logit_bias"]}
+    page.route("**/v1/chat/completions", lambda route: route.continue_(post_data=changed(route.request, **bias)))
     before = metric(page, address, "completion_tokens_total")
     ask(page, "Tell me a very long story about the sea, a ship and a cat.")
     page.locator("article.assistant").last.locator(".text p").first.wait_for()
