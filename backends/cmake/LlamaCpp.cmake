@@ -75,6 +75,17 @@ function(gpt4all_limit_exports target map)
   endif()
 endfunction()
 
+if(GPT4ALL_GPU_TARGET)
+  # Assertions carry the names of headers, which ccache would shorten: a wheel has to be the same with and without it.
+  get_target_property(directories ${GPT4ALL_GPU_TARGET} INCLUDE_DIRECTORIES)
+  set(plain "")
+  foreach(directory IN LISTS directories)
+    cmake_path(NORMAL_PATH directory)
+    list(APPEND plain "${directory}")
+  endforeach()
+  set_property(TARGET ${GPT4ALL_GPU_TARGET} PROPERTY INCLUDE_DIRECTORIES "${plain}")
+endif()
+
 if(GPT4ALL_BACKEND STREQUAL "kompute")
   # Without the Vulkan loader, which is opened when it is wanted.
   foreach(property LINK_LIBRARIES INTERFACE_LINK_LIBRARIES)

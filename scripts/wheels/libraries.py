@@ -23,6 +23,7 @@ _ENGINE_SYMBOL = re.compile(r"(ggml|gguf|quantize|dequantize|iq2xs|iq3xs)_")
 # headers.
 _ENGINE_OF_ONE_LIBRARY = re.compile(rf"(_Z\d+)?{_ENGINE_SYMBOL.pattern}")
 _BUILD_PATHS = re.compile(rb"/(?:home|root|tmp|build|work|Users)/[\w.@/+-]{3,80}")
+_DETOURS = re.compile(rb"[\w.-]+/[\w./-]*/\.\.?/[\w./-]+\.(?:cpp|cuh?|c|h)\b")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def check_library(name: str, content: bytes, place: Place) -> Iterator[str]:
     """
     if leaked := _BUILD_PATHS.search(content):
         yield f"{name} tells where it was built: {leaked.group().decode()}"
+    if detour := _DETOURS.search(content):
+        yield f"{name} names {detour.group().decode()}, which is another name with ccache, so that two builds differ"
     if content.startswith(b"\x7fELF"):
         elf = read_elf(content, name)
         yield from _check_elf(name, elf, place)

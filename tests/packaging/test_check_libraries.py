@@ -37,6 +37,7 @@ def test_a_windows_library_that_is_sound() -> None:
         (build_pe(exports=sorted(DECLARED), name="other.dll"), "calls itself other.dll"),
         (build_pe(exports=sorted(DECLARED), symbols=0x500), "is not stripped"),
         (build_pe(exports=sorted(DECLARED)) + b"/home/me/llama.cpp/x.c", "tells where it was built: /home/me"),
+        (build_pe(exports=sorted(DECLARED)) + b"\0src/ggml-x/../ggml-impl.h\0", "names src/ggml-x/../ggml-impl.h"),
     ],
 )
 def test_each_fault_of_a_windows_library(content: bytes, problem: str) -> None:
