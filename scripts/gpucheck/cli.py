@@ -13,7 +13,7 @@ from pathlib import Path
 from nativebuild.build import recorded_options
 from nativebuild.options import BACKENDS
 from nativebuild.reference import build_reference
-from testmodels import ensure
+from testmodels import ModelError, ensure
 from testmodels.large import SHAPES, write_random
 
 from gpt4all import GPT4All
@@ -61,7 +61,7 @@ def _run(check: Check, subject: Subject) -> bool:
     name = check.__name__.replace("_", " ").strip()
     try:
         seen, holds = check(subject), True
-    except (CheckFailedError, GPT4AllError) as error:
+    except (CheckFailedError, GPT4AllError, ModelError) as error:
         seen, holds = str(error), False
     text = seen.replace("\n", "\n     ")
     print(f"{'ok  ' if holds else 'FAIL'} {name} ({time.monotonic() - started:.1f} s)\n     {text}", flush=True)

@@ -1,5 +1,5 @@
-// What grammars use of llama.h, over a vocabulary that is a list of texts: in
-// its place where only the grammar's own sources are compiled.
+// What grammars and draws use of llama.h, over a vocabulary that is a list of
+// texts: in its place where only their own sources are compiled.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,14 @@
 #include <vector>
 
 using llama_token = int32_t;
+
+#define LLAMA_TOKEN_NULL (-1)
+
+struct llama_token_data {
+    llama_token id;
+    float logit;
+    float p;
+};
 
 struct llama_vocab {
     std::vector<std::string> texts;

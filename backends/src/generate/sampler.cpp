@@ -23,6 +23,16 @@ float bounded(float logit, float penalized) {
     return logit == NEVER ? NEVER : std::clamp(penalized, -LARGEST_LOGIT, LARGEST_LOGIT);
 }
 
+// The engine's kernels and drivers leave the upper halves of vector registers in use. Until they are cleared, each
+// instruction compiled for plain x86-64, as ours are, waits for the one before: going through 128,000 logits took 126
+// instead of 21 microseconds.
+void clear_upper_halves() {
+#if defined(__x86_64__) && !defined(__AVX__)
+    static const bool has_them = __builtin_cpu_supports("avx") != 0;
+    if (has_them) __asm__ volatile("vzeroupper");
+#endif
+}
+
 } // namespace
 
 Sampler::Sampler(const gpt4all_generate_options &options, const llama_vocab *vocab, int32_t n_ctx,
@@ -105,6 +115,7 @@ void Sampler::penalize_answer(float *logits) {
 }
 
 llama_token Sampler::sample(float *logits) {
+    clear_upper_halves();
     adjust(logits);
     try {
         const llama_token token = draw(logits);
@@ -139,12 +150,6 @@ llama_token Sampler::draw(const float *logits) {
     return token;
 }
 
-llama_token Sampler::greedy(const float *logits) const {
-    const float best = largest_logit(logits, n_vocab_);
-    if (!std::isfinite(best)) return -1;
-    return static_cast<llama_token>(std::find(logits, logits + n_vocab_, best) - logits);
-}
-
 // All but banned tokens, which the engine's sort of many candidates is not made for.
 void Sampler::collect_all(const float *logits) {
     candidates_.resize(static_cast<std::size_t>(n_vocab_));
@@ -157,7 +162,7 @@ void Sampler::collect_all(const float *logits) {
 }
 
 llama_token Sampler::pick(const float *logits) {
-    if (greedy_) return greedy(logits);
+    if (greedy_) return find_largest_logit(logits, n_vocab_);
     if (top_k_ > 0) {
         find_top_logits(logits, n_vocab_, top_k_, candidates_);
         if (!std::isfinite(candidates_.front().logit)) return -1;

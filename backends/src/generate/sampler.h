@@ -52,7 +52,6 @@ private:
     void change(float *logits, llama_token token, float value);
     llama_token draw(const float *logits);
     llama_token pick(const float *logits);
-    llama_token greedy(const float *logits) const;
     void collect_all(const float *logits);
 
     bool greedy_;

@@ -1,13 +1,14 @@
 #include "generate/top_logits.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace gpt4all {
 namespace {
 
-// Independent maxima let the compiler use the widest compare there is.
-constexpr int32_t LANES = 16;
+// Independent maxima let the compiler use the widest compare there is. GCC 12 takes 16 of them for scalars.
+constexpr int32_t LANES = 32;
 
 bool weaker_last(const llama_token_data &a, const llama_token_data &b) {
     // Equal logits are ordered by id, so that a draw does not depend on the heap.
@@ -28,6 +29,21 @@ float largest_logit(const float *logits, int32_t n) {
     return best;
 }
 
+// Block by block, so that a block is looked through while the cache has it.
+llama_token find_largest_logit(const float *logits, int32_t n) {
+    constexpr int32_t BLOCK = 64 * LANES;
+    float best = -std::numeric_limits<float>::infinity();
+    int32_t begin = 0;
+    for (int32_t i = 0; i < n; i += BLOCK) {
+        const float largest = largest_logit(logits + i, std::min(BLOCK, n - i));
+        if (!(largest > best)) continue;
+        best = largest;
+        begin = i;
+    }
+    if (!std::isfinite(best)) return LLAMA_TOKEN_NULL;
+    return static_cast<llama_token>(std::find(logits + begin, logits + n, best) - logits);
+}
+
 // In a heap whose weakest member is on top; a block of logits that holds
 // nothing above it is skipped whole.
 void find_top_logits(const float *logits, int32_t n, std::size_t most, std::vector<llama_token_data> &top) {
@@ -45,7 +61,7 @@ void find_top_logits(const float *logits, int32_t n, std::size_t most, std::vect
             std::push_heap(top.begin(), top.end(), weaker_last);
         }
     };
-    constexpr int32_t BLOCK = 4 * LANES;
+    constexpr int32_t BLOCK = 2 * LANES;
     for (; i + BLOCK <= n; i += BLOCK) {
         if (top.size() == most && !(largest_logit(logits + i, BLOCK) > top.front().logit)) continue;
         for (int32_t k = i; k < i + BLOCK; k++) offer(k);

@@ -32,8 +32,11 @@ EXPORTS = ROOT / "backends" / "exports.map"
 C_TEST = ROOT / "backends" / "tests" / "test_abi.c"
 GRAMMAR_MASKS = ROOT / "backends" / "tests" / "grammar_masks.cpp"
 THREAD_COUNTS = ROOT / "backends" / "tests" / "thread_counts.cpp"
+TOP_LOGITS = ROOT / "backends" / "tests" / "top_logits.cpp"
 FAIL_MALLOC = ROOT / "backends" / "tests" / "fail_malloc.c"
 INCLUDE = ROOT / "backends" / "include"
+#: Where ``llama.h`` is a list of texts.
+LISTED = (f"-I{NATIVE}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic")
 MARKER = b"\n#!gpt4all-fake\n"
 
@@ -141,8 +144,14 @@ def build_c_test(program: Path, *flags: str) -> Path:
 def build_grammar_masks(program: Path) -> Path:
     """Compile ``backends/tests/grammar_masks.cpp`` with the grammar, without the engine; returns the program."""
     sources = [*(NATIVE / "grammar").glob("*.cpp"), NATIVE / "tokens" / "vocabulary.cpp"]
-    folders = (f"-I{NATIVE}", f"-I{ROOT / 'backends' / 'fuzz' / 'listed'}")
-    _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *folders, *map(str, sources), "-lstdc++", "-lm")
+    _compile(GRAMMAR_MASKS, program, "-std=c++17", "-O2", *LISTED, *map(str, sources), "-lstdc++", "-lm")
+    return program
+
+
+def build_top_logits(program: Path) -> Path:
+    """Compile ``backends/tests/top_logits.cpp`` with what it tests, without the engine; returns the program."""
+    source = str(NATIVE / "generate" / "top_logits.cpp")
+    _compile(TOP_LOGITS, program, "-std=c++17", "-O2", *LISTED, source, "-lstdc++", "-lm")
     return program
 
 
