@@ -30,8 +30,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/dev gpu",
         description="Check the cuda backend on this machine's GPU: devices by index and by name, no, some and all "
         "layers, text and logits beside the CPU's, several generations together, embeddings, too little memory, "
-        "many load and close cycles, and speed beside llama-bench and llama-batched-bench. Build the "
-        "backend first: ./build_backends.sh cuda",
+        "many load and close cycles, programs that end while it computes, and speed beside llama-bench and "
+        "llama-batched-bench. Build the backend first: ./build_backends.sh cuda",
     )
     parser.add_argument("--backend", choices=("cuda", "kompute"), default="cuda")
     model = parser.add_mutually_exclusive_group()
