@@ -38,7 +38,7 @@ if(NOT MSVC)
   set(options
       "-ffile-prefix-map=${LLAMA_CPP_SOURCE_DIR}/=llama.cpp/"
       "-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=backends/")
-  if(GPT4ALL_TARGET)
+  if(GPT4ALL_TARGET OR GPT4ALL_BACKEND STREQUAL "cuda")
     # ccache makes names relative to where the compiler runs; a wheel has to be the same with and without it.
     list(APPEND options "-ffile-prefix-map=../llama.cpp/=llama.cpp/" "-ffile-prefix-map=../backends/=backends/")
   endif()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -36,17 +37,19 @@ class _Nvcc:
 
 
 def default_architectures(version: tuple[int, int]) -> str:
-    """Code for the GPUs people have, and a form that the driver compiles for the rest, in 100 MB.
+    """Code for the GPUs people have, and a form that the driver compiles for what is newer.
 
-    75 is Turing; 80 is Ampere, and Ada runs it too; 120 is Blackwell, which has
-    instructions of its own for 4-bit weights. What is between and newer starts
-    from the form for Hopper, 90: an H200 compiled for 42 seconds before its
-    first answer. CUDA 12, for older drivers, has Pascal's form, 61, instead of
-    Blackwell's code, whose drivers serve CUDA 13.
+    61 is Pascal, 70 Volta, 75 Turing; 80 is Ampere, and Ada runs it too; 90 is
+    Hopper; 120 is Blackwell, which has instructions of its own for 4-bit
+    weights. Where there is only a form, somebody waits: an H200 that had none
+    but Ampere's compiled for 42 seconds before its first answer. And a driver
+    that is older than the compiler refuses it.
     """
-    if version < (13, 0):
-        return "61-virtual;75-real;80-real;90-virtual"
-    return "75-real;80-real;120a-real;90-virtual"
+    old = ["61-real", "70-real"] if version < (13, 0) else []
+    blackwell = ["120a-real"] if version >= (12, 8) else []
+    # Boards with an Arm processor, which want code for exactly their GPU: Orin and GB10.
+    boards = (["87-real", "121a-real"] if version >= (12, 9) else ["87-real"]) if platform.machine() == "aarch64" else []
+    return ";".join([*old, "75-real", "80-real", "90-real", *blackwell, *boards, "90-virtual"])
 
 
 def find_cuda(options: BuildOptions, compilers: Compilers, engine: Path) -> Toolkit:

@@ -23,7 +23,8 @@ _ENGINE_SYMBOL = re.compile(r"(ggml|gguf|quantize|dequantize|iq2xs|iq3xs)_")
 # headers.
 _ENGINE_OF_ONE_LIBRARY = re.compile(rf"(_Z\d+)?{_ENGINE_SYMBOL.pattern}")
 _BUILD_PATHS = re.compile(rb"/(?:home|root|tmp|build|work|Users)/[\w.@/+-]{3,80}")
-_DETOURS = re.compile(rb"[\w.-]+/[\w./-]*/\.\.?/[\w./-]+\.(?:cpp|cuh?|c|h)\b")
+# Not those of CUDA's templates, whose sources say "../".
+_DETOURS = re.compile(rb"(?:[\w.-]{1,80}/){2,16}(?<!/template-instances/)\.\.?/[\w./-]{1,200}\.(?:cpp|cuh?|c|h)\b")
 
 
 @dataclass(frozen=True)

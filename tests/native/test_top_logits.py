@@ -53,7 +53,7 @@ def test_one_above_all_others(find: Find, place: int) -> None:
 
 def test_numbers_among_what_is_none(find: Find) -> None:
     logits = [math.nan] * 2048 + [-math.inf] * 2048 + [-3.0, -2.0, math.nan, -2.0]
-    assert find(logits, 2)[0] == 4097
+    assert find(logits, 4) == (4097, [4097, 4099, 4096, 2048])
 
 
 @pytest.mark.parametrize("logits", [[math.nan] * 3000, [-math.inf] * 3000, [0.0] * 2999 + [math.inf], []])

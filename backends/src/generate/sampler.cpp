@@ -165,7 +165,7 @@ llama_token Sampler::pick(const float *logits) {
     if (greedy_) return find_largest_logit(logits, n_vocab_);
     if (top_k_ > 0) {
         find_top_logits(logits, n_vocab_, top_k_, candidates_);
-        if (!std::isfinite(candidates_.front().logit)) return -1;
+        if (candidates_.empty() || !std::isfinite(candidates_.front().logit)) return -1;
     } else {
         if (!std::isfinite(largest_logit(logits, n_vocab_))) return -1;
         collect_all(logits);

@@ -7,7 +7,7 @@
 namespace gpt4all {
 namespace {
 
-// Independent maxima let the compiler use the widest compare there is. GCC 12 takes 16 of them for scalars.
+// Independent maxima let the compiler use the widest compare there is. GCC 12 would keep 16 as scalars.
 constexpr int32_t LANES = 32;
 
 bool weaker_last(const llama_token_data &a, const llama_token_data &b) {
@@ -51,6 +51,8 @@ void find_top_logits(const float *logits, int32_t n, std::size_t most, std::vect
     if (most == 0) return;
     int32_t i = 0;
     const auto offer = [&](llama_token token) {
+        // What is no number has no place in an order.
+        if (std::isnan(logits[token])) return;
         const llama_token_data candidate = {token, logits[token], 0.0f};
         if (top.size() < most) {
             top.push_back(candidate);
