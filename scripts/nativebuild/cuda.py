@@ -48,7 +48,7 @@ def default_architectures(version: tuple[int, int]) -> str:
     old = ["61-real", "70-real"] if version < (13, 0) else []
     blackwell = ["120a-real"] if version >= (12, 8) else []
     # Boards with an Arm processor, which want code for exactly their GPU: Orin and GB10.
-    boards = (["87-real", "121a-real"] if version >= (12, 9) else ["87-real"]) if platform.machine() == "aarch64" else []
+    boards = ["87-real", *(["121a-real"] if version >= (12, 9) else [])] if platform.machine() == "aarch64" else []
     return ";".join([*old, "75-real", "80-real", "90-real", *blackwell, *boards, "90-virtual"])
 
 
