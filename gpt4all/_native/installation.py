@@ -6,6 +6,7 @@ No command names the package without its version: the newest one on the index is
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ def requirement(extra: str = "", distribution: str = "gpt4all") -> str:
 
 def repair(backend: str, package: Path = _PACKAGE) -> str:
     """What to do where ``package``, this package's directory, has no usable library of ``backend``."""
-    archive = next((parent for parent in package.parents if parent.is_file()), None)
+    # Not Path.is_file(), which fails where a folder may not be entered: a server may have given up its rights since.
+    archive = next((parent for parent in package.parents if os.path.isfile(parent)), None)
     if archive is not None:
         return (
             f"unpack {archive}: no system loads libraries out of a zip file. Or set GPT4ALL_BACKEND_PATH to a "
@@ -38,7 +40,7 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
             f"make the program again where gpt4all has its {backend} backend, with the files of gpt4all/_native/lib in "
             "it (PyInstaller takes them by itself)"
         )
-    if (package.parent / "build_backends.sh").is_file():
+    if os.path.isfile(package.parent / "build_backends.sh"):
         return f"build it: cd {shlex.quote(str(package.parent))} && ./build_backends.sh {backend}"
     distribution = _distribution(package)
     clone = None if distribution is None else _clone(distribution.read_text("direct_url.json"))
@@ -126,7 +128,7 @@ def _clone(direct_url: str | None) -> Path | None:
     try:
         address = urlsplit(str(json.loads(direct_url or "{}")["url"]))
         folder = Path(url2pathname(address.path))
-        return folder if address.scheme == "file" and (folder / "build_backends.sh").is_file() else None
+        return folder if address.scheme == "file" and os.path.isfile(folder / "build_backends.sh") else None
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -171,7 +171,7 @@ def loading_and_closing_is_flat(subject: Subject) -> str:
     return f"{len(free)} cycles: device {lost / 1e6:+.1f} MB, process {grown / 1e6:+.1f} MB over the second half"
 
 
-#: What a program does in the middle of an answer, and how it ends. `started` is set by the answer's first token.
+#: What a program does in the middle of an answer, and how it ends. ``started`` is set by the answer's first token.
 _ENDINGS = {
     "the end beside a stream": ("next(model.generate(PROMPT, streaming=True, **LONG))", 0),
     "the end beside a thread": ("answer(); started.wait()", 0),

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import venv
 import zipapp
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 import gpt4all
 from gpt4all import __version__
 from gpt4all._native import installation
+from tests.support.ordinary_user import ordinary_user
 
 PACKAGE = Path(gpt4all.__file__).resolve().parent
 FAIL = "from gpt4all._native import loader; loader.load({!r})"
@@ -154,3 +156,19 @@ def test_an_editable_install_is_known_by_its_clone(copied: Path, tmp_path: Path)
     installed(copied, __version__, direct_url={"url": clone.as_uri(), "dir_info": {"editable": True}})
     (copied / "clone.pth").write_text(f"{clone}\n")
     assert installed_as(copied) == "Installed(installer='pip', editable=True)"
+
+
+def test_a_package_whose_folder_may_not_be_entered_any_more() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # where others may look, unlike tmp_path
+        root = Path(folder)
+        root.chmod(0o755)
+        package = root / "closed" / "gpt4all"
+        package.mkdir(parents=True)
+        package.parent.chmod(0)
+        try:
+            installation.repair("cpu", package)  # imports what it needs while it can
+            with ordinary_user(root):
+                advice = installation.repair("cpu", package)
+        finally:
+            package.parent.chmod(0o755)
+    assert f"in the place of {package}" in advice
