@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import resource
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustness.exits import WAYS, end
 from testmodels import ensure
 from testmodels.greedy import distance, logits_after
 
@@ -171,43 +169,12 @@ def loading_and_closing_is_flat(subject: Subject) -> str:
     return f"{len(free)} cycles: device {lost / 1e6:+.1f} MB, process {grown / 1e6:+.1f} MB over the second half"
 
 
-#: What a program does in the middle of an answer, and how it ends. ``started`` is set by the answer's first token.
-_ENDINGS = {
-    "the end beside a stream": ("next(model.generate(PROMPT, streaming=True, **LONG))", 0),
-    "the end beside a thread": ("answer(); started.wait()", 0),
-    "Ctrl-C": (
-        """try:
-    model.generate(PROMPT, callback=lambda *_: os.kill(os.getpid(), signal.SIGINT) is None, **LONG)
-except KeyboardInterrupt:
-    sys.exit(len(model.generate(PROMPT, max_tokens=4)) == 0)
-sys.exit(2)""",
-        0,
-    ),
-    "SIGTERM": ("answer(); started.wait(); os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
-}
-_PROGRAM = f"""
-import os, signal, sys, threading
-from gpt4all import GPT4All
-PROMPT = {PROMPT!r}
-LONG = dict(max_tokens=100_000, stop=[])
-started = threading.Event()
-def answer():
-    tell = lambda *_: started.set() is None
-    threading.Thread(target=model.generate, args=[PROMPT], kwargs=dict(LONG, callback=tell), daemon=True).start()
-model = GPT4All(sys.argv[1], device=sys.argv[2], n_ctx=512, allow_download=False)
-"""
-
-
 def programs_end_in_the_middle(subject: Subject) -> str:
     """Whatever ends a program while the device computes, it ends as any other."""
-    for what, (code, status) in _ENDINGS.items():
-        command = [sys.executable, "-c", _PROGRAM + code, str(subject.model), subject.device]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        _expect(
-            (done.returncode, done.stderr) == (status, ""),
-            f"{what}: exit status {done.returncode}, and on the standard error {done.stderr[-500:]!r}",
-        )
-    return ", ".join(_ENDINGS)
+    for way in WAYS:
+        problem = end(way, subject.model, subject.device)
+        _expect(not problem, f"{way.name}: {problem}")
+    return ", ".join(way.name for way in WAYS)
 
 
 def embeddings_are_those_of_the_cpu(subject: Subject) -> str:

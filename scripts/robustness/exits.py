@@ -7,6 +7,7 @@ import itertools
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import testmodels
 
@@ -66,14 +67,27 @@ WAYS = (
         signal.SIGINT,
         last_line="KeyboardInterrupt",
     ),
+    Way("SIGTERM", _STREAM + "ready()\nfor piece in stream: pass\n", -signal.SIGTERM, signal.SIGTERM),
+    Way(
+        "an answer after Ctrl-C",
+        "import signal\n"
+        "def interrupt(*_):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return True\n"
+        "try:\n"
+        '    model.generate("Once", max_tokens=10**6, stop=[], callback=interrupt)\n'
+        "except KeyboardInterrupt:\n"
+        '    sys.exit(0 if model.generate("Once", max_tokens=4) else 1)\n'
+        "sys.exit(2)\n",
+    ),
     Way("several models", "others = [GPT4All(PATHS[0], n_ctx=64) for _ in range(3)]\n" + _STREAM),
     Way("a fork", _STREAM + "if os.fork() == 0: sys.exit(0)\nassert os.wait()[1] == 0\n"),
 )
 
 
-def _end(way: Way, model: str) -> str:
+def end(way: Way, model: Path, device: str = "cpu") -> str:
     """Why that was no clean exit, or nothing."""
-    child = children.Child(f"model = GPT4All(PATHS[0], n_ctx=256)\n{way.program}", testmodels.ensure(model))
+    child = children.Child(f"model = GPT4All(PATHS[0], n_ctx=256, device={device!r})\n{way.program}", model)
     if way.signal:
         child.wait_until_ready()
         child.send(way.signal)
@@ -95,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     count = parser.parse_args(arguments).count
     failures = 0
     for number, way in zip(range(count), itertools.cycle(WAYS), strict=False):
-        problem = _end(way, "tiny-mamba" if number // len(WAYS) % 2 else "tiny-llama")
+        problem = end(way, testmodels.ensure("tiny-mamba" if number // len(WAYS) % 2 else "tiny-llama"))
         if problem:
             failures += 1
             print(f"{way.name}: {problem}")
