@@ -73,6 +73,7 @@ set(GPT4ALL_SHIM_SOURCES
   src/api/text.cpp
   src/base/guard.cpp
   src/base/log.cpp
+  src/base/processor.cpp
   src/base/waiting.cpp
   src/chat/answer_format.cpp
   src/chat/answer_reader.cpp
@@ -84,7 +85,6 @@ set(GPT4ALL_SHIM_SOURCES
   src/chat/tools.cpp
   src/embed/bert/dispatch.cpp
   src/embed/bert/encoder.cpp
-  src/embed/bert/processor.cpp
   src/embed/bert/team.cpp
   src/embed/embedder.cpp
   src/embed/lane.cpp
@@ -132,7 +132,7 @@ if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   gpt4all_add_bert_kernels(avx512 64 ${avx512})
   gpt4all_add_bert_kernels(avx512bf16 64 ${avx512} -mavx512bf16)
   set(GPT4ALL_BERT_DEFINITION GPT4ALL_X86_KERNELS)
-elseif(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+elseif(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   gpt4all_add_bert_kernels(neon 16)
   set(GPT4ALL_BERT_DEFINITION GPT4ALL_NEON_KERNELS)
 endif()

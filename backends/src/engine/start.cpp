@@ -39,7 +39,8 @@ std::string with_instruction_sets(std::string name) {
 
 #if !defined(GPT4ALL_CPU_MODULES)
 
-// A library built for the machine it was built on may meet a lesser one.
+// A library built for the machine it was built on may meet a lesser one. Never compiled by zig, whose
+// __builtin_cpu_supports() always says no: wheels have modules.
 void check_cpu() {
 #if defined(__x86_64__) && defined(__GNUC__)
     struct Feature {

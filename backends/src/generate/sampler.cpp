@@ -1,5 +1,6 @@
 #include "generate/sampler.h"
 
+#include "base/processor.h"
 #include "generate/top_logits.h"
 #include "grammar/constraint.h"
 
@@ -21,16 +22,6 @@ constexpr float LOWEST_TEMPERATURE = 1e-30f;
 // A token that is never to come stays so.
 float bounded(float logit, float penalized) {
     return logit == NEVER ? NEVER : std::clamp(penalized, -LARGEST_LOGIT, LARGEST_LOGIT);
-}
-
-// The engine's kernels and drivers leave the upper halves of vector registers in use. Until they are cleared, each
-// instruction compiled for plain x86-64, as ours are, waits for the one before: going through 128,000 logits took 126
-// instead of 21 microseconds.
-void clear_upper_halves() {
-#if defined(__x86_64__) && !defined(__AVX__)
-    static const bool has_them = __builtin_cpu_supports("avx") != 0;
-    if (has_them) __asm__ volatile("vzeroupper");
-#endif
 }
 
 } // namespace

@@ -32,6 +32,7 @@ EXPORTS = ROOT / "backends" / "exports.map"
 C_TEST = ROOT / "backends" / "tests" / "test_abi.c"
 GRAMMAR_MASKS = ROOT / "backends" / "tests" / "grammar_masks.cpp"
 THREAD_COUNTS = ROOT / "backends" / "tests" / "thread_counts.cpp"
+PROCESSOR = ROOT / "backends" / "tests" / "processor.cpp"
 TOP_LOGITS = ROOT / "backends" / "tests" / "top_logits.cpp"
 FAIL_MALLOC = ROOT / "backends" / "tests" / "fail_malloc.c"
 INCLUDE = ROOT / "backends" / "include"
@@ -148,6 +149,13 @@ def build_grammar_masks(program: Path) -> Path:
     return program
 
 
+def build_processor(program: Path, compiler: str | None = None) -> Path:
+    """Compile ``backends/tests/processor.cpp`` with what it tests; returns the program."""
+    source = str(NATIVE / "base" / "processor.cpp")
+    _compile(PROCESSOR, program, "-std=c++17", "-O2", f"-I{NATIVE}", source, "-lstdc++", compiler=compiler)
+    return program
+
+
 def build_top_logits(program: Path) -> Path:
     """Compile ``backends/tests/top_logits.cpp`` with what it tests, without the engine; returns the program."""
     source = str(NATIVE / "generate" / "top_logits.cpp")
@@ -175,8 +183,8 @@ def build_fail_malloc(library: Path) -> Path:
     return library
 
 
-def _compile(source: Path, target: Path, *arguments: str) -> None:
-    compiler = find_compiler()
+def _compile(source: Path, target: Path, *arguments: str, compiler: str | None = None) -> None:
+    compiler = compiler or find_compiler()
     if compiler is None:
         raise FileNotFoundError("no C compiler found; set CC")
     command = [compiler, str(source), "-o", str(target), "-D_GNU_SOURCE", *WARNINGS, f"-I{INCLUDE}", *arguments]

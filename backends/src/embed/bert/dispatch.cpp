@@ -1,7 +1,7 @@
 #include "embed/bert/kernels.h"
 
 #include "base/guard.h"
-#include "embed/bert/processor.h"
+#include "base/processor.h"
 
 #include <cstdlib>
 #include <string>

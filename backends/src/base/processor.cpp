@@ -1,6 +1,6 @@
-#include "embed/bert/processor.h"
+#include "base/processor.h"
 
-#if defined(GPT4ALL_X86_KERNELS)
+#if defined(__GNUC__) && defined(__x86_64__)
 
 #include <cpuid.h>
 
@@ -36,15 +36,31 @@ Processor this_processor() {
     const bool os_keeps_registers = has(c, 27);
     if (!os_keeps_registers) return found;
     const uint64_t kept = kept_registers();
+    found.avx = has(c, 28) && (kept & AVX_REGISTERS) == AVX_REGISTERS;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return found;
     const bool has_more = a >= 1;
-    found.avx2 = has(b, 5) && fma && (kept & AVX_REGISTERS) == AVX_REGISTERS;
+    found.avx2 = has(b, 5) && fma && found.avx;
     found.avx512 = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31) && found.avx2 &&
                    (kept & AVX512_REGISTERS) == AVX512_REGISTERS;
     if (!has_more || __get_cpuid_count(7, 1, &a, &b, &c, &d) == 0) return found;
     found.avx512bf16 = has(a, 5) && found.avx512;
     return found;
 }
+
+void clear_upper_halves() {
+    static const bool has_them = this_processor().avx;
+    if (has_them) __asm__ volatile("vzeroupper");
+}
+
+} // namespace gpt4all
+
+#else
+
+namespace gpt4all {
+
+Processor this_processor() { return {}; }
+
+void clear_upper_halves() {}
 
 } // namespace gpt4all
 
