@@ -49,10 +49,12 @@ def repair(backend: str, package: Path = _PACKAGE) -> str:
             f"build it in the clone that this package was installed from, and install that again (cd "
             f"{shlex.quote(str(clone))} && ./build_backends.sh {backend} && {_command(distribution)} --no-deps .)"
         )
+    if not _in_wheels(backend):
+        return f"{_build(backend)}; no wheel for this platform has it"
     if backend == "cuda":
         newest, older = (requirement(distribution=f"gpt4all-cuda{major}") for major in (13, 12))
-        return f"install it (pip install {newest}, or {older} for drivers older than 580), {_or_build(backend)}"
-    return f"{_reinstall(package, distribution)}, {_or_build(backend)}"
+        return f"install it (pip install {newest}, or {older} for drivers older than 580), or {_build(backend)}"
+    return f"{_reinstall(package, distribution)}, or {_build(backend)}"
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,20 @@ def _is_editable(direct_url: str | None) -> bool:
         return False
 
 
-def _or_build(backend: str) -> str:
-    return f"or build it in a clone of the sources and install that: ./build_backends.sh {backend}"
+def _build(backend: str) -> str:
+    return f"build it in a clone of the sources and install that: ./build_backends.sh {backend}"
+
+
+def _in_wheels(backend: str) -> bool:
+    """Whether a wheel for this platform has it: one of gpt4all, or one beside it."""
+    # Slow to import, and seldom wanted.
+    import platform
+
+    if backend not in ("kompute", "cuda"):
+        return True
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return platform.libc_ver()[0] == "glibc" if sys.platform == "linux" else backend == "kompute"
 
 
 def _distribution(package: Path) -> metadata.Distribution | None:

@@ -24,7 +24,12 @@ _EMULATORS = {
     "musllinux-aarch64": ("qemu-aarch64-static",),
 }
 #: What a program needs beside the C library; zig links programs for musl into one piece unless it is told not to.
-_LINKER_FLAGS = {"win_amd64": ["-lshell32"], "musllinux-x86_64": ["-dynamic"], "musllinux-aarch64": ["-dynamic"]}
+_LINKER_FLAGS = {
+    "win_amd64": ["-lshell32"],
+    "win_arm64": ["-lshell32"],
+    "musllinux-x86_64": ["-dynamic"],
+    "musllinux-aarch64": ["-dynamic"],
+}
 
 
 def through_c(trial: Trial) -> None:
@@ -43,7 +48,10 @@ def through_c(trial: Trial) -> None:
     os.link(trial.model, model)
     program = _compile(target, folder / "test_abi.exe")
     environment = clean_environment(WINEDEBUG=os.environ.get("WINEDEBUG", "-all"))
-    said = run([*emulator, program, library, model, _TEXT], env=environment)
+    try:
+        said = run([*emulator, program, library, model, _TEXT], env=environment)
+    except OSError as error:
+        raise NotHereError(f"programs for {target.name} do not run here; --emulator names what runs them") from error
     processor, text, *_ = said.splitlines()
     if not text.startswith(f"{_TEXT} Paris"):
         raise TrialError(f"it goes on otherwise: {said}")

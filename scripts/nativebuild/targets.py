@@ -67,6 +67,7 @@ TARGETS = {
         Target("musllinux-x86_64", "x86_64-linux-musl", "Linux", "x86_64", ("cpu",), "musllinux_1_2_x86_64"),
         Target("musllinux-aarch64", "aarch64-linux-musl", "Linux", "aarch64", ("cpu",), "musllinux_1_2_aarch64"),
         Target("win_amd64", "x86_64-windows-gnu", "Windows", "AMD64", ("cpu", "kompute"), "win_amd64"),
+        Target("win_arm64", "aarch64-windows-gnu", "Windows", "ARM64", ("cpu",), "win_arm64"),
         Target("macosx-arm64", "aarch64-macos.11.0", "Darwin", "arm64", ("cpu",), "macosx_11_0_arm64"),
         Target("macosx-x86_64", "x86_64-macos.11.0", "Darwin", "x86_64", ("cpu",), "macosx_11_0_x86_64"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -59,7 +60,8 @@ def advice(site: Path, backend: str = "cpu") -> str:
 def test_from_the_index(copied: Path) -> None:
     installed(copied, __version__)
     assert f'pip install --force-reinstall --no-deps "gpt4all=={__version__}"' in advice(copied)
-    assert f'pip install "gpt4all-cuda13=={__version__}"' in advice(copied, "cuda")
+    if sys.platform == "linux" and platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc":
+        assert f'pip install "gpt4all-cuda13=={__version__}"' in advice(copied, "cuda")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,20 @@ def test_from_a_clone_without_the_backend(copied: Path, tmp_path: Path, backend:
     said = advice(copied, backend)
     assert f"cd '{clone}' && ./build_backends.sh {backend} && pip install --force-reinstall --no-deps .)" in said
     assert f"--no-deps {clone.as_uri()}" in advice(copied, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "backend"),
+    [("linux", "aarch64", "kompute"), ("win32", "ARM64", "kompute"), ("win32", "AMD64", "cuda")],
+)
+def test_no_wheel_has_the_backend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, machine: str, backend: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    said = installation.repair(backend, tmp_path)
+    assert said.endswith(f"./build_backends.sh {backend}; no wheel for this platform has it")
+    assert "pip install" not in said
 
 
 def test_by_no_installer(copied: Path) -> None:

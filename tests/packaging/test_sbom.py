@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from nativebuild.options import BACKENDS
 from nativebuild.targets import TARGETS, target_named
 from wheels.sbom import bill_of_materials, check_bill
 
+ROOT = Path(__file__).resolve().parents[2]
 CPU = {"backend": "cpu", "llama_cpp": {"commit": "abc"}, "linked_in": {"ggml": "1.2.3", "libcxx": "22.1.8"}}
 KOMPUTE = {**CPU, "backend": "kompute", "linked_in": {"ggml": "1.2.3", "vulkan-headers": "1.4.309"}}
 
@@ -76,6 +78,13 @@ def test_all_that_can_be_linked_in_is_known_to_the_bill(engine: Path) -> None:
         description = zig.ZigTools(engine, target).compilers().description
         linked = contents.linked_in(engine, description, "Vulkan headers 1.4.309", target.platform)
         bill_of_materials("1", target.tag, [{"backend": "cpu", "llama_cpp": {"commit": "x"}, "linked_in": linked}])
+
+
+def test_arithmetic_of_our_own_is_compiled_for_every_target() -> None:
+    shim = (ROOT / "backends" / "cmake" / "Shim.cmake").read_text(encoding="utf-8")
+    known = re.findall(r'CMAKE_SYSTEM_PROCESSOR MATCHES "(.+)"', shim)
+    for target in TARGETS.values():
+        assert any(re.search(pattern, target.machine) for pattern in known), target.name
 
 
 def test_targets_name_backends_that_their_platform_has() -> None:

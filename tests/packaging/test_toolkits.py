@@ -37,6 +37,7 @@ def program(path: Path, script: str) -> Path:
         ("all", "linux", "x86_64", ["cpu", "kompute"]),
         ("all", "linux", "aarch64", ["cpu", "kompute"]),
         ("all", "win32", "AMD64", ["cpu", "kompute"]),
+        ("all", "win32", "ARM64", ["cpu", "kompute"]),
         ("all", "darwin", "arm64", ["cpu", "metal"]),
         ("all", "darwin", "x86_64", ["cpu"]),
         ("cpu", "darwin", "x86_64", ["cpu"]),

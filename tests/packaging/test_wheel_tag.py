@@ -66,6 +66,8 @@ def test_windows_and_macos_are_told_by_their_libraries(tmp_path: Path) -> None:
     library = tmp_path / "libgpt4all-cpu"
     library.write_bytes(build_pe())
     assert platform_tag([library]) == "win_amd64"
+    library.write_bytes(build_pe(machine=0xAA64))
+    assert platform_tag([library]) == "win_arm64"
     library.write_bytes(build_macho(minimum=(11, 0)))
     newer = tmp_path / "newer"
     newer.write_bytes(build_macho(minimum=(13, 3)))
