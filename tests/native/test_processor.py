@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs a C compiler on Linux, and an x86-64 processor",
 )
 
-#: What `scripts/dev wheels` left in the build cache. Its __builtin_cpu_supports() says no to everything.
+#: What scripts/dev wheels left in the build cache. Its __builtin_cpu_supports() says no to everything.
 ZIG = cache_dir() / f"zig-{VERSION}" / "manylinux-x86_64" / "clang++"
 
 
@@ -26,7 +26,7 @@ ZIG = cache_dir() / f"zig-{VERSION}" / "manylinux-x86_64" / "clang++"
     "compiler",
     [
         None,
-        pytest.param(ZIG, marks=pytest.mark.skipif(not ZIG.exists(), reason="`scripts/dev wheels` has not run here")),
+        pytest.param(ZIG, marks=pytest.mark.skipif(not ZIG.exists(), reason="scripts/dev wheels has not run here")),
     ],
 )
 def test_upper_halves_of_registers_are_cleared(tmp_path: Path, compiler: Path | None) -> None:

@@ -145,6 +145,13 @@ def test_headers_that_do_not_come_in_time(monkeypatch: pytest.MonkeyPatch) -> No
             writer.write(b"x")
             await asyncio.sleep(0.01)
 
+    async def read_to_the_end(reader: asyncio.StreamReader) -> bytes | None:
+        """``None`` where what the server had not read made the system drop what it had said."""
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return None
+
     async def run() -> bytes:
         server = uvicorn.Server(uvicorn.Config(app, http=_Connection, lifespan="off", log_level="critical"))
         (bound,) = _bound("127.0.0.1", 0)
@@ -159,8 +166,9 @@ def test_headers_that_do_not_come_in_time(monkeypatch: pytest.MonkeyPatch) -> No
             _, refused = unread = await asyncio.open_connection(*bound.getsockname())
             refused.write(b"GET /unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
             drops = [asyncio.create_task(drip(each)) for each in (dripping, refused)]
-            assert await slow.read() == b""
-            assert (await unread[0].read()).endswith(b"\r\n\r\n")
+            assert not await read_to_the_end(slow)
+            answered = await read_to_the_end(unread[0])
+            assert answered is None or answered.endswith(b"\r\n\r\n")
             writer.write(b"b")
             answer = await reader.read()
             for drop in drops:
